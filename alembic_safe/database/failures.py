@@ -1,0 +1,148 @@
+"""What a failed attempt was: who blocked it, what it left behind, and what is said about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from alembic_safe.database.blockers import SESSION, Blocker, Wait
+from alembic_safe.errors import LockNotObtained, NextStep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from alembic_safe.database.timeouts import Outcome
+
+LOCK_FAILURES = {
+    "55P03": "lock_timeout (or NOWAIT)",
+    "40P01": "deadlock",
+    "40001": "serialization failure",
+}
+"""SQLSTATEs after which the same transaction may succeed: https://www.postgresql.org/docs/current/errcodes-appendix.html."""
+
+
+@dataclass(frozen=True)
+class FailedAttempt:
+    """One attempt that did not get its locks, was rolled back, and may be repeated."""
+
+    number: int
+    """Counted from 1."""
+    sqlstate: str
+    lock_timeout: float
+    """Seconds; at its begin, a transaction that wrote rows had at least ``floor_after_writes``."""
+    seconds: float
+    """How long the attempt ran."""
+    spent: float
+    """Seconds of the budget that are gone."""
+    waits: tuple[Wait, ...]
+    """What was waited for; empty when it was too short to be seen."""
+
+    @property
+    def blockers(self) -> tuple[Blocker, ...]:
+        """Who stood in the way."""
+        return tuple({b.identity: b for w in self.waits for b in w.blockers}.values())
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """What was waited for, by name."""
+        return tuple(dict.fromkeys(w.relation for w in self.waits if w.relation))
+
+    @property
+    def reason(self) -> str:
+        """What the server said, in words."""
+        return LOCK_FAILURES[self.sqlstate]
+
+
+class AttemptFailed(Exception):
+    """A revision's body failed and is not repeated; the cause is the original error.
+
+    :param error: what the body raised.
+    :param outcome: what it left in the database.
+    :param attempt: set when it was a lock failure: the record of that attempt.
+    """
+
+    def __init__(self, error: Exception, outcome: Outcome, attempt: FailedAttempt | None = None) -> None:
+        super().__init__(f"{error} ({outcome.value})")
+        self.error = error
+        self.outcome = outcome
+        self.attempt = attempt
+
+
+class AttemptInterrupted(KeyboardInterrupt):
+    """A person or a signal ended the body; the cause is the original KeyboardInterrupt or SystemExit.
+
+    :param error: what came.
+    :param outcome: what the attempt left in the database.
+    """
+
+    def __init__(self, error: BaseException, outcome: Outcome) -> None:
+        super().__init__(f"{type(error).__name__} ({outcome.value})")
+        self.error = error
+        self.outcome = outcome
+
+
+def not_obtained(subject: str, failed: FailedAttempt, budget: float, blockers: tuple[Blocker, ...]) -> LockNotObtained:
+    """Return the error that ends a run whose attempts all failed.
+
+    :param subject: the revision, as messages call it.
+    :param failed: the last attempt.
+    :param budget: seconds that were to be had.
+    :param blockers: who was last seen in the way.
+    """
+    on = ", ".join(failed.relations) or "what it needs"
+    attempts = "1 attempt" if failed.number == 1 else f"{failed.number} attempts"
+    return LockNotObtained(
+        f"{subject} did not get its lock on {on} within {budget:.0f} s"
+        f" ({attempts}, the last one ended by: {failed.reason}).",
+        detail=blocker_table(blockers),
+        next_steps=[*_ways_past(blockers), NextStep("when they are done, run the same command again")],
+        state="Rolled back: the database stands where it stood before this revision.",
+    )
+
+
+def blocker_table(blockers: Iterable[Blocker]) -> list[str]:
+    """Return the blockers as aligned lines of text, headings first; no lines when there are none."""
+    rows = [("pid", "application", "user", "for", "state", "lock", "on", "query")]
+    for b in blockers:
+        age = "?" if b.transaction_age is None else f"{b.transaction_age:.1f} s"
+        state = b.state if b.kind == SESSION and b.state else b.kind
+        rows.append(
+            (str(b.pid or "-"), b.application or "-", b.user or "-", age, state, b.mode, b.relation or "a row", b.query)
+        )
+    if len(rows) == 1:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def sqlstate_of(error: BaseException) -> str:
+    """Return the SQLSTATE behind an exception of SQLAlchemy's, a driver's, or one raised from these; else ``""``."""
+    seen: BaseException | None = error
+    for _ in range(10):
+        if seen is None:
+            break
+        orig = getattr(seen, "orig", None)
+        for candidate in (orig, seen):
+            # psycopg and asyncpg; psycopg2; pg8000, which has the server's fields in a dict
+            state = getattr(candidate, "sqlstate", None) or getattr(candidate, "pgcode", None)
+            first = candidate.args[0] if isinstance(candidate, BaseException) and candidate.args else None
+            state = state or (first.get("C") if isinstance(first, dict) else None)
+            if isinstance(state, str):
+                return state
+        seen = seen.__cause__
+    return ""
+
+
+def _ways_past(blockers: tuple[Blocker, ...]) -> list[NextStep]:
+    steps = []
+    for blocker in blockers:
+        if blocker.kind != SESSION:
+            continue
+        if blocker.state == "active":
+            command = f"SELECT pg_cancel_backend({blocker.pid});"
+            steps.append(
+                NextStep(f"if the owner of session {blocker.pid} agrees to end its statement, in psql", command)
+            )
+        else:
+            steps.append(NextStep(f"ask the owner of session {blocker.pid} to end its transaction"))
+    return steps

@@ -1,0 +1,248 @@
+"""What the project's revision files make of an empty database: they are run on a shadow through its own env.py."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from alembic.runtime.migration import MigrationContext
+
+from alembic_safe.database.envpy import run_env
+from alembic_safe.database.replay_connection import Swap, elsewhere_refused
+from alembic_safe.database.replay_failure import replay_failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.runtime.migration import RevisionStep
+    from alembic.script import ScriptDirectory
+    from sqlalchemy import MetaData
+
+    from alembic_safe.database.shadow import Shadow
+
+
+@dataclass(frozen=True)
+class ReplayStep:
+    """One revision that is about to be replayed.
+
+    :param number: from 1, within its context.
+    :param total: how many this context replays.
+    """
+
+    number: int
+    total: int
+    revision: str
+    message: str
+    is_upgrade: bool
+
+
+@dataclass(frozen=True)
+class ReplayedContext:
+    """What was replayed in one of the contexts that ``env.py`` configures.
+
+    :param place: which of the target's databases it stands for: ``host:port/database``.
+    :param database: the name of the shadow's database.
+    :param heads: the rows of its version table afterwards.
+    :param steps: how many revisions ran.
+    """
+
+    place: str
+    database: str
+    version_table: str
+    version_schema: str | None
+    heads: tuple[str, ...]
+    steps: int
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay did.
+
+    :param seconds: how long it took, env.py included.
+    :param copied: whether it is a copy of an earlier replay of the same files.
+    """
+
+    contexts: tuple[ReplayedContext, ...]
+    seconds: float
+    copied: bool = False
+
+    @property
+    def steps(self) -> int:
+        """How many revisions ran, over all contexts."""
+        return sum(context.steps for context in self.contexts)
+
+
+def replay(
+    config: Config,
+    script: ScriptDirectory,
+    shadow: Shadow,
+    *,
+    to: str = "heads",
+    on_step: Callable[[ReplayStep], None] | None = None,
+) -> Replayed:
+    """Run the project's own revision files on a shadow, through its own ``env.py``; the target is not written to.
+
+    :param to: ``heads``, ``base``, a revision or a relative one (``-1``, ``branch@-1``); downwards where the
+        shadow is beyond it.
+    :param on_step: called before each revision.
+    :raises ReplayFailed: naming the revision, its line and its SQL.
+    :raises Missing: when ``env.py`` cannot be run, or its database cannot be reached.
+    """
+    began = time.monotonic()
+    found: list[ReplayedContext] = []
+
+    def work(context: MigrationContext, kw: dict[str, Any], swap: Swap) -> None:
+        ran = _replay_context(context, kw, script, swap, to, on_step)
+        place = swap.place_of(context)
+        found.append(
+            ReplayedContext(
+                place, shadow.database_for(place).database, context.version_table, context.version_table_schema,
+                context.get_current_heads(), ran,
+            )
+        )  # fmt: skip
+        connection: Any = context.connection
+        connection.rollback()
+
+    _run_swapped(config, script, shadow, work)
+    return Replayed(tuple(found), time.monotonic() - began)
+
+
+def run_on_shadow(
+    config: Config,
+    script: ScriptDirectory,
+    shadow: Shadow,
+    work: Callable[[MigrationContext, dict[str, Any]], None],
+) -> None:
+    """Run ``env.py`` on a shadow with a function in the place of the migrations.
+
+    :param work: called for each context that env.py configures, with the :class:`MigrationContext` on the shadow's
+        connection, which has everything that env.py configured (``context.opts["target_metadata"]``,
+        ``include_object``, naming convention, version table), and with what env.py gave to ``run_migrations()``.
+        It commits what it means to keep.
+    :raises Missing: when ``env.py`` cannot be run, or its database cannot be reached.
+    """
+
+    def on_context(context: MigrationContext, kw: dict[str, Any], swap: Swap) -> None:
+        del swap
+        work(context, kw)
+
+    _run_swapped(config, script, shadow, on_context)
+
+
+@dataclass(frozen=True)
+class ModelsOf:
+    """The models of one context, as ``env.py`` hands them to Alembic.
+
+    :param metadata: one MetaData or several; empty where env.py has none.
+    :param options: everything env.py gave to ``configure()``.
+    """
+
+    metadata: tuple[MetaData, ...]
+    options: dict[str, Any]
+
+
+def models_on(config: Config, script: ScriptDirectory) -> tuple[ModelsOf, ...]:
+    """Return the models of each context; env.py connects as always, and no statement of ours follows.
+
+    :raises Missing: when ``env.py`` cannot be run, or its database cannot be reached.
+    """
+    found: list[ModelsOf] = []
+
+    def work(context: MigrationContext, kw: dict[str, Any]) -> None:
+        del kw
+        given = context.opts.get("target_metadata")
+        several = given if isinstance(given, (list, tuple)) else () if given is None else (given,)
+        found.append(ModelsOf(tuple(several), dict(context.opts)))
+
+    run_env(config, script, work)
+    return tuple(found)
+
+
+def _run_swapped(
+    config: Config,
+    script: ScriptDirectory,
+    shadow: Shadow,
+    work: Callable[[MigrationContext, dict[str, Any], Swap], None],
+) -> None:
+    swap = Swap(shadow)
+
+    def on_context(context: MigrationContext, kw: dict[str, Any]) -> None:
+        swap.settle(context)
+        with elsewhere_refused(swap):
+            work(context, kw, swap)
+
+    def prepare(env: EnvironmentContext) -> None:
+        swap.prepare(env)
+
+    try:
+        run_env(config, script, on_context, prepare=prepare)
+    finally:
+        swap.close()
+
+
+def _replay_context(
+    context: MigrationContext,
+    kw: dict[str, Any],
+    script: ScriptDirectory,
+    swap: Swap,
+    to: str,
+    on_step: Callable[[ReplayStep], None] | None,
+) -> int:
+    del swap
+    current: list[RevisionStep] = []
+
+    def steps(heads: tuple[str, ...], _: MigrationContext) -> Iterator[RevisionStep]:
+        planned = steps_to(script, heads, to)
+        for number, step in enumerate(planned, 1):
+            current.append(step)
+            if on_step is not None:
+                on_step(
+                    ReplayStep(number, len(planned), step.revision.revision, step.revision.doc or "", step.is_upgrade)
+                )
+            yield step
+
+    with _as_a_stock_run(context, steps):
+        try:
+            inspect.unwrap(MigrationContext.run_migrations)(context, **kw)
+        except (Exception, SystemExit) as error:
+            if not current:
+                raise
+            raise replay_failed(error, current[-1], len(current)) from error
+    return len(current)
+
+
+@contextmanager
+def _as_a_stock_run(context: MigrationContext, steps: Callable[..., Iterator[RevisionStep]]) -> Iterator[None]:
+    """Let Alembic's own loop run the steps: version table, transactions and callbacks are as in every upgrade."""
+    fn, dont_mutate = context._migrations_fn, context.opts.get("dont_mutate")  # noqa: SLF001 - the door's own handle
+    context._migrations_fn = steps  # noqa: SLF001
+    context.opts["dont_mutate"] = False
+    try:
+        yield
+    finally:
+        context._migrations_fn = fn  # noqa: SLF001
+        context.opts["dont_mutate"] = dont_mutate
+
+
+def steps_to(script: ScriptDirectory, heads: Sequence[str], to: str) -> list[RevisionStep]:
+    """Return the steps from where a database stands to a revision; down where it is beyond that one.
+
+    :raises CommandError: when there is no such revision.
+    """
+    here: Any = tuple(heads)
+    if to == "base" or to.startswith("-") or "@-" in to or _is_below(script, here, to):
+        return list(script._downgrade_revs(to, here))  # noqa: SLF001 - what alembic.command.downgrade calls
+    return list(script._upgrade_revs(to, here))  # noqa: SLF001 - what alembic.command.upgrade calls
+
+
+def _is_below(script: ScriptDirectory, heads: tuple[str, ...], to: str) -> bool:
+    if not heads or to in ("head", "heads") or "+" in to or "@" in to:
+        return False
+    wanted = {revision.revision for revision in script.get_revisions(to) if revision is not None}
+    applied = {revision.revision for revision in script.iterate_revisions(heads, "base", implicit_base=True)}
+    return bool(wanted) and wanted <= applied and not wanted & set(heads)

@@ -1,0 +1,73 @@
+"""Why a revision file did not run through on a shadow, in the words of its author."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError
+
+from alembic_safe.database.revision_files import shown
+from alembic_safe.errors import NextStep, ReplayFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.runtime.migration import RevisionStep
+
+_LONGEST_STATEMENT = 300
+_NOT_THE_USERS = tuple(
+    str(Path(folder).resolve())
+    for folder in {
+        *(sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")),
+        str(Path(__file__).parent.parent),
+    }
+)
+
+
+def replay_failed(error: BaseException, step: RevisionStep, number: int) -> ReplayFailed:
+    """Return the error that ends a replay.
+
+    :param step: the revision that was running.
+    :param number: how many had been begun, this one included.
+    """
+    revision = step.revision
+    message = f" ({revision.doc})" if revision.doc else ""
+    direction = "" if step.is_upgrade else ", downwards"
+    return ReplayFailed(
+        f"{revision.revision}{message} does not run on an empty database{direction}: {_reason(error)}",
+        detail=[*_lines(error, revision.path), *_statement(error), f"It was revision {number} of this replay."],
+        next_steps=[NextStep("see the whole traceback: the same command with", "alembic --raiseerr")],
+        state="It ran on a shadow, which is gone again. Nothing was changed in the target.",
+    )
+
+
+def _reason(error: BaseException) -> str:
+    origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    text = " ".join(str(origin).split())
+    return f"{type(origin).__name__}: {text}" if text else type(origin).__name__
+
+
+def _lines(error: BaseException, file: str) -> Iterator[str]:
+    """Yield the frames of the project's own code, the revision first; Alembic's and the drivers' are left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    begun = False
+    yielded = False
+    for frame in frames:
+        path = str(Path(frame.filename).resolve())
+        begun = begun or path == str(Path(file).resolve())
+        if begun and not path.startswith(_NOT_THE_USERS) and not frame.filename.startswith("<"):
+            yielded = True
+            yield f"{shown(frame.filename)}:{frame.lineno} in {frame.name}"
+            if frame.line:
+                yield f"  {frame.line}"
+    if not yielded:
+        yield shown(file)
+
+
+def _statement(error: BaseException) -> Iterator[str]:
+    if isinstance(error, DBAPIError) and error.statement:
+        text = " ".join(error.statement.split())
+        yield "  " + (text if len(text) <= _LONGEST_STATEMENT else text[: _LONGEST_STATEMENT - 3] + "...")

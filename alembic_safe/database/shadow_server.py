@@ -1,0 +1,292 @@
+"""What a server that may hold shadows is asked and told: make one, tag it, copy it, drop it, find leftovers."""
+
+# Only a database whose comment says that it is ours is ever dropped. Whether its run is alive is known by an
+# advisory lock on its name, which the server itself lets go of when the run's connection ends, however that ends.
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+import zlib
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+from psycopg.pq import ConnStatus, ExecStatus
+
+from alembic_safe.database.statements import run
+from alembic_safe.errors import Missing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg.pq.abc import PGresult
+    from typing_extensions import LiteralString
+
+    from alembic_safe.database.endpoint import Endpoint
+
+TAG = "alembic-safe shadow "
+"""How the comment on a database of ours begins; the rest is JSON."""
+NAME = "alembic_safe_shadow_"
+"""How the name of a shadow begins; nothing is concluded from a name."""
+
+_ASK_AGAIN = 0.1
+_ALIVE = 0x5AFE
+_BUILDING = 0x5AFF
+
+_NO_TIMEOUTS = """
+SELECT set_config(name, '0', false) FROM pg_settings
+WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_session_timeout', 'transaction_timeout') AND setting <> '0'
+"""
+_LEFTOVERS = f"""
+SELECT d.datname AS name, shobj_description(d.oid, 'pg_database') AS tag,
+       EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid AND a.backend_type = 'client backend') AS in_use,
+       ARRAY(SELECT l.objid::bigint FROM pg_locks l
+             WHERE l.locktype = 'advisory' AND l.classid = {_ALIVE} AND l.objsubid = 2) AS alive,
+       pg_has_role(current_user, d.datdba, 'USAGE') AS droppable
+FROM pg_database d
+WHERE starts_with(shobj_description(d.oid, 'pg_database'), :tag)
+ORDER BY d.datname
+"""
+
+
+@dataclass(frozen=True)
+class Locale:
+    """Encoding and collation of a database, in the words of CREATE DATABASE."""
+
+    encoding: str
+    collate: str
+    ctype: str
+    provider: str = "c"
+    locale: str | None = None
+
+
+@dataclass(frozen=True)
+class Tag:
+    """What the comment on a database of ours says.
+
+    :param kind: ``shadow``, which goes with its run, or ``template``, a replayed shadow that is kept to be copied.
+    :param key: for a template: the hash of all that it was made from.
+    :param facts: for a template: what its replay found, so that a copy of it knows, too.
+    """
+
+    kind: str
+    pid: int
+    host: str
+    made_at: datetime
+    key: str = ""
+    facts: str = ""
+
+    @classmethod
+    def now(cls, kind: str = "shadow", key: str = "", facts: str = "") -> Tag:
+        """Return a tag of this process."""
+        return cls(kind, os.getpid(), socket.gethostname(), datetime.now(timezone.utc), key, facts)
+
+    @classmethod
+    def read(cls, comment: str) -> Tag | None:
+        """Read a comment; ``None`` when it is not one that we wrote."""
+        if not comment.startswith(TAG):
+            return None
+        try:
+            said: dict[str, Any] = json.loads(comment[len(TAG) :])
+            return cls(
+                str(said["kind"]), int(said["pid"]), str(said["host"]), datetime.fromisoformat(said["made_at"]),
+                str(said.get("key", "")), str(said.get("facts", "")),
+            )  # fmt: skip
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def comment(self) -> str:
+        """Return the comment."""
+        said = {"kind": self.kind, "pid": self.pid, "host": self.host, "made_at": self.made_at.isoformat()}
+        return TAG + json.dumps(said | ({"key": self.key, "facts": self.facts} if self.key else {}))
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A database of ours, as one look found it.
+
+    :param alive: whether the run that made it still holds its lock, or somebody is connected to it.
+    :param droppable: whether this role may drop it.
+    """
+
+    name: str
+    tag: Tag
+    alive: bool
+    droppable: bool
+
+
+class ShadowServer:
+    """One server with shadows on it; a connection of ours holds the locks that tell that we are alive."""
+
+    def __init__(self, endpoint: Endpoint, rung: str, *, private: bool = False) -> None:
+        self.endpoint = endpoint
+        self.rung = rung
+        self.private = private
+        self.connection = endpoint.connect()
+        # a role's own limits are for the application: this connection is idle while revisions run, and drops at the end
+        run(self.connection, _NO_TIMEOUTS)
+        self.version: int = self.connection.info.server_version
+        self._made: list[str] = []
+
+    def close(self) -> None:
+        """Drop what this run made, and go.
+
+        :raises psycopg.Error: when one of them could not be dropped; the others are gone.
+        """
+        problem: psycopg.Error | Missing | None = None
+        for name in tuple(self._made):
+            try:
+                self.drop(name)
+            except (psycopg.Error, Missing) as error:  # noqa: PERF203 - the others can still go
+                problem = problem or error
+        self.connection.close()
+        if problem is not None:
+            raise problem
+
+    def create(self, *, locale: Locale | None = None, template: str | None = None) -> str:
+        """Make a tagged database.
+
+        :param locale: for an empty one: its encoding and collation.
+        :param template: make it a copy of this database of ours instead.
+        :raises psycopg.Error: when the server does not let us.
+        """
+        name = f"{NAME}{uuid.uuid4().hex[:12]}"
+        self.connection.execute("SELECT pg_advisory_lock(%s, %s)", (_ALIVE, _key(name)))
+        self._made.append(name)
+        try:
+            self._create_tagged(_create_statement(name, locale, template, self.version), _comment(name, Tag.now()))
+        except psycopg.Error:
+            self._made.remove(name)
+            raise
+        return name
+
+    def drop(self, name: str) -> None:
+        """Drop a database that this run made; whoever is connected to it is sent away."""
+        connection = self.connection
+        if connection.closed:
+            # it went while we worked; one more try, then the next run finds what is left by its tag
+            connection = self.endpoint.connect()
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self._made.remove(name)
+        connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_ALIVE, _key(name)))
+        if connection is not self.connection:
+            connection.close()
+
+    def keep_as_template(self, name: str, template: str, tag: Tag) -> None:
+        """Turn a finished shadow into a template to copy from: it stays, under its own name, and takes no connections."""
+        self.connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        self.connection.execute(
+            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
+        self.connection.execute(_comment(template, tag))
+        self._made.remove(name)
+
+    def building(self, key: str) -> None:
+        """Wait until nobody else builds the template of this key, and keep others waiting until :meth:`built`."""
+        # asked again and again: a statement that waits would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for it
+        while self.connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (_BUILDING, _key(key))).fetchone() != (
+            True,
+        ):
+            time.sleep(_ASK_AGAIN)
+
+    def built(self, key: str) -> None:
+        """Let the others go on."""
+        if not self.connection.closed:
+            self.connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_BUILDING, _key(key)))
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """Return every database here that carries our tag, those of this run included."""
+        found: list[Leftover] = []
+        for row in run(self.connection, _LEFTOVERS, {"tag": TAG}):
+            tag = Tag.read(row["tag"])
+            if tag is not None:
+                alive = row["in_use"] or (_key(row["name"]) & 0xFFFFFFFF) in row["alive"]
+                found.append(Leftover(row["name"], tag, alive, row["droppable"]))
+        return tuple(found)
+
+    def prune(self, *, templates_kept: int | None = None) -> tuple[Leftover, ...]:
+        """Drop the shadows whose run is gone, and all templates but the newest.
+
+        :param templates_kept: how many templates stay; ``None``: all of them.
+        :return: what was dropped.
+        """
+        found = [one for one in self.leftovers() if one.droppable and not one.alive]
+        templates = sorted((one for one in found if one.tag.kind == "template"), key=lambda one: one.tag.made_at)
+        surplus = [] if templates_kept is None else templates[: max(0, len(templates) - templates_kept)]
+        dropped: list[Leftover] = []
+        for one in [*(one for one in found if one.tag.kind != "template"), *surplus]:
+            try:
+                self.connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(one.name)))
+            except psycopg.errors.ObjectInUse:  # somebody came in between
+                continue
+            dropped.append(one)
+        return tuple(dropped)
+
+    def _create_tagged(self, create: sql.Composed, comment: sql.Composed) -> None:
+        """Send CREATE DATABASE and its comment together, so that no kill of ours can leave a database without a tag.
+
+        A client that dies in between has already sent both: the server goes through what it received. They must be
+        two transactions, as CREATE DATABASE takes none, so each has a Sync of its own.
+        """
+        statements = [statement.as_bytes(self.connection) for statement in (create, comment)]
+        if not psycopg.capabilities.has_pipeline():
+            for statement in statements:
+                self.connection.execute(statement)
+            return
+        pgconn = self.connection.pgconn
+        results: list[PGresult] = []
+        pgconn.enter_pipeline_mode()
+        try:
+            for statement in statements:
+                pgconn.send_query_params(statement, None)
+                pgconn.pipeline_sync()
+            syncs = 0
+            while syncs < len(statements):
+                result = pgconn.get_result()
+                if pgconn.status != ConnStatus.OK:
+                    raise psycopg.OperationalError("the connection was lost while a shadow was made")
+                if result is not None:
+                    results.append(result)
+                    syncs += result.status == ExecStatus.PIPELINE_SYNC
+        finally:
+            if pgconn.status == ConnStatus.OK:
+                pgconn.exit_pipeline_mode()
+        for result in results:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise psycopg.errors.error_from_result(result, self.connection.info.encoding)
+
+
+def _key(name: str) -> int:
+    """Return an advisory lock's second number for a name: a signed 32-bit integer."""
+    number = zlib.crc32(name.encode())
+    return number - (1 << 32) if number >= 1 << 31 else number
+
+
+def _comment(name: str, tag: Tag) -> sql.Composed:
+    return sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(tag.comment()))
+
+
+_LOCALE_OPTION: dict[str, LiteralString] = {"icu": "ICU_LOCALE", "builtin": "BUILTIN_LOCALE"}
+
+
+def _create_statement(name: str, locale: Locale | None, template: str | None, version: int) -> sql.Composed:
+    source = sql.Identifier(template or "template0")
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), source)
+    if template is not None:
+        # file_copy would force two checkpoints on everybody who works on that server
+        return statement + sql.SQL(" STRATEGY wal_log" if version >= 150000 else "")
+    if locale is None:
+        return statement
+    options: list[tuple[LiteralString, str]] = [
+        ("ENCODING", locale.encoding), ("LC_COLLATE", locale.collate), ("LC_CTYPE", locale.ctype),
+    ]  # fmt: skip
+    provider = {"i": "icu", "b": "builtin"}.get(locale.provider)
+    if provider is not None and version >= 150000:
+        options += [("LOCALE_PROVIDER", provider), (_LOCALE_OPTION[provider], locale.locale or "")]
+    parts: Sequence[sql.Composed] = [sql.SQL("{} = {}").format(sql.SQL(k), sql.Literal(v)) for k, v in options if v]
+    return statement + sql.SQL(" ") + sql.SQL(" ").join(parts)

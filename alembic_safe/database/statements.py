@@ -1,0 +1,56 @@
+"""How SQL of ours is run: one way, on SQLAlchemy's connections and on our own."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, quoted_name, text
+from sqlalchemy.dialects import postgresql
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import psycopg
+    from sqlalchemy import TextClause
+
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+# named: a preparer for a driver with % parameters would double every % here, and text() once more
+_PREPARER = postgresql.dialect(paramstyle="named").identifier_preparer  # type: ignore[no-untyped-call,unused-ignore]
+
+
+def quoted(*names: str) -> str:
+    """Return a (qualified) identifier, every part quoted whatever it holds: ``"public"."Order"``."""
+    return ".".join(_PREPARER.quote_identifier(quoted_name(name, quote=True)) for name in names)
+
+
+def run(
+    connection: Connection | psycopg.Connection[Any], sql: str, params: Mapping[str, object] | None = None
+) -> Sequence[Mapping[str, Any]]:
+    """Run one statement and return its rows as mappings.
+
+    :param connection: SQLAlchemy's (any driver, also inside an async ``env.py``) or a psycopg connection of ours.
+    :param sql: PostgreSQL with ``:name`` parameters; identifiers in it come from :func:`quoted`.
+    """
+    values = dict(params or {})
+    if isinstance(connection, Connection):
+        result = connection.execute(_text(sql), values)
+        return [dict(row) for row in result.mappings()] if result.returns_rows else []
+    from psycopg.rows import dict_row
+
+    with connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(_for_psycopg(sql).encode(), values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def _text(sql: str) -> TextClause:
+    # a colon inside a quoted name is no parameter
+    return text(_QUOTED.sub(lambda match: match[0].replace(":", "\\:"), sql))
+
+
+@functools.cache
+def _for_psycopg(sql: str) -> str:
+    from sqlalchemy.dialects.postgresql import psycopg as dialect
+
+    return str(_text(sql).compile(dialect=dialect.dialect()))  # type: ignore[no-untyped-call,unused-ignore]
