@@ -1,0 +1,1 @@
+"""What is true: of the history, of the target, of what is ours in it."""

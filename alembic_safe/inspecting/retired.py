@@ -1,0 +1,228 @@
+"""Which retired columns and tables a database keeps: from where, since when, how many rows, how large."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from alembic_safe.database.statements import quoted, run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import psycopg
+    from sqlalchemy import Connection
+
+    AnyConnection = Connection | psycopg.Connection[Any]
+
+RETIRED_SCHEMA = "alembic_safe_retired"
+COMMENT_START = "alembic-safe retired "
+"""What the comment of a kept table, and of the schema, begins with; a JSON object follows."""
+FORMAT = 1
+
+_LOOK = """
+SELECT c.oid::bigint AS oid, c.relname AS name, pg_get_userbyid(c.relowner) AS owner,
+  obj_description(c.oid, 'pg_class') AS comment,
+  (SELECT coalesce(sum(pg_total_relation_size(t.relid)), 0)::bigint FROM pg_partition_tree(c.oid) t) AS tree_bytes,
+  pg_total_relation_size(c.oid)::bigint AS bytes
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY c.relname
+"""
+_LIVING = """
+SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = :schema AND c.relname = :table AND c.relkind IN ('r', 'p')) AS it
+"""
+_SCHEMA_COMMENT = "SELECT obj_description(oid, 'pg_namespace') AS it FROM pg_namespace WHERE nspname = :schema"
+
+
+@dataclass(frozen=True)
+class Dependant:
+    """One thing that went together with a column or a table.
+
+    :param kind: ``index``, ``foreign key``, ``trigger``, ``grant``, ...
+    :param make: the statement that makes it again.
+    """
+
+    kind: str
+    name: str
+    make: str
+
+    @property
+    def shown(self) -> str:
+        """Kind and name, as a message lists it."""
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A relation that moved into our schema with a table, perhaps under another name.
+
+    :param kind: ``TABLE``, ``INDEX`` or ``SEQUENCE``.
+    :param kept: its name in our schema.
+    """
+
+    kind: str
+    kept: str
+    schema: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is written beside a kept object, so that it can come back.
+
+    :param key: the columns that tell its rows apart, each with its type.
+    :param keys_return: whether a key that was deleted can be given to another row.
+    :param successors: the columns that replaced it, and ``down``, the formula that leads back.
+    :param rows: how many rows were kept.
+    :param state: ``kept``; or ``rest``: it came back, and this is what had no row to go to.
+    """
+
+    kind: Literal["column", "table"]
+    schema: str
+    table: str
+    column: str = ""
+    retired_at: str = ""
+    rows: int = 0
+    type: str = ""
+    key: tuple[tuple[str, str], ...] = ()
+    keys_return: bool = True
+    successors: tuple[str, ...] = ()
+    down: str = ""
+    state: Literal["kept", "rest"] = "kept"
+    dependants: tuple[Dependant, ...] = ()
+    moved: tuple[Moved, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Where it was: ``public.users.fullname``."""
+        return ".".join(part for part in (self.schema, self.table, self.column) if part)
+
+    def as_comment(self) -> str:
+        """Return the comment that holds it."""
+        return COMMENT_START + json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Retired:
+    """One kept object as a look found it.
+
+    :param kept: its table in our schema.
+    :param record: ``None`` where the comment that says what it is has gone.
+    :param bytes: of the table with its indexes.
+    :param table_lives: whether the table that a column was taken from is there.
+    """
+
+    oid: int
+    kept: str
+    owner: str
+    bytes: int
+    record: Record | None
+    table_lives: bool = False
+
+    @property
+    def retired_at(self) -> datetime | None:
+        """When it was retired."""
+        return datetime.fromisoformat(self.record.retired_at) if self.record and self.record.retired_at else None
+
+    @property
+    def where_from(self) -> str:
+        """Kind and former name: ``column public.users.fullname``."""
+        if self.record is None:
+            return "unknown: its comment is gone"
+        rest = ", what had no row to go back to" if self.record.state == "rest" else ""
+        return f"{self.record.kind} {self.record.name}{rest}"
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether there is no place left that it could come back to: its table is gone, or it came back already."""
+        record = self.record
+        if record is None:
+            return False
+        return record.state == "rest" or (record.kind == "column" and not self.table_lives)
+
+    @property
+    def quoted(self) -> str:
+        """The kept table, quoted."""
+        return quoted(RETIRED_SCHEMA, self.kept)
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What was destroyed with a person's consent, and when."""
+
+    name: str
+    at: str
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the schema's comment remembers of objects that are no longer kept."""
+
+    purged: tuple[Purged, ...] = field(default=())
+
+    def of(self, name: str) -> Purged | None:
+        """Return when an object of this name was purged last."""
+        return next((purged for purged in reversed(self.purged) if purged.name == name), None)
+
+    def as_comment(self) -> str:
+        """Return the comment that holds it."""
+        return COMMENT_START + json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False)
+
+
+def read_retired(connection: AnyConnection) -> list[Retired]:
+    """Return everything that is kept, by name; reads only, and an absent schema is an empty list."""
+    found: list[Retired] = []
+    for row in run(connection, _LOOK, {"schema": RETIRED_SCHEMA}):
+        record = parse(row["comment"])
+        lives = False
+        if record is not None:
+            lives = bool(run(connection, _LIVING, {"schema": record.schema, "table": record.table})[0]["it"])
+        size = max(row["bytes"], row["tree_bytes"])
+        found.append(Retired(row["oid"], row["name"], row["owner"], size, record, lives))
+    return found
+
+
+def read_memory(connection: AnyConnection) -> Memory:
+    """Return what is remembered of purged objects."""
+    rows = run(connection, _SCHEMA_COMMENT, {"schema": RETIRED_SCHEMA})
+    data = _json(rows[0]["it"]) if rows else None
+    return Memory(tuple(Purged(**purged) for purged in (data or {}).get("purged", ())))
+
+
+def newest(kept: list[Retired], schema: str, table: str, column: str = "") -> Retired | None:
+    """Return the last retired object of a name that has not come back yet."""
+    own = [
+        retired
+        for retired in kept
+        if retired.record is not None
+        and retired.record.state == "kept"
+        and (retired.record.schema, retired.record.table, retired.record.column) == (schema, table, column)
+    ]
+    return max(own, key=lambda r: (r.record.retired_at if r.record else "", r.oid), default=None)
+
+
+def parse(comment: str | None) -> Record | None:
+    """Read the comment of a kept table; ``None`` when it is none of ours."""
+    data = _json(comment)
+    if data is None or data.get("kind") not in ("column", "table"):
+        return None
+    values = {key: value for key, value in data.items() if key in Record.__dataclass_fields__}
+    values["key"] = tuple((name, type_) for name, type_ in values.get("key", ()))
+    values["successors"] = tuple(values.get("successors", ()))
+    values["dependants"] = tuple(Dependant(**dependant) for dependant in values.get("dependants", ()))
+    values["moved"] = tuple(Moved(**moved) for moved in values.get("moved", ()))
+    return Record(**values)
+
+
+def _json(comment: str | None) -> Mapping[str, Any] | None:
+    if not comment or not comment.startswith(COMMENT_START):
+        return None
+    try:
+        data = json.loads(comment[len(COMMENT_START) :])
+    except ValueError:
+        return None
+    return data if isinstance(data, dict) else None

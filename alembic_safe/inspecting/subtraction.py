@@ -1,0 +1,47 @@
+"""What is ours in a database, and therefore no difference to anybody's models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from alembic.util import PriorityDispatchResult
+
+from alembic_safe.database.environment import OWN_SCHEMA, PREFIX
+from alembic_safe.database.journal_tables import TABLES
+from alembic_safe.database.statements import run
+from alembic_safe.inspecting.retired import RETIRED_SCHEMA
+
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+
+_OURS = f"""
+SELECT n.nspname AS schema, c.relname AS table, ({OWN_SCHEMA} OR n.nspname = '{RETIRED_SCHEMA}') AS own_schema
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND ({OWN_SCHEMA} OR n.nspname = '{RETIRED_SCHEMA}' OR c.relname = ANY(CAST(:names AS text[])))
+"""
+
+
+def leave_ours_out(autogen_context: AutogenContext) -> PriorityDispatchResult:
+    """Add a name filter to one comparison, so that tables of ours are neither reflected nor reported.
+
+    Runs before Alembic's own comparators, for ``revision --autogenerate``, ``check`` and ``compare_metadata`` alike.
+    """
+    connection = autogen_context.connection
+    if connection is None or connection.dialect.name != "postgresql":
+        return PriorityDispatchResult.CONTINUE
+    rows = run(connection, _OURS, {"names": [PREFIX + name for name in TABLES]})
+    schemas = {row["schema"] for row in rows if row["own_schema"]}
+    tables = {(row["schema"], row["table"]) for row in rows}
+    if tables:
+        default = connection.dialect.default_schema_name
+
+        def not_ours(name: str | None, type_: str, parents: Any) -> bool:
+            if type_ == "schema":
+                return name not in schemas
+            if type_ == "table":
+                return (parents.get("schema_name") or default, name) not in tables
+            return True
+
+        # private, and in Alembic since 1.4; tests/compat holds it against every supported version
+        autogen_context._name_filters = [*autogen_context._name_filters, not_ours]  # noqa: SLF001
+    return PriorityDispatchResult.CONTINUE

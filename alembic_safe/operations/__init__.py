@@ -1,0 +1,1 @@
+"""The op.* verbs that revision files speak: one file each, with its SQL, its renderer and its reverse."""

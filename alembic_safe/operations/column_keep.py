@@ -1,0 +1,211 @@
+"""How a column is retired: its values are kept beside their keys, then it is really dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.errors import ConsentMissing, NextStep, Refused
+from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record
+from alembic_safe.operations.dependants import of_column, refused_by_restrict
+from alembic_safe.operations.kept import (
+    fixed_text,
+    free_name,
+    make_schema,
+    require_fresh_snapshots,
+    revoke_from_table,
+    rights_named,
+    text_of,
+    verbatim,
+    write_record,
+)
+from alembic_safe.operations.living import (
+    LivingColumn,
+    LivingTable,
+    find_column,
+    find_table,
+    key_of,
+    keys_return,
+    lock,
+    refuse_inheritance,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from alembic_safe.inspecting.retired import Dependant
+
+
+@dataclass(frozen=True)
+class RetireColumn:
+    """What is to be retired.
+
+    :param key: the columns that tell rows apart; ``None``: looked up.
+    :param successors: the columns that replaced it; ``down``: the SQL that leads back from them.
+    :param accept: consents by name.
+    """
+
+    table: str
+    column: str
+    schema: str | None = None
+    key: tuple[str, ...] | None = None
+    successors: tuple[str, ...] = ()
+    down: str = ""
+    accept: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """How findings name it: as the revision file does."""
+        return ".".join(part for part in (self.schema, self.table, self.column) if part)
+
+
+@dataclass(frozen=True)
+class ColumnRetired:
+    """What was done.
+
+    :param kept: the kept table; empty where nothing had to be kept.
+    :param rows: how many values were kept.
+    """
+
+    column: str
+    kept: str = ""
+    rows: int = 0
+    dependants: tuple[Dependant, ...] = ()
+    was_gone: bool = False
+
+
+def retire_column(connection: Connection, request: RetireColumn) -> ColumnRetired:
+    """Retire a column in the transaction that the connection is in.
+
+    :raises Refused: where something depends on it, or it cannot be kept; before anything is written.
+    :raises ConsentMissing: where the table has no key.
+    :raises Missing: where a right is missing; with the line for the owner.
+    """
+    subject = f"Retiring {request.name}"
+    table = find_table(connection, request.table, request.schema)
+    if table is None or table.kind not in ("r", "p"):
+        raise Refused(f"{subject}: there is no table {'.'.join(filter(None, (request.schema, request.table)))}.")
+    if find_column(connection, table, request.column) is None:
+        return ColumnRetired(f"{table.shown}.{request.column}", was_gone=True)
+    refuse_inheritance(table, subject)
+    require_fresh_snapshots(connection, subject)
+    role = run(connection, "SELECT current_user AS it")[0]["it"]
+    member = NextStep(f"{table.owner}, who owns the table, runs", f"GRANT {quoted(table.owner)} TO {quoted(role)};")
+    with rights_named(connection, subject, [member]):
+        lock(connection, table, subject)
+        # what was looked at before the lock may have changed while it was waited for
+        column = find_column(connection, table, request.column)
+        if column is None:
+            return ColumnRetired(f"{table.shown}.{request.column}", was_gone=True)
+        return _keep_and_drop(connection, request, table, column, subject)
+
+
+def _keep_and_drop(
+    connection: Connection, request: RetireColumn, table: LivingTable, column: LivingColumn, subject: str
+) -> ColumnRetired:
+    drop = f"ALTER TABLE {table.quoted} DROP COLUMN {quoted(column.name)} RESTRICT"
+    _refuse_what_drop_refuses(connection, table, column, drop, subject)
+    key = key_of(connection, table, request.key, without=column.name)
+    with fixed_text(connection, search_path=""):
+        dependants = of_column(connection, table.quoted, column.name)
+    record = Record(
+        kind="column", schema=table.schema, table=table.name, column=column.name, type=column.type, key=key,
+        retired_at=datetime.now(timezone.utc).isoformat(), successors=request.successors, down=request.down,
+        keys_return=keys_return(connection, table, [name for name, _ in key]), dependants=dependants,
+    )  # fmt: skip
+    kept, rows = "", 0
+    # a generated column's values come back by being generated
+    if dependants or not column.is_generated:
+        if not key and not column.is_generated:
+            _require_consent_without_key(connection, request, table, column)
+        make_schema(connection)
+        kept = free_name(connection, f"{table.name}_{column.name}")
+        with fixed_text(connection):
+            rows = _keep(connection, table, column, record, kept)
+        kept = _end_keeping(connection, kept, replace(record, rows=rows))
+    run(connection, drop)
+    return ColumnRetired(f"{table.shown}.{column.name}", kept, rows, dependants)
+
+
+def _refuse_what_drop_refuses(
+    connection: Connection, table: LivingTable, column: LivingColumn, drop: str, subject: str
+) -> None:
+    if column.is_inherited:
+        raise Refused(f"{subject}: {table.shown} is a partition; the column is its parent's, and goes with that.")
+    depends = refused_by_restrict(connection, drop)
+    if depends:
+        raise Refused(
+            f"{subject}: other objects depend on the column, and none of them is dropped in passing.",
+            detail=depends,
+            next_steps=[
+                NextStep("drop or change them in an earlier line of the same revision, then", "alembic upgrade head")
+            ],
+        )
+
+
+def _require_consent_without_key(
+    connection: Connection, request: RetireColumn, table: LivingTable, column: LivingColumn
+) -> None:
+    finding = f"retire-without-key:{request.name}"
+    some = run(connection, f"SELECT EXISTS (SELECT FROM {table.quoted} WHERE {quoted(column.name)} IS NOT NULL) AS it")
+    if finding in request.accept or not some[0]["it"]:
+        return
+    raise ConsentMissing(
+        f"{table.shown} has no key without {column.name}, so its values could be kept, but never be brought back to their"
+        " rows.",
+        next_steps=[
+            NextStep("give the table a primary key first", f'op.create_primary_key(None, "{table.name}", [...])'),
+            NextStep("or keep the values without a way back", f"alembic -x accept={finding} upgrade head"),
+        ],
+    )
+
+
+def _keep(connection: Connection, table: LivingTable, column: LivingColumn, record: Record, kept: str) -> int:
+    """Make the kept table and fill it.
+
+    It is filled while UNLOGGED: a publication of all tables then sends none of its rows to subscribers, which do not
+    have the table and would stop applying everything.
+    """
+    keys = [f"key_{n}" for n in range(1, len(record.key) + 1)]
+    noted = [f"successor_{n}" for n in range(1, len(record.successors) + 1)]
+    own = quoted(RETIRED_SCHEMA, kept)
+    if record.key:
+        columns = [f'{name} text COLLATE "C" NOT NULL' for name in keys]
+        primary = f"PRIMARY KEY ({', '.join(keys)})"
+    else:
+        columns = ["number bigint GENERATED ALWAYS AS IDENTITY", "beside text"]
+        primary = "PRIMARY KEY (number)"
+    columns += ["value text", *(f"{name} text" for name in noted), primary]
+    run(connection, f"CREATE UNLOGGED TABLE {own} ({', '.join(columns)})")
+    revoke_from_table(connection, kept)
+    if column.is_generated:
+        return 0
+    value = text_of(quoted(column.name))
+    condition = f"{quoted(column.name)} IS DISTINCT FROM NULL"
+    if record.successors:
+        down = f"CAST(({verbatim(record.down)}) AS {verbatim(column.type)})"
+        condition = f"({value}) IS DISTINCT FROM ({text_of(down)})"
+    beside = [] if record.key else [f"(to_jsonb({table.quoted}.*) - :column)::text"]
+    values = [*(text_of(quoted(name)) for name, _ in record.key), *beside, value]
+    values += [text_of(quoted(name)) for name in record.successors]
+    into = ", ".join([*(keys or ["beside"]), "value", *noted])
+    params = {} if record.key else {"column": column.name}
+    run(
+        connection,
+        f"INSERT INTO {own} ({into}) SELECT {', '.join(values)} FROM {table.quoted} WHERE {condition}",
+        params,
+    )
+    return int(run(connection, f"SELECT count(*) AS it FROM {own}")[0]["it"])
+
+
+def _end_keeping(connection: Connection, kept: str, record: Record) -> str:
+    """Make the kept table durable, or drop it where it holds neither a value nor a record of anything."""
+    own = quoted(RETIRED_SCHEMA, kept)
+    if record.rows == 0 and not record.dependants:
+        run(connection, f"DROP TABLE {own} RESTRICT")
+        return ""
+    run(connection, f"ALTER TABLE {own} SET LOGGED")
+    write_record(connection, kept, record)
+    return kept

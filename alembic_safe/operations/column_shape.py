@@ -1,0 +1,107 @@
+"""How a column is made again from its definition: plain first, so that its values can be written, then as it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column, MetaData, Table
+from sqlalchemy.schema import CreateColumn
+
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.operations.dependants import attempt
+from alembic_safe.operations.kept import cut, verbatim
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from alembic_safe.operations.living import LivingTable
+
+
+def add_plain(connection: Connection, table: LivingTable, column: Column[Any]) -> None:
+    """Add a column with nothing but its type; a generated one with its expression, as it cannot get that later.
+
+    No default yet: it would fill rows that held NULL.
+    """
+    if column.computed is not None:
+        # a copy: the column may stand in a table of the models already
+        alone = Table(table.name, MetaData(), column._copy(), schema=table.schema)  # noqa: SLF001 - Alembic's own way
+        spec = str(CreateColumn(alone.c[column.name]).compile(dialect=connection.dialect))
+        run(connection, f"ALTER TABLE {table.quoted} ADD COLUMN {verbatim(spec)}")
+        return
+    type_ = column.type.compile(dialect=connection.dialect)
+    run(connection, f"ALTER TABLE {table.quoted} ADD COLUMN {quoted(column.name)} {verbatim(type_)}")
+
+
+def finish_shape(connection: Connection, table: LivingTable, column: Column[Any]) -> list[str]:
+    """Give a column its default, identity, NOT NULL and comment.
+
+    :returns: what newer rows violate and what therefore came back NOT VALID.
+    """
+    if column.computed is not None:
+        return _comment(connection, table, column)
+    own = quoted(column.name)
+    alter = f"ALTER TABLE {table.quoted} ALTER COLUMN {own}"
+    default = _default(connection, table, column)
+    if default and column.identity is None:
+        run(connection, verbatim(f"{alter} SET DEFAULT {default}"))
+        if not column.nullable:
+            run(connection, verbatim(f"UPDATE {table.quoted} SET {own} = {default} WHERE {own} IS NULL"))
+    if column.identity is not None:
+        _number_new_rows(connection, table, own)
+    loose = [] if column.nullable else _not_null(connection, table, column)
+    if column.identity is not None and not loose:
+        always = "ALWAYS" if column.identity.always else "BY DEFAULT"
+        run(connection, f"{alter} ADD GENERATED {always} AS IDENTITY")
+        _continue_counting(connection, table, column)
+    return loose + _comment(connection, table, column)
+
+
+def _default(connection: Connection, table: LivingTable, column: Column[Any]) -> str:
+    if column.server_default is None or column.identity is not None:
+        return ""
+    alone = Table(table.name, MetaData(), column._copy(), schema=table.schema)  # noqa: SLF001 - Alembic's own way
+    compiler: Any = CreateColumn(alone.c[column.name]).compile(dialect=connection.dialect)
+    return str(compiler.get_column_default_string(alone.c[column.name]) or "")
+
+
+def _number_new_rows(connection: Connection, table: LivingTable, own: str) -> None:
+    """Give rows that came after the drop numbers behind the highest kept one."""
+    run(
+        connection,
+        "CREATE TEMPORARY SEQUENCE alembic_safe_numbers",
+    )
+    run(
+        connection,
+        f"SELECT setval('alembic_safe_numbers', (SELECT greatest(coalesce(max({own}), 0), 1) FROM {table.quoted}))",
+    )
+    run(connection, f"UPDATE {table.quoted} SET {own} = nextval('alembic_safe_numbers') WHERE {own} IS NULL")
+    run(connection, "DROP SEQUENCE alembic_safe_numbers")
+
+
+def _continue_counting(connection: Connection, table: LivingTable, column: Column[Any]) -> None:
+    run(
+        connection,
+        "SELECT setval(pg_get_serial_sequence(:table, :column), (SELECT greatest(coalesce(max("
+        f"{quoted(column.name)}), 0) + 1, 1) FROM {table.quoted}), false)",
+        {"table": table.quoted, "column": column.name},
+    )
+
+
+def _not_null(connection: Connection, table: LivingTable, column: Column[Any]) -> list[str]:
+    own = quoted(column.name)
+    state, said = attempt(connection, f"ALTER TABLE {table.quoted} ALTER COLUMN {own} SET NOT NULL")
+    if not state:
+        return []
+    # PostgreSQL before 18 knows no NOT NULL that is not valid, so a check stands for it
+    name = cut(f"{table.name}_{column.name}", 63 - len("_not_null")) + "_not_null"
+    check = f"ALTER TABLE {table.quoted} ADD CONSTRAINT {quoted(name)} CHECK ({own} IS NOT NULL) NOT VALID"
+    state_then, said_then = attempt(connection, check)
+    return [f"NOT NULL of {column.name}: {said}" + (f"; {said_then}" if state_then else f" (check {name}, NOT VALID)")]
+
+
+def _comment(connection: Connection, table: LivingTable, column: Column[Any]) -> list[str]:
+    from alembic_safe.operations.kept import set_comment
+
+    if column.comment:
+        set_comment(connection, f"COLUMN {table.quoted}.{quoted(column.name)}", column.comment)
+    return []

@@ -1,0 +1,186 @@
+"""What goes together with a column or a table, as statements that make it again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.inspecting.retired import Dependant
+from alembic_safe.operations.kept import verbatim
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from sqlalchemy import Connection
+
+# What DROP COLUMN takes along without being asked: constraints and indexes over it, statistics objects, rights. What
+# it would not take (views, policies, triggers of columns, generated columns) it refuses, and so do we.
+_OF_COLUMN = """
+WITH t AS (SELECT CAST(CAST(:table AS text) AS regclass) AS oid),
+     a AS (SELECT attnum, attname, attacl FROM pg_attribute, t WHERE attrelid = t.oid AND attname = :column),
+     taken AS (SELECT DISTINCT d.classid, d.objid FROM pg_depend d, t, a
+               WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.refobjsubid = a.attnum
+                 AND d.deptype IN ('a', 'i'))
+SELECT CASE c.contype WHEN 'f' THEN 'foreign key' WHEN 'c' THEN 'check' ELSE 'constraint' END AS kind, 1 AS rank,
+       c.conname AS name, format('ALTER TABLE %s ADD CONSTRAINT %I %s', t.oid::regclass, c.conname,
+       pg_get_constraintdef(c.oid)) AS make
+FROM pg_constraint c, t, a WHERE c.conrelid = t.oid AND a.attnum = ANY(c.conkey) AND c.contype IN ('c', 'f', 'p', 'u', 'x')
+UNION ALL
+SELECT 'index', 2, i.relname, replace(pg_get_indexdef(i.oid), format('INDEX %I ON ONLY ', i.relname),
+       format('INDEX %I ON ', i.relname))
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid, t, a
+WHERE x.indrelid = t.oid AND NOT i.relispartition
+  AND (a.attnum = ANY(x.indkey) OR EXISTS (SELECT FROM taken WHERE classid = 'pg_class'::regclass AND objid = i.oid))
+  AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.oid AND c.contype IN ('p', 'u', 'x'))
+UNION ALL
+SELECT 'statistics', 3, s.stxname, pg_get_statisticsobjdef(s.oid)
+FROM pg_statistic_ext s, t, a WHERE s.stxrelid = t.oid AND (a.attnum = ANY(s.stxkeys)
+  OR EXISTS (SELECT FROM taken WHERE classid = 'pg_statistic_ext'::regclass AND objid = s.oid))
+UNION ALL
+SELECT 'grant', 4, coalesce(r.rolname, 'PUBLIC'), format('GRANT %s (%I) ON %s TO %s%s', g.privilege_type, a.attname,
+       t.oid::regclass, coalesce(quote_ident(r.rolname), 'PUBLIC'),
+       CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+FROM t, a, aclexplode(a.attacl) g LEFT JOIN pg_roles r ON r.oid = g.grantee
+UNION ALL
+SELECT 'comment', 5, a.attname, format('COMMENT ON COLUMN %s.%I IS %L', t.oid::regclass, a.attname,
+       col_description(t.oid, a.attnum)) FROM t, a WHERE col_description(t.oid, a.attnum) IS NOT NULL
+UNION ALL
+SELECT 'storage', 0, a.attname, format('ALTER TABLE %s ALTER COLUMN %I SET STORAGE %s', t.oid::regclass, a.attname,
+       CASE p.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END)
+FROM t, a, pg_attribute p JOIN pg_type y ON y.oid = p.atttypid
+WHERE p.attrelid = t.oid AND p.attnum = a.attnum AND p.attstorage <> y.typstorage
+UNION ALL
+SELECT 'statistics target', 0, a.attname, format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', t.oid::regclass,
+       a.attname, p.attstattarget)
+FROM t, a, pg_attribute p WHERE p.attrelid = t.oid AND p.attnum = a.attnum AND p.attstattarget >= 0
+UNION ALL
+SELECT 'compression', 0, a.attname, format('ALTER TABLE %s ALTER COLUMN %I SET COMPRESSION %s', t.oid::regclass,
+       a.attname, CASE p.attcompression WHEN 'p' THEN 'pglz' ELSE 'lz4' END)
+FROM t, a, pg_attribute p WHERE p.attrelid = t.oid AND p.attnum = a.attnum AND p.attcompression <> ''
+UNION ALL
+SELECT 'options', 0, a.attname, format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', t.oid::regclass, a.attname,
+       array_to_string(p.attoptions, ', '))
+FROM t, a, pg_attribute p WHERE p.attrelid = t.oid AND p.attnum = a.attnum AND p.attoptions IS NOT NULL
+ORDER BY rank, name
+"""
+
+# A sequence that the column owns goes with it; where it went on counting is noted.
+_OWNED_SEQUENCE = """
+SELECT n.nspname AS schema, s.relname AS name, q.seqstart, q.seqincrement, q.seqmax, q.seqmin, q.seqcache, q.seqcycle,
+       format_type(q.seqtypid, NULL) AS type
+FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
+JOIN pg_sequence q ON q.seqrelid = s.oid JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+WHERE d.classid = 'pg_class'::regclass AND d.refobjid = CAST(CAST(:table AS text) AS regclass) AND a.attname = :column
+  AND d.deptype = :deptype
+"""
+
+_VIOLATED = ("23502", "23503", "23505", "23514", "23P01")
+_THERE_ALREADY = ("42710", "42P07", "42P16")
+# a role, a publication, a function, a table or a type that has gone meanwhile
+_GONE = ("42704", "42P01", "42883", "42703", "3F000", "0A000", "42830", "2BP01")
+
+
+def of_column(connection: Connection, table: str, column: str) -> tuple[Dependant, ...]:
+    """Return what goes with a column; called under an empty search path, so that every name comes with its schema.
+
+    :param table: quoted and qualified.
+    """
+    rows = run(connection, _OF_COLUMN, {"table": table, "column": column})
+    return (
+        *_sequences(connection, table, column),
+        *(Dependant(row["kind"], row["name"], row["make"]) for row in rows),
+    )
+
+
+def _sequences(connection: Connection, table: str, column: str) -> list[Dependant]:
+    found: list[Dependant] = []
+    for row in run(connection, _OWNED_SEQUENCE, {"table": table, "column": column, "deptype": "a"}):
+        name = quoted(row["schema"], row["name"])
+        at = run(connection, f"SELECT last_value, is_called FROM {name}")[0]
+        start = at["last_value"] + (row["seqincrement"] if at["is_called"] else 0)
+        make = (
+            f"CREATE SEQUENCE {name} AS {row['type']} START {row['seqstart']} INCREMENT {row['seqincrement']}"
+            f" MINVALUE {row['seqmin']} MAXVALUE {row['seqmax']} CACHE {row['seqcache']}{' CYCLE' if row['seqcycle'] else ''}"
+        )
+        restart = f"ALTER SEQUENCE {name} RESTART {min(max(start, row['seqmin']), row['seqmax'])}"
+        owned = f"ALTER SEQUENCE {name} OWNED BY {table}.{quoted(column)}"
+        found.extend(Dependant("sequence", row["name"], sql) for sql in (make, restart, owned))
+    return found
+
+
+def make_again(connection: Connection, dependants: Sequence[Dependant]) -> tuple[list[str], list[str]]:
+    """Make what went, each under a savepoint.
+
+    :returns: what came back NOT VALID because newer rows violate it, and what did not come back, each with its
+        reason.
+    """
+    not_valid: list[str] = []
+    not_back: list[str] = []
+    for dependant in dependants:
+        state, said = attempt(connection, dependant.make)
+        if state in _VIOLATED and dependant.kind in ("check", "foreign key"):
+            state, said_then = attempt(connection, f"{dependant.make} NOT VALID")
+            if not state:
+                not_valid.append(f"{dependant.shown}: {said}")
+            said = said if state in _VIOLATED else said_then
+        if state and state not in _THERE_ALREADY:
+            not_back.append(f"{dependant.shown}: {said}; {dependant.make};")
+    return not_valid, not_back
+
+
+def attempt(connection: Connection, statement: str) -> tuple[str, str]:
+    """Run one recorded statement under a savepoint.
+
+    :returns: SQLSTATE and message where it failed for a reason that is listed and not raised; else two empty strings.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    savepoint = connection.begin_nested()
+    try:
+        run(connection, verbatim(statement))
+    except DBAPIError as error:
+        state = sqlstate_of(error)
+        savepoint.rollback()
+        if state not in _VIOLATED + _THERE_ALREADY + _GONE:
+            raise
+        return state, server_words(error)
+    savepoint.commit()
+    return "", ""
+
+
+def server_words(error: BaseException) -> str:
+    """Return what the server said, in one line."""
+    origin: Any = getattr(error, "orig", error)
+    return " ".join(str(origin).split())
+
+
+def refused_by_restrict(connection: Connection, drop: str) -> tuple[str, ...]:
+    """Ask the server, under a savepoint, what it would say to a drop; the drop is taken back in any case.
+
+    :returns: what depends on the object, one line each; empty where the drop would go through.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    savepoint = connection.begin_nested()
+    try:
+        run(connection, drop)
+    except DBAPIError as error:
+        savepoint.rollback()
+        if sqlstate_of(error) != "2BP01":
+            raise
+        return _named(error)
+    savepoint.rollback()
+    return ()
+
+
+def _named(error: Any) -> tuple[str, ...]:
+    detail = getattr(getattr(error.orig, "diag", None), "message_detail", None) or str(error.orig)
+    return tuple(line.strip() for line in detail.splitlines() if line.strip() and not line.startswith("HINT"))
+
+
+def facts(connection: Connection, sql: str, **params: object) -> Mapping[str, Any] | None:
+    """Return the one row of a catalog query, or ``None``."""
+    rows = run(connection, sql, params)
+    return rows[0] if rows else None

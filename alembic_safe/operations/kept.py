@@ -1,0 +1,209 @@
+"""Where retired objects are kept: the schema, its names, its rights, and the text form of values in it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.errors import Missing, NextStep, Refused
+from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Memory, Purged, read_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from alembic_safe.inspecting.retired import Record
+
+LONGEST_NAME = 63
+"""Bytes of an identifier: https://www.postgresql.org/docs/current/limits.html."""
+
+# Everything that changes how the server writes a value; local to the transaction.
+_FIXED = {
+    "DateStyle": "ISO, YMD", "IntervalStyle": "postgres", "extra_float_digits": "3", "TimeZone": "UTC",
+    "bytea_output": "hex", "lc_monetary": "C", "xmlbinary": "base64", "row_security": "off",
+    "quote_all_identifiers": "off",
+}  # fmt: skip
+_COLON = re.compile(r'"(?:[^"]|"")*"|:')
+
+
+def verbatim(sql: str) -> str:
+    """Return SQL that somebody else wrote, so that no colon in it is read as a parameter of ours."""
+    # what stands between double quotes is taken care of where the statement is run
+    return _COLON.sub(lambda match: "\\:" if match[0] == ":" else match[0], sql)
+
+
+@contextmanager
+def fixed_text(connection: Connection, *, search_path: str | None = None) -> Iterator[None]:
+    """Fix how values and definitions are written, and switch row security off, for the statements inside.
+
+    :param search_path: for reading definitions: ``""``, so that every name comes with its schema.
+    """
+    wanted = _FIXED if search_path is None else {**_FIXED, "search_path": search_path}
+    before = {name: run(connection, "SELECT current_setting(:n) AS it", {"n": name})[0]["it"] for name in wanted}
+    _set(connection, wanted)
+    yield
+    # behind an error the transaction is aborted and takes the settings back by itself
+    _set(connection, before)
+
+
+def _set(connection: Connection, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        run(connection, "SELECT set_config(:n, :v, true)", {"n": name, "v": value})
+
+
+@contextmanager
+def rights_named(connection: Connection, subject: str, ways: Sequence[NextStep] = ()) -> Iterator[None]:
+    """Turn a missing right into :class:`Missing`, with the line that its owner runs.
+
+    :param subject: what was being done: ``retiring public.users.fullname``.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    role = run(connection, "SELECT current_user AS it")[0]["it"]
+    try:
+        yield
+    except DBAPIError as error:
+        if sqlstate_of(error) != "42501":
+            raise
+        said = " ".join(str(error.orig).split())
+        # a role that row security holds for cannot see all rows, and must not keep only some of them
+        row_security = "row-level security" in said or "row security" in said
+        steps = [NextStep("a superuser lets it see every row", f"ALTER ROLE {quoted(role)} BYPASSRLS;")]
+        raise Missing(
+            f"{subject}: role {role} lacks a right: {said}.", next_steps=steps if row_security else ways
+        ) from error
+
+
+def make_schema(connection: Connection) -> None:
+    """Make the schema where there is none; nobody but its owner gets into it."""
+    # two runs at once: the second waits, and finds the schema, and the names that the first one took
+    run(connection, "SELECT pg_advisory_xact_lock(hashtextextended('alembic-safe retired', 0))")
+    role = run(connection, "SELECT current_user AS role, current_database() AS database")[0]
+    found = run(
+        connection,
+        "SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE') AS it FROM pg_namespace"
+        " WHERE nspname = :schema",
+        {"schema": RETIRED_SCHEMA},
+    )
+    if found and not found[0]["it"]:
+        grant = f"GRANT USAGE, CREATE ON SCHEMA {quoted(RETIRED_SCHEMA)} TO {quoted(role['role'])};"
+        raise Missing(
+            f"Role {role['role']} may not make tables in schema {RETIRED_SCHEMA}.",
+            next_steps=[NextStep("the owner of that schema runs", grant)],
+        )
+    if found:
+        return
+    line = f"GRANT CREATE ON DATABASE {quoted(role['database'])} TO {quoted(role['role'])};"
+    steps = [NextStep("the owner of the database runs", line)]
+    with rights_named(connection, f"making schema {RETIRED_SCHEMA}", steps):
+        run(connection, f"CREATE SCHEMA {quoted(RETIRED_SCHEMA)}")
+    set_comment(connection, f"SCHEMA {quoted(RETIRED_SCHEMA)}", Memory().as_comment())
+    revoke_all(connection, "pg_namespace", "nspacl", "nspowner", f"SCHEMA {quoted(RETIRED_SCHEMA)}", RETIRED_SCHEMA)
+
+
+def revoke_all(connection: Connection, catalog: str, acl: str, owner: str, what: str, name: str) -> None:
+    """Take every right from everybody but the owner; default privileges may have given some.
+
+    :param what: the object as GRANT names it; ``catalog``, ``acl`` and ``owner`` say where its rights stand.
+    :param name: its name in that catalog; a table's is looked up in our schema.
+    """
+    where = "nspname = :name" if catalog == "pg_namespace" else f"oid = CAST({_literal_regclass()} AS regclass)"
+    value = name if catalog == "pg_namespace" else quoted(RETIRED_SCHEMA, name)
+    rows = run(
+        connection,
+        f"SELECT DISTINCT a.grantee::bigint AS oid, CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee) END AS role"
+        f" FROM {catalog} c, aclexplode(c.{acl}) a WHERE c.{where} AND a.grantee <> c.{owner}",
+        {"name": value},
+    )
+    for row in rows:
+        grantee = "PUBLIC" if row["oid"] == 0 else quoted(row["role"])
+        run(connection, f"REVOKE ALL ON {what} FROM {grantee} CASCADE")
+
+
+def _literal_regclass() -> str:
+    return "CAST(:name AS text)"
+
+
+def revoke_from_table(connection: Connection, kept: str) -> None:
+    """Take every right on a kept table from everybody but its owner, those on single columns included."""
+    what = f"TABLE {quoted(RETIRED_SCHEMA, kept)}"
+    revoke_all(connection, "pg_class", "relacl", "relowner", what, kept)
+    rows = run(
+        connection,
+        "SELECT DISTINCT CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee) END AS role, t.attname AS column"
+        " FROM pg_attribute t, aclexplode(t.attacl) a WHERE t.attrelid = CAST(CAST(:name AS text) AS regclass)"
+        " AND NOT t.attisdropped",
+        {"name": quoted(RETIRED_SCHEMA, kept)},
+    )
+    for row in rows:
+        grantee = "PUBLIC" if row["role"] is None else quoted(row["role"])
+        run(connection, f"REVOKE ALL ({quoted(row['column'])}) ON {what} FROM {grantee} CASCADE")
+
+
+def free_name(connection: Connection, wanted: str, *, also_in: str | None = None) -> str:
+    """Return a name of at most 63 bytes that no relation and no type of our schema has.
+
+    :param also_in: a second schema in which it must be free, for an object that is renamed before it moves; the
+        name that is wanted may be taken there, by the object itself.
+    """
+    number = 1
+    while True:
+        ending = "" if number == 1 else f"_{number}"
+        name = cut(wanted, LONGEST_NAME - len(ending)) + ending
+        schemas = [RETIRED_SCHEMA] if also_in is None or name == wanted else [RETIRED_SCHEMA, also_in]
+        taken = run(
+            connection,
+            "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = :name"
+            " AND n.nspname = ANY(CAST(:schemas AS text[]))) OR EXISTS (SELECT FROM pg_type t JOIN pg_namespace n ON"
+            " n.oid = t.typnamespace WHERE t.typname = :name AND n.nspname = ANY(CAST(:schemas AS text[]))) AS it",
+            {"name": name, "schemas": schemas},
+        )[0]["it"]
+        if not taken:
+            return name
+        number += 1
+
+
+def cut(name: str, longest: int) -> str:
+    """Return as much of a name as fits into so many bytes, no character halved."""
+    return name.encode()[:longest].decode(errors="ignore")
+
+
+def set_comment(connection: Connection, what: str, comment: str) -> None:
+    """Write a comment.
+
+    :param what: the object as COMMENT ON names it: ``TABLE "s"."t"``.
+    """
+    quoted_text = run(connection, "SELECT quote_literal(CAST(:c AS text)) AS it", {"c": comment})[0]["it"]
+    run(connection, f"COMMENT ON {verbatim(what)} IS {verbatim(quoted_text)}")
+
+
+def write_record(connection: Connection, kept: str, record: Record) -> None:
+    """Write beside a kept table what it is."""
+    set_comment(connection, f"TABLE {quoted(RETIRED_SCHEMA, kept)}", record.as_comment())
+
+
+def remember_purged(connection: Connection, purged: Purged) -> None:
+    """Add to what the schema remembers, so that a later restore can say why something comes back empty."""
+    memory = read_memory(connection)
+    rest = tuple(p for p in memory.purged if p.name != purged.name)
+    set_comment(connection, f"SCHEMA {quoted(RETIRED_SCHEMA)}", Memory((*rest, purged)).as_comment())
+
+
+def text_of(expression: str) -> str:
+    """Return SQL for the text form of a value, by its type's own output function and no cast that a user defined."""
+    return f"CASE WHEN {expression} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {expression}) END"
+
+
+def require_fresh_snapshots(connection: Connection, subject: str) -> None:
+    """Stop where a row that somebody committed while we waited for the lock would not be seen, and so be lost."""
+    level = run(connection, "SELECT current_setting('transaction_isolation') AS it")[0]["it"]
+    if level in ("repeatable read", "serializable"):
+        raise Refused(
+            f"{subject}: this transaction is {level}, so rows committed while it waits for the table's lock would not be"
+            " kept.",
+            next_steps=[NextStep("in env.py, make the engine with isolation_level", '"READ COMMITTED"')],
+        )

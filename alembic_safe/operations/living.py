@@ -1,0 +1,166 @@
+"""What the living table is like that a column or a table is taken from, or comes back to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.errors import NextStep, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+_TABLE = """
+SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c.relispartition AS is_partition,
+  pg_get_userbyid(c.relowner) AS owner,
+  EXISTS (SELECT FROM pg_inherits i JOIN pg_class k ON k.oid = i.inhrelid WHERE i.inhparent = c.oid AND NOT k.relispartition)
+    OR (NOT c.relispartition AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid)) AS inherits,
+  ARRAY(SELECT k.oid::regclass::text FROM pg_inherits i JOIN pg_class k ON c.oid IN (i.inhparent, i.inhrelid)
+          AND k.oid IN (i.inhparent, i.inhrelid) AND k.oid <> c.oid WHERE NOT k.relispartition ORDER BY 1)::text[] AS kin
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = to_regclass(CAST(:table AS text))
+"""
+_COLUMN = """
+SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
+  a.attidentity <> '' AS is_identity, a.attgenerated <> '' AS is_generated, a.attinhcount > 0 AS is_inherited
+FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = :column AND a.attnum > 0 AND NOT a.attisdropped
+"""
+# A key that tells rows apart at every moment: not deferrable, not partial, over columns that are never NULL.
+_KEYS = """
+SELECT x.indisprimary AS is_primary, ARRAY(SELECT a.attname FROM unnest(x.indkey::int2[]) WITH ORDINALITY k(attnum, place)
+    JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum WHERE k.place <= x.indnkeyatts
+    ORDER BY k.place)::text[] AS columns
+FROM pg_index x WHERE x.indrelid = CAST(:oid AS oid) AND x.indisunique AND x.indisvalid AND x.indimmediate
+  AND x.indpred IS NULL AND x.indexprs IS NULL
+  AND NOT EXISTS (SELECT FROM unnest(x.indkey::int2[]) WITH ORDINALITY k(attnum, place) JOIN pg_attribute a
+    ON a.attrelid = x.indrelid AND a.attnum = k.attnum WHERE k.place <= x.indnkeyatts AND NOT a.attnotnull)
+ORDER BY x.indisprimary DESC, x.indnkeyatts, x.indexrelid
+"""
+# A value that the database makes by itself is not made twice: an identity, a sequence's next number, a random uuid.
+_NEVER_TWICE = """
+SELECT EXISTS (SELECT FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+  WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:columns AS text[])) AND (a.attidentity <> ''
+    OR pg_get_expr(d.adbin, d.adrelid) ~ '(^|\\W)(nextval|gen_random_uuid|uuid_generate_v[14]|uuid_generate_v1mc|uuidv[47])\\(')
+) AS it
+"""
+
+
+@dataclass(frozen=True)
+class LivingTable:
+    """A table as the catalog has it.
+
+    :param inherits: whether it has inheritance children or parents (partitions are none).
+    :param kin: these, by name.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    owner: str
+    is_partition: bool
+    inherits: bool
+    kin: tuple[str, ...]
+
+    @property
+    def quoted(self) -> str:
+        """Its qualified name, quoted."""
+        return quoted(self.schema, self.name)
+
+    @property
+    def shown(self) -> str:
+        """Its name as a person reads it."""
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True)
+class LivingColumn:
+    """A column as the catalog has it."""
+
+    name: str
+    type: str
+    not_null: bool
+    is_identity: bool
+    is_generated: bool
+    is_inherited: bool
+
+
+def find_table(connection: Connection, name: str, schema: str | None) -> LivingTable | None:
+    """Return a table as ``op.`` names it; without a schema, the one that the search path finds."""
+    place = quoted(name) if schema is None else quoted(schema, name)
+    rows = run(connection, _TABLE, {"table": place})
+    return LivingTable(**{**rows[0], "kin": tuple(rows[0]["kin"])}) if rows else None
+
+
+def schema_of(connection: Connection, schema: str | None) -> str:
+    """Return the schema in which an absent table of this name would be made."""
+    return schema or str(run(connection, "SELECT current_schema()::text AS it")[0]["it"])
+
+
+def find_column(connection: Connection, table: LivingTable, name: str) -> LivingColumn | None:
+    """Return a column, or ``None``."""
+    rows = run(connection, _COLUMN, {"oid": table.oid, "column": name})
+    return LivingColumn(**rows[0]) if rows else None
+
+
+def lock(connection: Connection, table: LivingTable, subject: str) -> None:
+    """Lock a table against everybody, until the transaction ends.
+
+    :raises Refused: outside a transaction.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    from alembic_safe.database.failures import sqlstate_of
+
+    try:
+        run(connection, f"LOCK TABLE {table.quoted} IN ACCESS EXCLUSIVE MODE")
+    except DBAPIError as error:
+        if sqlstate_of(error) != "25P01":
+            raise
+        raise Refused(
+            f"{subject} needs a transaction, and stands in an autocommit_block().",
+            next_steps=[NextStep("move the line out of the block, then", "alembic upgrade head")],
+        ) from error
+
+
+def refuse_inheritance(table: LivingTable, subject: str) -> None:
+    """Stop at a table whose rows are spread over inheritance children.
+
+    :raises Refused: naming them.
+    """
+    if table.inherits:
+        raise Refused(
+            f"{subject}: {table.shown} takes part in table inheritance, which retiring does not follow.",
+            detail=[f"Related by INHERITS: {', '.join(table.kin)}."],
+            next_steps=[NextStep("end the inheritance first, in psql", "ALTER TABLE child NO INHERIT parent;")],
+        )
+
+
+def key_of(
+    connection: Connection, table: LivingTable, given: Sequence[str] | None, *, without: str
+) -> tuple[tuple[str, str], ...]:
+    """Return the columns that tell rows apart, each with its type; empty where there is no key.
+
+    :param given: the columns that the revision file names.
+    :param without: the column that goes, which cannot be part of it.
+    :raises Refused: when the columns that are named are no key.
+    """
+    rows = run(connection, _KEYS, {"oid": table.oid})
+    keys = [tuple(row["columns"]) for row in rows if without not in row["columns"]]
+    if given is not None and not any(set(key) <= set(given) for key in keys):
+        known = "; ".join(", ".join(key) for key in keys) or "none"
+        raise Refused(
+            f"{table.shown}: ({', '.join(given)}) is no key: nothing holds its values unique and NOT NULL.",
+            detail=[f"Keys of the table: {known}."],
+        )
+    chosen = tuple(given) if given is not None else next(iter(keys), ())
+    found = [find_column(connection, table, name) for name in chosen]
+    return tuple((column.name, column.type) for column in found if column is not None)
+
+
+def keys_return(connection: Connection, table: LivingTable, key: Sequence[str]) -> bool:
+    """Whether a key that was deleted can be given to another row, as names and codes are."""
+    return not run(connection, _NEVER_TWICE, {"oid": table.oid, "columns": list(key)})[0]["it"]
