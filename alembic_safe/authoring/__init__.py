@@ -1,0 +1,1 @@
+"""Models to revision files: what is written into a project."""

@@ -1,0 +1,146 @@
+"""Which operations do changes need that Alembic has not, or cannot turn round or write into a file?"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from alembic.autogenerate.render import _alembic_autogenerate_prefix, _ident, _repr_type, renderers
+from alembic.operations import ops
+
+from alembic_safe.database.statements import quoted
+
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+    from sqlalchemy.types import TypeEngine
+
+_PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w)")  # what text() takes for a parameter
+
+
+class SqlOp(ops.ExecuteSQLOp):
+    """One statement, with the one that takes it back.
+
+    :param sql: without a semicolon; no part of it is a parameter.
+    :param undo: empty where nothing takes it back.
+    """
+
+    def __init__(self, sql: str, undo: str = "") -> None:
+        super().__init__(_PARAMETER.sub(r"\\:", sql))
+        self.sql = sql
+        self.undo = undo
+
+    def reverse(self) -> SqlOp:
+        """Return the statement that takes it back."""
+        if not self.undo:
+            raise NotImplementedError(f"nothing takes this back: {self.sql}")
+        return SqlOp(self.undo, self.sql)
+
+    def to_diff_tuple(self) -> tuple[str, str]:
+        """Return what ``alembic check`` prints."""
+        return ("execute", self.sql)
+
+
+class AddLabelOp(SqlOp):
+    """A new label of an enum; it can be used only once it is committed.
+
+    :param autocommit: whether something behind it in the same change uses it.
+    """
+
+    def __init__(self, sql: str, *, autocommit: bool = False) -> None:
+        super().__init__(sql)
+        self.autocommit = autocommit
+
+
+class RenameColumnOp(ops.AlterColumnOp):
+    """A column under another name; unlike Alembic's own it can be turned round."""
+
+    def __init__(self, table_name: str, old: str, new: str, *, schema: str | None = None) -> None:
+        super().__init__(table_name, old, schema=schema, modify_name=new)
+        self.new = new
+
+    def reverse(self) -> RenameColumnOp:
+        """Return the renaming back."""
+        return RenameColumnOp(self.table_name, self.new, self.column_name, schema=self.schema)
+
+    def to_diff_tuple(self) -> Any:
+        """Return what ``alembic check`` prints."""
+        return [("modify_name", self.schema, self.table_name, self.column_name, {}, self.column_name, self.new)]
+
+
+class RenamedTableOp(ops.RenameTableOp):
+    """A table under another name; unlike Alembic's own it can be turned round and be written into a file."""
+
+    def reverse(self) -> RenamedTableOp:
+        """Return the renaming back."""
+        return RenamedTableOp(self.new_table_name, self.table_name, schema=self.schema)
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return what ``alembic check`` prints."""
+        return ("rename_table", self.schema, self.table_name, self.new_table_name)
+
+
+class CastColumnOp(ops.AlterColumnOp):
+    """A column of another type, with the expression that leads there.
+
+    :param using: SQL over the table's columns.
+    :param back: the expression of the reverse.
+    """
+
+    def __init__(
+        self, table_name: str, column_name: str, type_: TypeEngine[Any], *, using: str, back: str,
+        existing_type: TypeEngine[Any], existing_nullable: bool | None, schema: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            table_name, column_name, schema=schema, modify_type=type_, existing_type=existing_type,
+            existing_nullable=existing_nullable, postgresql_using=using,
+        )  # fmt: skip
+        self.types = (existing_type, type_)
+        self.using = using
+        self.back = back
+
+    def reverse(self) -> CastColumnOp:
+        """Return the cast back."""
+        return CastColumnOp(
+            self.table_name, self.column_name, self.types[0], using=self.back, back=self.using,
+            existing_type=self.types[1], existing_nullable=self.existing_nullable, schema=self.schema,
+        )  # fmt: skip
+
+
+def cast_of(column: str, type_: str) -> str:
+    """Return the plain cast of a column."""
+    return f"{quoted(column)}::{type_}"
+
+
+@renderers.dispatch_for(AddLabelOp)
+def _add_label(context: AutogenContext, op: AddLabelOp) -> str | list[str]:
+    prefix = _alembic_autogenerate_prefix(context)
+    line = f"{prefix}execute({op.sqltext!r})"
+    if not op.autocommit:
+        return line
+    return f"with {prefix}get_context().autocommit_block():\n    {line}"
+
+
+@renderers.dispatch_for(RenameColumnOp)
+def _rename_column(context: AutogenContext, op: RenameColumnOp) -> str:
+    words = [repr(_ident(op.table_name)), repr(_ident(op.column_name)), f"new_column_name={_ident(op.new)!r}"]
+    return f"{_alembic_autogenerate_prefix(context)}alter_column({', '.join(words)}{_schema(op.schema)})"
+
+
+@renderers.dispatch_for(RenamedTableOp)
+def _rename_table(context: AutogenContext, op: RenamedTableOp) -> str:
+    words = f"{_ident(op.table_name)!r}, {_ident(op.new_table_name)!r}{_schema(op.schema)}"
+    return f"{_alembic_autogenerate_prefix(context)}rename_table({words})"
+
+
+@renderers.dispatch_for(CastColumnOp)
+def _cast_column(context: AutogenContext, op: CastColumnOp) -> str:
+    words = [
+        repr(_ident(op.table_name)), repr(_ident(op.column_name)),
+        f"existing_type={_repr_type(op.types[0], context)}", f"type_={_repr_type(op.types[1], context)}",
+        f"existing_nullable={op.existing_nullable!r}", f"postgresql_using={op.using!r}",
+    ]  # fmt: skip
+    return f"{_alembic_autogenerate_prefix(context)}alter_column({', '.join(words)}{_schema(op.schema)})"
+
+
+def _schema(schema: str | None) -> str:
+    return f", schema={_ident(schema)!r}" if schema else ""

@@ -1,0 +1,138 @@
+"""What is left to SQL where autogenerate says nothing, or where something stands in its way?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alembic_safe.authoring.change_operations import SqlOp
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.inspecting.comparison import Difference
+from alembic_safe.inspecting.difference_sql import undo_sql
+from alembic_safe.inspecting.difference_sql_make import create_sql, drop_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
+    from alembic_safe.inspecting.difference_sql import Undo
+
+FIRST = frozenset({"schema", "extension", "collation", "enum", "domain", "composite type", "range type", "sequence",
+                    "function"})  # fmt: skip
+"""The kinds that tables are made of: they come before the first table."""
+
+_MOST_PASSES = 4
+_KEYS_ON = """
+SELECT n.nspname AS schema, c.relname AS table, k.conname AS name, pg_get_constraintdef(k.oid) AS definition
+FROM pg_constraint u JOIN pg_class uc ON uc.oid = u.conrelid JOIN pg_namespace un ON un.oid = uc.relnamespace
+JOIN pg_constraint k ON k.conindid = u.conindid AND k.contype = 'f' AND k.conparentid = 0
+JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE un.nspname = :schema AND uc.relname = :table AND u.conname = :name AND u.contype IN ('p', 'u')
+"""
+_GENERATED_FROM = """
+SELECT DISTINCT g.attname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = :name
+JOIN pg_attribute g ON g.attrelid = c.oid AND g.attgenerated <> '' AND NOT g.attisdropped
+JOIN pg_attrdef f ON f.adrelid = c.oid AND f.adnum = g.attnum
+JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid = a.attnum AND (
+  (d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid)
+  OR (d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = g.attnum))
+WHERE n.nspname = :schema AND c.relname = :table
+"""
+
+
+class CatalogChanges:
+    """The part of a change that the catalogs tell.
+
+    :param do: runs operations and notes them.
+    :param read: returns the database as it is now.
+    :param found: returns what is still to be settled there.
+    :param retire: retires a column that is made anew.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        models: Catalog,
+        do: Callable[..., None],
+        read: Callable[[], Catalog],
+        found: Callable[[Catalog], list[Difference]],
+        retire: Callable[[ObjectId], None],
+    ) -> None:
+        self.connection = connection
+        self.models = models
+        self.do = do
+        self.read = read
+        self.found = found
+        self.retire = retire
+
+    def clear_the_way(self) -> None:
+        """Drop what a column's new type would break, and what holds no rows of its own: it is made again behind it."""
+        now = self.read()
+        found = self.found(now)
+        tables = {(one.object.schema, one.object.parent) for one in found if one.what == "type"}
+        for one in found:
+            id_ = one.object
+            if (id_.schema, id_.parent) not in tables or one.is_missing:
+                continue
+            if id_.kind == "index" or (id_.kind == "constraint" and _sort(now, id_) in {"c", "x"}):
+                self._drop(id_, now)
+        for one in found:
+            if one.what == "type":
+                name = {"schema": one.object.schema, "table": one.object.parent, "name": one.object.name}
+                for row in run(self.connection, _GENERATED_FROM, name):
+                    self._drop(one.object._replace(name=row["name"]), now)
+
+    def _drop(self, id_: ObjectId, now: Catalog) -> None:
+        forward = [SqlOp(sql) for sql in drop_sql(now, id_)]
+        self.do(*forward, backward=[SqlOp(sql) for sql in create_sql(now, id_, set(now.objects))])
+
+    def by_catalog(
+        self, kinds: frozenset[str] = frozenset(), *, only_missing: bool = False, last_pass: bool = False
+    ) -> None:
+        """Settle what the catalogs differ in by SQL; again, until nothing is left or nothing more can be done."""
+        last: list[Difference] = []
+        for _ in range(_MOST_PASSES):
+            now = self.read()
+            wanted = [
+                one for one in self.found(now)
+                if (not kinds or one.object.kind in kinds) and (one.is_missing or not only_missing)
+                and one.what != "labels" and not (one.is_extra and one.object.kind in {"table", "column"})
+                and (last_pass or not (one.is_missing and one.object.kind in {"table", "column"}))
+                and not (only_missing and "owned_by" in self.models.objects[one.object])
+                and (last_pass or not one.is_extra or one.object.kind in {"constraint", "index"})
+            ]  # fmt: skip
+            undone = [undo for undo in undo_sql(wanted, self.models, now) if undo.statements]
+            settled = [undo.difference for undo in undone]
+            if not settled or settled == last:
+                return
+            last = settled
+            # a table has one primary key: the old one goes first
+            undone.sort(key=lambda undo: not (undo.difference.is_extra and _sort(now, undo.difference.object) == "p"))
+            for undo in undone:
+                self._by_sql(undo, now)
+
+    def _by_sql(self, undo: Undo, now: Catalog) -> None:
+        difference = undo.difference
+        id_ = difference.object
+        if undo.destroys_data:
+            if id_.kind == "column":
+                self.retire(id_)  # it is made again, as the models have it, in the next pass
+            return
+        if id_.kind == "constraint" and _sort(now, id_) in {"p", "u"}:
+            self._drop_keys_on(id_)
+        turned = Difference(id_, difference.what, difference.right, difference.left)
+        back = [SqlOp(sql) for one in undo_sql([turned], now, self.models) for sql in one.statements]
+        self.do(*(SqlOp(sql) for sql in undo.statements), backward=back)
+
+    def _drop_keys_on(self, id_: ObjectId) -> None:
+        """Drop the foreign keys that stand on a key which is made anew; they are missing then, and come back."""
+        rows = run(self.connection, _KEYS_ON, {"schema": id_.schema, "table": id_.parent, "name": id_.name})
+        for row in rows:
+            alter, name = f"ALTER TABLE {quoted(row['schema'], row['table'])}", quoted(row["name"])
+            self.do(SqlOp(f"{alter} DROP CONSTRAINT {name}", f"{alter} ADD CONSTRAINT {name} {row['definition']}"))
+
+
+def _sort(catalog: Catalog, id_: ObjectId) -> object:
+    return catalog.objects.get(id_, {}).get("sort")

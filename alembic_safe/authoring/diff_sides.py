@@ -1,0 +1,277 @@
+"""What is meant by one side of a safe-diff, and what does it look like?"""
+
+# Nothing here can write to a database of anybody's: the project's own is opened in a read-only transaction, a URL's in a
+# read-only session, and everything else is made on a shadow.
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from alembic.util import CommandError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from alembic_safe.authoring.dump_file import load_dump
+from alembic_safe.database.endpoint import Endpoint
+from alembic_safe.database.envpy import run_env
+from alembic_safe.database.replay_connection import place_of
+from alembic_safe.database.shadow import open_shadow
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.errors import Missing, NextStep, WrongUsage
+from alembic_safe.inspecting.catalog import PUBLIC, PUBLIC_AS_INSTALLED, read_catalog
+from alembic_safe.inspecting.catalog_records import Catalog
+from alembic_safe.inspecting.drift import version_tables
+from alembic_safe.inspecting.expected import ShadowWish, catalogs_at
+from alembic_safe.inspecting.models_catalog import Ground, ground_of, models_catalog
+from alembic_safe.inspecting.target import Target, look_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from sqlalchemy import MetaData
+
+    from alembic_safe.database.shadow import ShadowNote
+    from alembic_safe.settings import Settings
+
+Kind = Literal["empty", "models", "files", "database", "url", "dump"]
+
+_MOST_COUNTED = 1_000_000
+"""Rows that are counted one by one; of more the server's own estimate is told."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side, as a person named it.
+
+    :param word: what they wrote; of a URL without its password.
+    :param heads: for the files: the revisions.
+    """
+
+    kind: Kind
+    word: str
+    heads: tuple[str, ...] = ()
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One side, looked at.
+
+    :param name: what it is in words.
+    :param role: for what was made on a shadow: the role that owns it there.
+    :param live: how its rows are counted; ``None`` where there are none to count.
+    :param knows_rights: whether owners and rights are part of it.
+    """
+
+    side: Side
+    name: str
+    catalog: Catalog
+    role: str = ""
+    live: Callable[[Iterable[tuple[str, str]]], Mapping[tuple[str, str], int]] | None = None
+    knows_rights: bool = True
+
+
+@dataclass(frozen=True)
+class Project:
+    """One database of the project, looked at in a read-only transaction.
+
+    :param models: what ``env.py`` hands to Alembic, as a sequence.
+    """
+
+    place: str
+    target: Target
+    catalog: Catalog
+    ground: Ground
+    models: tuple[MetaData, ...]
+    leave_out: frozenset[str]
+
+
+def read_side(word: str, script: ScriptDirectory) -> Side:
+    """Say what is meant.
+
+    :raises WrongUsage: when it is none of the things that can be compared.
+    """
+    if word in ("empty", "models", "database"):
+        return Side(word, word)  # type: ignore[arg-type]
+    if "://" in word:
+        try:
+            url = make_url(word.replace("postgres://", "postgresql://", 1))
+        except ArgumentError as error:
+            raise _no_side("a database URL", "postgresql://USER@HOST/DATABASE") from error
+        return Side("url", url.render_as_string(hide_password=True), url=url.render_as_string(hide_password=False))
+    if Path(word).is_file():
+        return Side("dump", word)
+    try:
+        found = script.get_revisions("heads" if word in ("head", "heads") else word)
+    except CommandError as error:
+        raise _no_side(f"{word}: a revision or a file", "head") from error
+    heads = tuple(revision.revision for revision in found if revision is not None)
+    return Side("files", word, heads)
+
+
+def _no_side(what: str, example: str) -> WrongUsage:
+    return WrongUsage(
+        f"There is no such thing to compare ({what}).",
+        detail=["A side is empty, models, head, a revision, database, a URL, or a file of pg_dump."],
+        next_steps=[NextStep("for example", f"alembic safe-diff --from {example} --to models")],
+    )
+
+
+def read_project(config: Config, script: ScriptDirectory, settings: Settings) -> Project:
+    """Look at the project's database once; nothing is written.
+
+    :raises WrongUsage: where ``env.py`` configures several databases.
+    """
+    found: list[Project] = []
+
+    def work(context: MigrationContext, kw: dict[str, Any]) -> None:
+        del kw
+        connection: Any = context.connection
+        run(connection, "SET TRANSACTION READ ONLY")
+        target = look_at(context, settings)
+        leave_out = version_tables(target, context)
+        given = context.opts.get("target_metadata")
+        models = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
+        found.append(
+            Project(
+                place_of(connection), target, read_catalog(connection, leave_out=leave_out), ground_of(connection), models,
+                leave_out,
+            )
+        )  # fmt: skip
+        connection.rollback()
+
+    run_env(config, script, work)
+    if len({project.place for project in found}) > 1:
+        raise WrongUsage(
+            f"env.py configures {len(found)} databases; safe-diff compares one.",
+            next_steps=[
+                NextStep("give it by its URL", "alembic safe-diff --from postgresql://USER@HOST/DATABASE --to head")
+            ],
+        )
+    return found[0]
+
+
+class Looking:
+    """Looks at sides, on shadows where they are not databases.
+
+    :param tell: hears what a person should know of a shadow.
+    """
+
+    def __init__(
+        self, config: Config, script: ScriptDirectory, settings: Settings, project: Project,
+        tell: Callable[[ShadowNote], None] | None,
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.script = script
+        self.settings = settings
+        self.project = project
+        self.wish = ShadowWish(
+            project.target.endpoint,
+            project.ground.needs,
+            settings,
+            protected=project.target.identity.protected,
+            tell=tell,
+        )
+
+    def at(self, side: Side) -> Seen:
+        """Look at one side.
+
+        :raises SafeError: when it cannot be had; the message names it.
+        """
+        return {
+            "empty": self._empty, "models": self._models, "files": self._files, "database": self._database,
+            "url": self._url, "dump": self._dump,
+        }[side.kind](side)  # fmt: skip
+
+    def _empty(self, side: Side) -> Seen:
+        version = self.project.target.identity.place.server_version
+        return Seen(side, "an empty database", Catalog({PUBLIC: PUBLIC_AS_INSTALLED}, version))
+
+    def _models(self, side: Side) -> Seen:
+        if not self.project.models:
+            raise Missing(
+                "env.py hands no models to Alembic: target_metadata is not set.",
+                next_steps=[NextStep("see what env.py should look like", "alembic safe-init")],
+            )
+        wish = self.wish
+        made = models_catalog(
+            self.project.models, self.project.ground,
+            lambda: open_shadow(
+                wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=wish.dry_run, tell=wish.tell
+            ),
+        )  # fmt: skip
+        return Seen(side, "the models", made.catalog, knows_rights=False)
+
+    def _files(self, side: Side) -> Seen:
+        at = ", ".join(side.heads) or "base"
+        for files in catalogs_at(self.config, self.script, self.wish, side.heads):
+            if files.place == self.project.place:
+                return Seen(side, f"the files at {at}, replayed on a shadow", files.catalog, files.role)
+        raise Missing("The replay on a shadow did not reach this database.")
+
+    def _database(self, side: Side) -> Seen:
+        project = self.project
+        place, at = project.target.identity.place, ", ".join(project.target.heads) or "no revision"
+        return Seen(
+            side, f"the database {place.shown}, at {at}", project.catalog, live=_counting(project.target.connect)
+        )
+
+    def _url(self, side: Side) -> Seen:
+        endpoint = Endpoint.from_url(make_url(side.url))
+
+        def connect() -> Any:
+            return endpoint.connect(options="-c default_transaction_read_only=on")
+
+        with connect() as connection:
+            catalog = read_catalog(connection, leave_out=self.project.leave_out)
+        return Seen(side, f"the database {endpoint.shown}", catalog, live=_counting(connect))
+
+    def _dump(self, side: Side) -> Seen:
+        wish = self.wish
+        # never on the target's own server: what stands in the file is not ours
+        with open_shadow(
+            wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=True, tell=wish.tell
+        ) as shadow, shadow.endpoint.connect() as connection:  # fmt: skip
+            missing = load_dump(connection, Path(side.word), self.settings, shadow.server_version)
+            catalog = read_catalog(connection, leave_out=self.project.leave_out)
+        without = f"; owners and rights are not compared, as {', '.join(missing)} is unknown here" if missing else ""
+        return Seen(side, f"the file {side.word}{without}", catalog, shadow.endpoint.user, knows_rights=not missing)
+
+
+def _counting(
+    connect: Callable[[], Any],
+) -> Callable[[Iterable[tuple[str, str]]], Mapping[tuple[str, str], int]]:
+    def count(tables: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], int]:
+        found: dict[tuple[str, str], int] = {}
+        with connect() as connection:
+            run(connection, "SET default_transaction_read_only = on")
+            for schema, name in tables:
+                estimate = run(
+                    connection, "SELECT reltuples::bigint AS it FROM pg_class WHERE oid = to_regclass(:name)",
+                    {"name": quoted(schema, name)},
+                )  # fmt: skip
+                if not estimate or not _may_read(connection, schema, name):
+                    continue
+                found[schema, name] = estimate[0]["it"]
+                if estimate[0]["it"] < _MOST_COUNTED:
+                    counted = run(
+                        connection,
+                        f"SELECT count(*) AS it FROM (SELECT FROM {quoted(schema, name)} LIMIT {_MOST_COUNTED}) counted",
+                    )
+                    found[schema, name] = counted[0]["it"]
+        return found
+
+    return count
+
+
+def _may_read(connection: Any, schema: str, name: str) -> bool:
+    rows = run(
+        connection,
+        "SELECT has_table_privilege(to_regclass(:name)::oid, 'SELECT') AS it",
+        {"name": quoted(schema, name)},
+    )
+    return bool(rows[0]["it"])

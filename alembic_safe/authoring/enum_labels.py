@@ -1,0 +1,143 @@
+"""How does an enum get other labels, with every row that holds one?"""
+
+# PostgreSQL adds labels and renames them. To remove one, or to order them anew, the type is made again and its columns
+# are converted through text; what was compiled against the old type (a default, a check, an index over an expression)
+# stands in the way, goes first, and comes back with the models' other differences.
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.errors import Refused
+from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.difference_sql_names import literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+# Constants of the type are recorded as dependencies of what they stand in.
+_IN_THE_WAY = """
+WITH t AS (SELECT ty.oid, ty.typarray FROM pg_type ty JOIN pg_namespace n ON n.oid = ty.typnamespace
+           WHERE n.nspname = :schema AND ty.typname = :name),
+     d AS (SELECT DISTINCT d.classid, d.objid FROM pg_depend d, t
+           WHERE d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)),
+     a AS (SELECT a.attrelid, a.attnum, a.attname FROM pg_attribute a, t WHERE a.atttypid IN (t.oid, t.typarray)
+           AND NOT a.attisdropped)
+SELECT 1 AS rank, 'default' AS kind, n.nspname AS schema, c.relname AS table, a.attname AS name,
+       pg_get_expr(f.adbin, f.adrelid) AS definition
+FROM pg_attrdef f JOIN pg_class c ON c.oid = f.adrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+WHERE a.attgenerated = '' AND (EXISTS (SELECT FROM d WHERE d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid)
+  OR EXISTS (SELECT FROM a b WHERE b.attrelid = a.attrelid AND b.attnum = a.attnum))
+UNION ALL
+SELECT 2, 'generated column', n.nspname, c.relname, a.attname, pg_get_expr(f.adbin, f.adrelid)
+FROM d JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid JOIN pg_class c ON c.oid = f.adrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum WHERE a.attgenerated <> ''
+UNION ALL
+SELECT 3, 'constraint', n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid)
+FROM d JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid AND k.contype IN ('c', 'x')
+JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+UNION ALL
+SELECT 4, 'index', n.nspname, tc.relname, c.relname, pg_get_indexdef(c.oid)
+FROM d JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid AND c.relkind = 'i'
+JOIN pg_index i ON i.indexrelid = c.oid JOIN pg_class tc ON tc.oid = i.indrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+UNION ALL
+SELECT 5, 'other', '', '', pg_describe_object(d.classid, d.objid, 0), ''
+FROM d WHERE d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_policy'::regclass, 'pg_trigger'::regclass)
+ORDER BY rank, kind, schema, "table", name
+"""
+_COLUMNS = """
+SELECT n.nspname AS schema, c.relname AS table, a.attname AS name, a.atttypid = t.typarray AS is_array
+FROM pg_type t JOIN pg_namespace tn ON tn.oid = t.typnamespace
+JOIN pg_attribute a ON a.atttypid IN (t.oid, t.typarray) AND NOT a.attisdropped AND a.attislocal
+JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p') JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE tn.nspname = :schema AND t.typname = :name ORDER BY 1, 2, 3
+"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One statement, and the one that takes it back."""
+
+    forward: str
+    backward: str
+
+
+def additions(type_: ObjectId, wanted: Sequence[str], held: Sequence[str]) -> Iterator[str]:
+    """Yield the statements that add the labels which are new, each beside the one that it stands beside in the end."""
+    there = list(held)
+    for place, label in enumerate(wanted):
+        if label in there:
+            continue
+        before = next((other for other in reversed(wanted[:place]) if other in there), None)
+        where = f" AFTER {literal(before)}" if before is not None else f" BEFORE {literal(there[0])}" if there else ""
+        yield f"ALTER TYPE {quoted(type_.schema, type_.name)} ADD VALUE {literal(label)}{where}"
+        there.insert(there.index(before) + 1 if before is not None else 0, label)
+
+
+def after_additions(wanted: Sequence[str], held: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels as they stand once the new ones were added."""
+    there = list(held)
+    for place, label in enumerate(wanted):
+        if label not in there:
+            before = next((other for other in reversed(wanted[:place]) if other in there), None)
+            there.insert(there.index(before) + 1 if before is not None else 0, label)
+    return tuple(there)
+
+
+def made_again(connection: Connection, type_: ObjectId, wanted: Sequence[str], held: Sequence[str]) -> list[Step]:
+    """Return the steps that give an enum exactly these labels; reads only.
+
+    :param held: what it has now.
+    :raises Refused: where a view, a function or a policy is built on the type.
+    """
+    name = {"schema": type_.schema, "name": type_.name}
+    in_the_way = run(connection, _IN_THE_WAY, name)
+    others = [row["name"] for row in in_the_way if row["kind"] in {"other", "generated column"}]
+    if others:
+        raise Refused(
+            f"The labels of {type_.schema}.{type_.name} cannot be taken away or put in another order while"
+            f" {', '.join(others)} is built on it.",
+            detail=["PostgreSQL only adds labels. For anything else the type is made anew, and with it what uses it."],
+        )
+    new = quoted(type_.schema, type_.name)
+    old = quoted(type_.schema, f"{type_.name[:50]}__before")
+    steps = [step for row in in_the_way for step in _aside(row)]
+    labels = ", ".join(literal(label) for label in wanted)
+    before = ", ".join(literal(label) for label in held)
+    last = quoted(f"{type_.name[:50]}__before")
+    steps.append(Step(f"ALTER TYPE {new} RENAME TO {last}", f"ALTER TYPE {old} RENAME TO {quoted(type_.name)}"))
+    steps.append(Step(f"CREATE TYPE {new} AS ENUM ({labels})", f"DROP TYPE {new}"))
+    for row in run(connection, _COLUMNS, name):
+        alter = f"ALTER TABLE {quoted(row['schema'], row['table'])} ALTER COLUMN {quoted(row['name'])} TYPE"
+        array = "[]" if row["is_array"] else ""
+        cast = f"USING {quoted(row['name'])}::text{array}::"
+        steps.append(Step(f"{alter} {new}{array} {cast}{new}{array}", f"{alter} {old}{array} {cast}{old}{array}"))
+    steps.append(Step(f"DROP TYPE {old}", f"CREATE TYPE {old} AS ENUM ({before})"))
+    return steps
+
+
+def columns_of(connection: Connection, type_: ObjectId) -> list[ObjectId]:
+    """Return the columns of a type, or of arrays of it."""
+    rows = run(connection, _COLUMNS, {"schema": type_.schema, "name": type_.name})
+    return [ObjectId("column", row["schema"], row["name"], row["table"]) for row in rows]
+
+
+def _aside(row: object) -> Iterator[Step]:
+    assert isinstance(row, dict)  # noqa: S101 - statements.run returns dictionaries
+    table = quoted(row["schema"], row["table"])
+    name = quoted(row["name"])
+    match row["kind"]:
+        case "default":
+            alter = f"ALTER TABLE {table} ALTER COLUMN {name}"
+            yield Step(f"{alter} DROP DEFAULT", f"{alter} SET DEFAULT {row['definition']}")
+        case "constraint":
+            yield Step(f"ALTER TABLE {table} DROP CONSTRAINT {name}",
+                       f"ALTER TABLE {table} ADD CONSTRAINT {name} {row['definition']}")  # fmt: skip
+        case "index":
+            yield Step(f"DROP INDEX {quoted(row['schema'], row['name'])}", row["definition"])

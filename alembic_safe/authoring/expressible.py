@@ -1,0 +1,74 @@
+"""In what does a database differ from the models, as far as models can say anything about it?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alembic_safe.inspecting.comparison import EXISTS, Difference, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
+
+# What MetaData can say of an object. What it cannot say (storage, triggers, row security) is nobody's contradiction.
+_SAID: Mapping[str, frozenset[str]] = {
+    "table": frozenset({"unlogged", "partition_key", "inherits", "options", "tablespace", "comment"}),
+    "column": frozenset({"type", "collation", "not_null", "default", "generated", "expression", "identity", "comment",
+                         "not_null_name"}),
+    "constraint": frozenset({"definition", "deferrable", "comment", "index_options"}),
+    "index": frozenset({"definition", "index_options", "tablespace"}),
+    "sequence": frozenset({"type", "start", "increment", "minimum", "maximum", "cache", "cycle", "owned_by"}),
+    "enum": frozenset({"labels"}),
+    "domain": frozenset({"type", "default", "not_null", "collation"}),
+    "domain constraint": frozenset({"definition"}),
+}  # fmt: skip
+
+DROPPED = frozenset({"table", "column", "constraint", "index", "sequence", "enum", "domain", "domain constraint"})
+"""The kinds that a database can have too much of; a view, a trigger or a function is never one."""
+
+DEFAULT_TABLE_ACCESS = frozenset({"access_method"})
+
+
+def differences(models: Catalog, database: Catalog, *, without: Iterable[ObjectId] = ()) -> tuple[Difference, ...]:
+    """Return what the models (left) say otherwise than the database (right).
+
+    Column order, owners and rights are not among it, and what only the database has is, where it is of a kind that
+    models make.
+
+    :param without: objects that are not looked at, each with its parts.
+    """
+    left_out = {(id_.schema, id_.name) for id_ in without if id_.kind == "table"}
+    single = set(without)
+    found: list[Difference] = []
+    for difference in compare(models, database, owners=False, grants=False):
+        id_ = difference.object
+        table = (id_.schema, id_.parent or id_.name)
+        if id_ in single or (table in left_out and id_.kind in {"table", "column", "constraint", "index", "sequence"}):
+            continue
+        if difference.what == EXISTS:
+            if difference.is_missing or _can_go(id_, database):
+                found.append(difference)
+        elif id_.kind not in _SAID:
+            if id_ in models.objects and difference.left is not None and id_.kind != "schema":
+                found.append(difference)  # made by an event of the metadata: the whole of it was said
+        elif difference.what in _SAID[id_.kind]:
+            found.append(difference)
+    return tuple(found)
+
+
+def _can_go(id_: ObjectId, database: Catalog) -> bool:
+    """Tell whether what only the database has may be too much: partitions are their parent's."""
+    if id_.kind not in DROPPED:
+        return False
+    attributes = database.objects[id_]
+    if id_.kind == "sequence" and (id_.parent or "owned_by" in attributes):
+        return False  # comes and goes with its column
+    if attributes.get("inherited") or attributes.get("attached_to"):
+        return False
+    return not (id_.kind == "table" and ("partition_bound" in attributes or "of_type" in attributes))
+
+
+def objects_of(models: Catalog) -> frozenset[ObjectId]:
+    """Return the objects that a push of these models answers for."""
+    return frozenset(id_ for id_ in models.objects if id_.kind in DROPPED)

@@ -1,0 +1,331 @@
+"""Which rows stand against a change, and which would lose something by it?"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from alembic_safe.authoring.push_plan import Plan, shown, type_word
+from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.errors import NextStep
+from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.retired import newest, read_retired
+from alembic_safe.operations.kept import verbatim
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from alembic_safe.authoring.renames import Rename
+    from alembic_safe.inspecting.comparison import Difference
+
+_EXAMPLES = 3
+_LONGEST_EXAMPLE = 40
+_FOREIGN_KEY = re.compile(r"FOREIGN KEY \((?P<own>.*?)\) REFERENCES (?P<table>.*?)\((?P<other>.*?)\)")
+_NO_SUCH_CAST = "42846"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the rows say to one change.
+
+    :param kind: ``drop-column``, ``drop-table``, ``cast``, ``not-null``, ``unique``, ``check``, ``foreign-key``,
+        ``enum-value``.
+    :param name: the object, as a person types it.
+    :param rows: how many rows are concerned; ``total``: of how many.
+    :param text: what is the matter, in one sentence.
+    :param examples: some of the values.
+    :param blocks: the server would reject it: consent does not help, ``ways`` do.
+    """
+
+    kind: str
+    name: str
+    object: ObjectId
+    rows: int
+    total: int
+    text: str
+    examples: tuple[str, ...] = ()
+    blocks: bool = False
+    ways: tuple[NextStep, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The name under which a person accepts it."""
+        return f"{self.kind}:{self.name}"
+
+
+class Findings:
+    """The findings on one plan; every query only reads, and each stands under a savepoint of its own."""
+
+    def __init__(self, connection: Connection, plan: Plan, default_schema: str, fills: Mapping[ObjectId, str]) -> None:
+        self.connection = connection
+        self.plan = plan
+        self.default = default_schema
+        self.fills = fills
+        self.retired = read_retired(connection)
+        self._totals: dict[tuple[str, str], int] = {}
+
+    def all(self) -> tuple[Finding, ...]:
+        """Return every finding, those that block first."""
+        found = [finding for one in self.plan.found for finding in self._of(one)]
+        return tuple(sorted(found, key=lambda finding: not finding.blocks))
+
+    def _of(self, one: Difference) -> Iterator[Finding]:
+        id_ = one.object
+        if one.is_extra and id_.kind == "table":
+            yield from self._table_goes(id_)
+        elif one.is_extra and id_.kind == "column" and "generated" not in self.plan.database.objects[id_]:
+            yield from self._column_goes(id_)
+        elif id_.kind == "column" and (one.is_missing or (one.what == "not_null" and one.left)):
+            yield from self._not_null(id_, comes=one.is_missing)
+        elif id_.kind == "column" and one.what == "type":
+            yield from self._cast(id_, str(one.right), str(one.left))
+        elif id_.kind == "enum" and one.what == "labels":
+            yield from self._labels(one)
+        elif id_.kind in {"constraint", "index"} and (one.is_missing or one.what == "definition"):
+            yield from self._constraint(id_)
+
+    def _table_goes(self, id_: ObjectId) -> Iterator[Finding]:
+        rows = self._total(id_._replace(parent=id_.name))
+        if rows:
+            name = shown(id_, self.default)
+            yield Finding("drop-table", name, id_, rows, rows, f"{name} goes, with {_rows(rows)}; they are kept, and come"
+                          " back when it does")  # fmt: skip
+
+    def _column_goes(self, id_: ObjectId) -> Iterator[Finding]:
+        name, column = shown(id_, self.default), quoted(id_.name)
+        found = self._ask(f"SELECT count({column}) AS rows, count(*) AS total FROM {self._rows_of(id_)}")
+        if found and found[0]["rows"]:
+            rows, total = found[0]["rows"], found[0]["total"]
+            examples = self._examples(id_, f"{column} IS NOT NULL", column)
+            text = f"{name} goes; {rows:,} of {_rows(total)} hold a value, such as {', '.join(examples)}; they are kept, and"
+            yield Finding("drop-column", name, id_, rows, total, f"{text} come back when it does", examples)
+
+    def _not_null(self, id_: ObjectId, *, comes: bool) -> Iterator[Finding]:
+        wanted = self.plan.models.objects[id_]
+        own_value = any(key in wanted for key in ("default", "generated", "identity"))
+        if "not_null" not in wanted or id_ in self.fills or (comes and own_value):
+            return
+        if comes and newest(self.retired, *self._places(id_)) is not None:
+            return  # it comes back with its values
+        rows = self._total(id_) if comes else self._count(id_, f"{quoted(id_.name)} IS NULL")
+        if not rows:
+            return
+        name, total = shown(id_, self.default), self._total(id_)
+        text = (
+            f"{shown(id_._replace(kind='table', name=id_.parent, parent=''), self.default)} has {_rows(total)} and no value"
+            f" for {name}, which is NOT NULL"
+            if comes else f"{rows:,} of {_rows(total)} have no value in {name}, which becomes NOT NULL"
+        )  # fmt: skip
+        yield Finding("not-null", name, id_, rows, total, text, blocks=True, ways=(
+            NextStep(f"allow NULL for now: nullable=True on {name}"),
+            NextStep(f'one value for every row: server_default="..." on {name}'),
+            NextStep(f"fill {'these' if rows > 1 else 'this'} {_rows(rows)}", f'alembic dev-push --fill "{name}=EXPRESSION"'),
+        ))  # fmt: skip
+
+    def _cast(self, id_: ObjectId, old: str, new: str) -> Iterator[Finding]:
+        if id_ in self.fills or "generated" in self.plan.models.objects[id_]:
+            return
+        if old in {self._enum_name(e) for e in self.plan.models.objects if e.kind == "enum"} and old == new:
+            return
+        name, column, total = shown(id_, self.default), quoted(id_.name), self._total(id_)
+        if not total:
+            return
+        fill = NextStep("say how to convert them, in SQL", f'alembic dev-push --fill "{name}=EXPRESSION"')
+        changed = f"({column}::{new})::{old}::text IS DISTINCT FROM {column}::text"
+        found = self._ask(f"SELECT count(*) AS it FROM {self._rows_of(id_)} WHERE {changed}")
+        if found:
+            if found[0]["it"]:
+                rows, examples = found[0]["it"], self._examples(id_, changed, column)
+                text = (
+                    f"{rows:,} of {_rows(total)} change their value from {type_word(old)} to {type_word(new)}, such as"
+                )
+                yield Finding("cast", name, id_, rows, total, f"{text} {', '.join(examples)}", examples, ways=(fill,))
+            return
+        through_text = f"pg_input_is_valid({column}::text, '{new.replace(chr(39), chr(39) * 2)}')"
+        bad = self._ask(f"SELECT count(*) AS it FROM {self._rows_of(id_)} WHERE NOT {through_text}")
+        if bad and not bad[0]["it"]:
+            found = self._ask(f"SELECT count({column}::{new}) AS it FROM {self._rows_of(id_)}")
+            if found or self.last_state != _NO_SUCH_CAST:
+                return
+        rows = bad[0]["it"] if bad and bad[0]["it"] else total
+        examples = self._examples(id_, f"NOT {through_text}" if bad and bad[0]["it"] else "true", column)
+        text = f"{rows:,} of {_rows(total)} of {name} do not convert from {type_word(old)} to {type_word(new)}, such as"
+        yield Finding(
+            "cast", name, id_, rows, total, f"{text} {', '.join(examples)}", examples, blocks=True, ways=(fill,)
+        )
+
+    @staticmethod
+    def _enum_name(id_: ObjectId) -> str:
+        return f"{id_.schema}.{id_.name}"
+
+    def _labels(self, one: Difference) -> Iterator[Finding]:
+        wanted, held = one.left, one.right
+        if not isinstance(wanted, tuple) or not isinstance(held, tuple):
+            return
+        type_ = {f"{one.object.schema}.{one.object.name}", quoted(one.object.schema, one.object.name)}
+        going = {other.object for other in self.plan.found if other.is_extra}
+        for label in held:
+            if label in wanted:
+                continue
+            old = self._old_label(one.object, label)
+            for id_, attributes in self.plan.database.objects.items():
+                table = id_._replace(kind="table", name=id_.parent, parent="")
+                if id_.kind != "column" or attributes.get("type") not in type_ or id_ in going or table in going:
+                    continue
+                rows = self._count(id_, f"{quoted(id_.name)}::text = :label", label=old)
+                if rows:
+                    enum = shown(one.object, self.default)
+                    where = shown(id_, self.default)
+                    sql = f"UPDATE {quoted(id_.schema, id_.parent)} SET {quoted(id_.name)} = ... WHERE {quoted(id_.name)} ="
+                    yield Finding(
+                        "enum-value", f"{enum}.{label}", one.object, rows, self._total(id_),
+                        f"{_rows(rows)} of {where} hold '{label}', which {enum} no longer has", blocks=True,
+                        ways=(NextStep(f"give these rows another value: {sql} '{label}'"),
+                              NextStep("it was renamed", f"alembic dev-push --rename {enum}.{label}:NEW")),
+                    )  # fmt: skip
+
+    def _old_label(self, type_: ObjectId, label: str) -> str:
+        for rename in self.plan.renames:
+            if rename.kind == "label" and (rename.schema, rename.table, rename.new) == (
+                type_.schema,
+                type_.name,
+                label,
+            ):
+                return rename.old
+        return label
+
+    def _constraint(self, id_: ObjectId) -> Iterator[Finding]:
+        table = id_._replace(kind="table", name=id_.parent, parent="")
+        if table not in self.plan.database.objects:
+            return
+        definition = str(self.plan.models.objects[id_]["definition"])
+        name = shown(id_, self.default)
+        if definition.startswith("CHECK "):
+            yield from self._violations(id_, "check", f"NOT {definition[6:]}", f"violate {name}: {definition}")
+            return
+        foreign = _FOREIGN_KEY.match(definition)
+        if foreign is not None:
+            yield from self._orphans(id_, foreign)
+            return
+        if definition.startswith(("UNIQUE", "PRIMARY KEY", "CREATE UNIQUE")):
+            yield from self._duplicates(id_, definition)
+
+    def _violations(self, id_: ObjectId, kind: str, where: str, text: str) -> Iterator[Finding]:
+        rows = self._count(id_, where)
+        if rows:
+            name, total = shown(id_, self.default), self._total(id_)
+            ways = (NextStep(f"mend these rows: SELECT * FROM {quoted(id_.schema, id_.parent)} WHERE {where};"),)
+            yield Finding(kind, name, id_, rows, total, f"{rows:,} of {_rows(total)} {text}", blocks=True, ways=ways)
+
+    def _orphans(self, id_: ObjectId, foreign: re.Match[str]) -> Iterator[Finding]:
+        own, other = (foreign[part].split(", ") for part in ("own", "other"))
+        joined = " AND ".join(f"o.{b} = x.{a}" for a, b in zip(own, other, strict=True))
+        table = self._table_of(foreign["table"])
+        set_ = " AND ".join(f"x.{column} IS NOT NULL" for column in own)
+        where = f"{set_} AND NOT EXISTS (SELECT FROM {table} o WHERE {joined})"
+        yield from self._violations(id_, "foreign-key", where, f"refer to no row of {foreign['table']}")
+
+    def _table_of(self, text: str) -> str:
+        for id_ in self.plan.database.objects:
+            if id_.kind == "table" and text in {f"{id_.schema}.{id_.name}", quoted(id_.schema, id_.name)}:
+                return self._rows_of(id_._replace(parent=id_.name)).removesuffix(" AS x")
+        return text
+
+    def _duplicates(self, id_: ObjectId, definition: str) -> Iterator[Finding]:
+        start = definition.index("(") + 1
+        columns, rest = _in_brackets(definition[start:])
+        where = f" WHERE {rest.partition(' WHERE ')[2]}" if " WHERE " in rest else ""
+        nulls = "" if "NULLS NOT DISTINCT" in definition else f" AND num_nulls({columns}) = 0"
+        having = f"HAVING count(*) > 1{nulls}"
+        groups = f"SELECT {columns}, count(*) AS n FROM {self._rows_of(id_)}{where} GROUP BY {columns} {having}"
+        found = self._ask(f"SELECT count(*) AS groups, coalesce(sum(n), 0)::bigint AS rows FROM ({groups}) d")
+        if not found or not found[0]["groups"]:
+            return
+        shown_rows = self._ask(f"SELECT row_to_json(d)::text AS it FROM ({groups} LIMIT {_EXAMPLES}) d")
+        examples = tuple(_short(row["it"]) for row in shown_rows)
+        name, rows, total = shown(id_, self.default), found[0]["rows"], self._total(id_)
+        text = f"{rows:,} of {_rows(total)} are not unique in {columns}, such as {'; '.join(examples)}"
+        sql = f"SELECT {columns}, count(*) FROM {quoted(id_.schema, id_.parent)}{where} GROUP BY {columns} HAVING count(*) > 1;"
+        ways = (NextStep(f"make them unique; they are listed by: {sql}"),)
+        yield Finding("unique", name, id_, rows, total, text, examples, blocks=True, ways=ways)
+
+    # --- asking ------------------------------------------------------------------------------------------------------
+
+    last_state = ""
+
+    def _ask(self, sql: str, **params: object) -> Sequence[Mapping[str, Any]]:
+        """Ask the rows; nothing where the question makes no sense yet, as of a column that is still to come."""
+        from sqlalchemy.exc import DBAPIError
+
+        savepoint = self.connection.begin_nested()
+        try:
+            rows = run(self.connection, sql if params else verbatim(sql), params)
+        except DBAPIError as error:
+            self.last_state = sqlstate_of(error)
+            rows = ()
+        savepoint.rollback()
+        return rows
+
+    def _count(self, id_: ObjectId, where: str, **params: object) -> int:
+        rows = self._ask(f"SELECT count(*) AS it FROM {self._rows_of(id_)} WHERE {where}", **params)
+        return int(rows[0]["it"]) if rows else 0
+
+    def _total(self, id_: ObjectId) -> int:
+        key = (id_.schema, id_.parent)
+        if key not in self._totals:
+            rows = self._ask(f"SELECT count(*) AS it FROM {self._rows_of(id_)}")
+            self._totals[key] = int(rows[0]["it"]) if rows else 0
+        return self._totals[key]
+
+    def _examples(self, id_: ObjectId, where: str, column: str) -> tuple[str, ...]:
+        rows = self._ask(
+            f"SELECT DISTINCT quote_nullable({column}::text) AS it FROM {self._rows_of(id_)} WHERE {where} LIMIT {_EXAMPLES}"
+        )
+        return tuple(_short(row["it"]) for row in rows)
+
+    def _places(self, id_: ObjectId) -> tuple[str, str, str]:
+        return id_.schema, id_.parent, id_.name
+
+    def _rows_of(self, part: ObjectId) -> str:
+        """Return the rows of a part's table, under the names that its columns are going to have."""
+        table = ObjectId("table", part.schema, part.parent)
+        columns = [id_ for id_ in self.plan.database.parts(table) if id_.kind == "column"]
+        old_table = before(table, self.plan.renames)
+        named = ", ".join(f"{quoted(before(id_, self.plan.renames).name)} AS {quoted(id_.name)}" for id_ in columns)
+        return f"(SELECT {named} FROM {quoted(old_table.schema, old_table.name)}) AS x"
+
+
+def before(id_: ObjectId, renames: Sequence[Rename]) -> ObjectId:
+    """Return what an object is called in the database now, before the renames."""
+    for rename in reversed(renames):
+        if rename.schema != id_.schema:
+            continue
+        if (rename.kind == "column" and id_ == ObjectId("column", rename.schema, rename.new, rename.table)) or (
+            rename.kind == "table" and id_ == ObjectId("table", rename.schema, rename.new)
+        ):
+            id_ = id_._replace(name=rename.old)
+        elif rename.kind == "table" and id_.parent == rename.new:
+            id_ = id_._replace(parent=rename.old)
+    return id_
+
+
+def _in_brackets(text: str) -> tuple[str, str]:
+    """Return what stands before the bracket that closes, and what behind it."""
+    depth = 1
+    for place, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if not depth:
+            return text[:place], text[place + 1 :]
+    return text, ""
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} row{'s' * (number != 1)}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_EXAMPLE else text[: _LONGEST_EXAMPLE - 3] + "..."

@@ -1,0 +1,1 @@
+"""Revision files to a database: plan, backup, runner, verification."""

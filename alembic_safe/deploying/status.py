@@ -1,0 +1,229 @@
+"""Where a database stands, and everything that is wrong with it; reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from alembic_safe.database import journal, journal_tables
+from alembic_safe.database.envpy import run_env, script_of
+from alembic_safe.database.statements import run
+from alembic_safe.deploying.plan import Plan, make_plan, pending_steps
+from alembic_safe.deploying.verification import Unfinished, read_unfinished
+from alembic_safe.errors import Missing, NextStep, SafeError
+from alembic_safe.inspecting.drift import find_drift, unknown
+from alembic_safe.inspecting.history import Ahead, check_history, several_heads
+from alembic_safe.inspecting.target import look_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    from alembic_safe.database.environment import Journals
+    from alembic_safe.inspecting.drift import Drift, Source
+    from alembic_safe.inspecting.history import HistoryProblem
+    from alembic_safe.inspecting.target import Target
+    from alembic_safe.settings import Settings
+
+Verdict = Literal["OK", "PENDING", "PROBLEM", "UNKNOWN"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is not in order, and the way on.
+
+    :param kind: ``history``, ``unfinished``, ``deployment``, ``journal``, ``drift``,
+        or ``unknown`` for a check that could not run.
+    """
+
+    kind: str
+    what: str
+    next_step: NextStep | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """What one look found."""
+
+    target: Target
+    file_heads: tuple[str, ...]
+    pending: Plan
+    problems: tuple[Problem, ...] = ()
+    ahead: Ahead | None = None
+    deployments: tuple[journal.Deployment, ...] = ()
+    backups: tuple[journal.BackupRow, ...] = ()
+    running: journal.Deployment | None = None
+    drift: Drift | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The one word at the end: a check that could not run is never OK."""
+        if any(problem.kind != "unknown" for problem in self.problems):
+            return "PROBLEM"
+        if self.problems:
+            return "UNKNOWN"
+        return "PENDING" if self.pending.revisions else "OK"
+
+
+def read_status(config: Config, settings: Settings, *, replay: bool = False) -> list[Status]:
+    """Look at every database that ``env.py`` configures; opens read-only transactions and creates nothing there.
+
+    :param replay: learn what the database should be from a replay of the files on a shadow, which stands anywhere
+        but on the target's server; otherwise from the journal.
+    :raises Missing: when a database cannot be reached, or is none of PostgreSQL's.
+    """
+    script = script_of(config)
+    found: list[Status] = []
+
+    def work(context: MigrationContext, kw: dict[str, Any]) -> None:
+        del kw
+        if context.dialect.name != "postgresql":
+            raise Missing(
+                f"This database is {context.dialect.name}; safe-status knows PostgreSQL.",
+                next_steps=[NextStep("see where it stands", "alembic current")],
+            )
+        connection: Any = context.connection
+        run(connection, "SET TRANSACTION READ ONLY")
+        found.append(_Look(context, script, settings, replay=replay).status())
+        connection.rollback()
+
+    run_env(config, script, work)
+    return found
+
+
+@dataclass
+class _Look:
+    """One context, one check after the other; a check that fails is a finding, and the others go on."""
+
+    context: MigrationContext
+    script: ScriptDirectory
+    settings: Settings
+    problems: list[Problem] = field(default_factory=list)
+    replay: bool = False
+
+    @property
+    def connection(self) -> Any:
+        return self.context.connection
+
+    def status(self) -> Status:
+        target = look_at(self.context, self.settings)
+        journals = self._readable_journal(target)
+        ahead = self._try("history", lambda: self._history(target, journals), None)
+        pending = self._try("pending revisions", lambda: self._pending(target, ahead), Plan(target.heads, ()))
+        for unfinished in self._try("indexes and constraints", self._unfinished, ()):
+            self.problems.append(Problem("unfinished", unfinished.what))
+        deployments: Sequence[journal.Deployment] = ()
+        backups: Sequence[journal.BackupRow] = ()
+        running = None
+        if journals is not None:
+            deployments = self._try(
+                "deployments", lambda: journal.last_deployments(self.connection, journals, target.version_table), ()
+            )
+            backups = self._try("backups", lambda: journal.last_backups(self.connection, journals), ())
+            running = self._running(deployments)
+        drift = self._drift(target)
+        return Status(
+            target, tuple(self.script.get_heads()), pending, tuple(self.problems), ahead, tuple(deployments),
+            tuple(backups), running, drift,
+        )  # fmt: skip
+
+    def _drift(self, target: Target) -> Drift:
+        sources: tuple[Source, ...] = ("shadow",) if self.replay else ("journal",)
+
+        def look() -> Drift:
+            return find_drift(self.context, self.script, target, self.settings, sources=sources, dry_run=True)
+
+        drift: Drift = self._try("changes by hand", look, None) or unknown("the check failed")
+        if drift.verdict == "drift":
+            number = len(drift.items)
+            what = (
+                f"{target.identity.place.database} has been changed by hand: {number} difference{'s' * (number != 1)}"
+            )
+            step = NextStep("make a revision of what was changed", 'alembic safe-adopt -m "..."')
+            self.problems.append(Problem("drift", what, step))
+        elif (
+            drift.verdict == "unknown"
+            and (self.replay or target.identity.protected)
+            and drift.why != "the check failed"
+        ):
+            step = NextStep("replay the files on a shadow and compare", "alembic safe-status --drift")
+            what = f"whether it was changed by hand: {drift.why}"
+            self.problems.append(Problem("unknown", what, None if self.replay else step))
+        return drift
+
+    def _try(self, what: str, look: Callable[[], Any], otherwise: Any) -> Any:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        savepoint = self.connection.begin_nested()
+        try:
+            result = look()
+        except (SQLAlchemyError, SafeError, OSError) as error:
+            savepoint.rollback()
+            reason = error.summary if isinstance(error, SafeError) else " ".join(str(error).split())[:200]
+            self.problems.append(Problem("unknown", f"{what} could not be checked: {reason}"))
+            return otherwise
+        savepoint.commit()
+        return result
+
+    def _readable_journal(self, target: Target) -> Journals | None:
+        journals = target.journals
+        if journals is None:
+            return None
+        version = self._try("the journal", lambda: journal_tables.version_of(self.connection, journals), None)
+        if version is None:
+            return None
+        if version > len(journal_tables.VERSIONS):
+            self.problems.append(
+                Problem(
+                    "journal",
+                    f"the journal is of version {version}, and this alembic-safe knows up to {len(journal_tables.VERSIONS)}",
+                    NextStep("install the version that deployed last", "pip install --upgrade alembic-safe"),
+                )
+            )
+        return journals
+
+    def _history(self, target: Target, journals: Journals | None) -> Ahead | None:
+        applied = journal.applied_revisions(self.connection, journals, target.version_table) if journals else {}
+
+        def sources(revisions: Sequence[str]) -> dict[str, str]:
+            assert journals is not None  # noqa: S101 - without a journal nothing is asked for
+            return journal.sources_of(self.connection, journals, target.version_table, revisions)
+
+        history = check_history(self.script, target.heads, applied, sources)
+        found: list[HistoryProblem | None] = [*history.problems, several_heads(self.script)]
+        for problem in found:
+            if problem is not None:
+                step = NextStep("join them", 'alembic merge heads -m "merge"') if problem.kind == "heads" else None
+                self.problems.append(Problem("history", problem.what, step))
+        return history.ahead
+
+    def _pending(self, target: Target, ahead: Ahead | None) -> Plan:
+        known = {revision.revision for revision in self.script.walk_revisions()}
+        if ahead is not None or not set(target.heads) <= known:
+            return Plan(target.heads, ())
+        return make_plan(pending_steps(self.script, "heads", target.heads), target.heads)
+
+    def _unfinished(self) -> list[Unfinished]:
+        return sorted(read_unfinished(self.connection), key=lambda u: (u.kind, u.name))
+
+    def _running(self, deployments: Sequence[journal.Deployment]) -> journal.Deployment | None:
+        last = next(iter(deployments), None)
+        if last is None:
+            return None
+        if last.outcome == "running":
+            return last
+        if last.outcome in ("failed", "died", "interrupted"):
+            because = f": {last.message}" if last.message else ""
+            at = f"{last.started_at.astimezone():%Y-%m-%d %H:%M}"
+            self.problems.append(
+                Problem(
+                    "deployment",
+                    f"the last deployment, {at} by {last.person}, {'did not end' if last.outcome == 'died' else last.outcome}"
+                    f"{because}",
+                    NextStep("go on with it", "alembic safe-upgrade"),
+                )
+            )
+        return None

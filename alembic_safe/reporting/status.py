@@ -1,0 +1,145 @@
+"""The status of a database: lines for people, an object for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from alembic_safe.database.guard import ways_to_declare
+from alembic_safe.errors import NextStep
+from alembic_safe.reporting.deployment_json import identity_as_json
+from alembic_safe.reporting.drift import drift_as_json, print_drift
+from alembic_safe.reporting.text import count, duration, moment, print_next, say, shown_path, target, volume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alembic_safe.database.journal import Deployment
+    from alembic_safe.deploying.status import Status
+    from alembic_safe.settings import Settings
+
+_SHOWN_PENDING = 20
+
+
+def print_status(status: Status) -> None:
+    """Print everything that one look found, and one closing verdict."""
+    identity = status.target.identity
+    say("Target", target(identity, status.target.heads))
+    say("Guard", f"{'protected' if identity.protected else 'not protected'}: {identity.why}")
+    _print_revision(status)
+    _print_journal(status)
+    told = {problem.kind for problem in status.problems}
+    if status.drift is not None and not (status.drift.verdict == "unknown" and "unknown" in told):
+        print_drift(status.drift)
+    for problem in status.problems:
+        say("Unknown" if problem.kind == "unknown" else "Problem", problem.what)
+    _print_verdict(status)
+
+
+def _print_revision(status: Status) -> None:
+    at = ", ".join(status.target.heads) or "no revision"
+    heads = ", ".join(status.file_heads) or "none"
+    pending = status.pending.revisions
+    if status.ahead is not None:
+        newest = status.ahead.revisions[-1]
+        say("Revision", f"{at}; {count(len(status.ahead.revisions), 'revision')} ahead of the files (head {heads}), up to"
+            f" {newest.revision} ({newest.message}), applied {moment(newest.at)}")  # fmt: skip
+        return
+    say("Revision", f"{at}; head is {heads}; {len(pending) or 'nothing'} pending")
+    for revision in pending[:_SHOWN_PENDING]:
+        say("", f"{revision.revision}  {revision.message}".rstrip())
+    if len(pending) > _SHOWN_PENDING:
+        say("", f"and {len(pending) - _SHOWN_PENDING} more")
+
+
+def _print_journal(status: Status) -> None:
+    if status.target.journals is None:
+        say("Journal", "none yet; the first safe-upgrade makes it")
+        return
+    if status.running is not None:
+        say(
+            "Running",
+            f"{status.running.person} on {status.running.machine} deploys since {moment(status.running.started_at)}",
+        )
+    for n, deployment in enumerate(status.deployments):
+        say("Deploys" if n == 0 else "", _deployment(deployment))
+    if not status.deployments:
+        say("Deploys", "none through safe-upgrade yet")
+    for n, backup in enumerate(status.backups):
+        size = f", {volume(backup.bytes)}" if backup.bytes else ""
+        say("Backups" if n == 0 else "", f"{moment(backup.taken_at)}  {shown_path(backup.location)}{size}")
+
+
+def _deployment(deployment: Deployment) -> str:
+    took = ""
+    if deployment.finished_at is not None:
+        took = ", " + duration((deployment.finished_at - deployment.started_at).total_seconds())
+    to = ", ".join(deployment.to_heads) if deployment.to_heads else "?"
+    release = f", release {deployment.release}" if deployment.release else ""
+    return f"{moment(deployment.started_at)}  {deployment.outcome}, to {to} by {deployment.person}{release}{took}"
+
+
+def _print_verdict(status: Status) -> None:
+    database = status.target.identity.place.database
+    number = len(status.problems)
+    text = {
+        "OK": f"{database} is at head, and nothing is wrong. Nothing was changed.",
+        "PENDING": f"{count(len(status.pending.revisions), 'revision')} pending, otherwise in order. Nothing was changed.",
+        "PROBLEM": f"{count(number, 'problem')}, {count(len(status.pending.revisions), 'revision')} pending. Nothing was"
+        " changed.",
+        "UNKNOWN": f"{count(number, 'check')} could not be made. Nothing was changed.",
+    }[status.verdict]
+    say(status.verdict, text)
+    print_next(_next(status))
+
+
+def _next(status: Status) -> list[NextStep]:
+    steps = [problem.next_step for problem in status.problems if problem.next_step is not None]
+    if status.pending.revisions and all("safe-upgrade" not in step.command for step in steps):
+        steps.append(NextStep("deploy what is pending", "alembic safe-upgrade"))
+    if status.target.identity.undeclared:
+        steps.extend(ways_to_declare(status.target.identity))
+    return list(dict.fromkeys(steps))
+
+
+def print_status_json(found: Sequence[Status]) -> None:
+    """Print the looks as one JSON object."""
+    json.dump({"format": 1, "databases": [_as_json(status) for status in found]}, sys.stdout, indent=2,
+              ensure_ascii=False, default=str)  # fmt: skip
+    sys.stdout.write("\n")
+
+
+def _as_json(status: Status) -> dict[str, Any]:
+    return {
+        "verdict": status.verdict,
+        "target": identity_as_json(status.target.identity),
+        "at": list(status.target.heads),
+        "heads": list(status.file_heads),
+        "pending": [{"revision": r.revision, "message": r.message, "file": r.file} for r in status.pending.revisions],
+        "ahead": [r.revision for r in status.ahead.revisions] if status.ahead else [],
+        "problems": [
+            {"kind": p.kind, "what": p.what, "next": p.next_step.command if p.next_step else None} for p in status.problems
+        ],
+        "running": status.running is not None,
+        "drift": drift_as_json(status.drift) if status.drift else None,
+        "deployments": [
+            {"started": d.started_at.isoformat(), "outcome": d.outcome, "to": list(d.to_heads or ()), "release": d.release,
+             "by": d.person, "from": d.machine}
+            for d in status.deployments
+        ],
+        "backups": [{"taken": b.taken_at.isoformat(), "location": b.location, "bytes": b.bytes, "sha256": b.sha256}
+                    for b in status.backups],
+    }  # fmt: skip
+
+
+def print_settings(settings: Settings) -> None:
+    """Print every setting, its value and what it decides."""
+    from alembic_safe.settings import public_fields
+
+    for name, spec in public_fields().items():
+        value = getattr(settings, name)
+        if value is not None and spec.metadata["secret"]:
+            value = "(set)"
+        print(f"{name:<18}{'-' if value is None else value!s:<14}{spec.metadata['about']}")
+    print(f"\nRead from: {', '.join(settings.found) or 'nowhere; these are the defaults'}")
