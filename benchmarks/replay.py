@@ -1,0 +1,235 @@
+"""Measures what a replay on a shadow adds to `alembic upgrade head`, and what a copy of a kept one saves."""
+
+# Judged by the best of each side, as other work on the machine only adds to a time; the medians are printed, too.
+# Both sides run in this process and on the server of the project's own database, in turn, so that a busy machine is
+# busy for both: interpreter start and imports are on neither side. `upgrade` runs on a database made for it.
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import statistics
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+from alembic import command  # noqa: E402
+from alembic.config import Config  # noqa: E402
+from alembic.script import ScriptDirectory  # noqa: E402
+
+from alembic_safe.database.endpoint import Endpoint  # noqa: E402
+from alembic_safe.database.envpy import run_env  # noqa: E402
+from alembic_safe.database.replay import replay  # noqa: E402
+from alembic_safe.database.replay_cache import open_replayed  # noqa: E402
+from alembic_safe.database.shadow import open_shadow  # noqa: E402
+from alembic_safe.database.shadow_needs import ShadowNeeds, needs_of  # noqa: E402
+from alembic_safe.database.shadow_server import ShadowServer  # noqa: E402
+from alembic_safe.settings import Count, Settings  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+OVERHEAD = 1.15
+"""How many times the time of a plain upgrade a replay may take."""
+COPY = 0.2
+"""Which part of a replay's time a copy of a kept one may take."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Seconds of one side, in the order of the runs."""
+
+    name: str
+    times: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.times)
+
+    @property
+    def best(self) -> float:
+        """The shortest: whatever else the machine does only adds to a time."""
+        return min(self.times)
+
+    def __str__(self) -> str:
+        every = ", ".join(f"{seconds:.2f}" for seconds in self.times)
+        return f"{self.name:<24}best {self.best:6.2f} s   median {self.median:6.2f} s   all {every}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """The project, and the server on which it is measured."""
+
+    config: Config
+    endpoint: Endpoint
+    needs: ShadowNeeds
+    settings: Settings
+
+    def script(self) -> ScriptDirectory:
+        """Return the revision files, read anew: a fresh process has none of them in memory."""
+        return ScriptDirectory.from_config(self.config)
+
+
+def place_of(config: Config) -> Place:
+    """Find the database that env.py connects to."""
+    found: list[tuple[Endpoint, ShadowNeeds]] = []
+
+    def work(context: Any, kw: dict[str, Any]) -> None:
+        del kw
+        found.append((Endpoint.from_connection(context.connection), needs_of(context.connection)))
+
+    run_env(config, ScriptDirectory.from_config(config), work)
+    endpoint, needs = found[0]
+    return Place(config, endpoint, needs, replace(Settings(), shadow_cache=Count(1)))
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return how many seconds it takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def upgrade(place: Place) -> float:
+    """Return the seconds of `alembic upgrade heads` on the project's own, empty database."""
+    return timed(lambda: command.upgrade(place.config, "heads"))
+
+
+def replayed(place: Place) -> tuple[float, int]:
+    """Return the seconds of a whole replay, making and dropping the shadow included, and how many revisions it ran."""
+    steps = 0
+
+    def work() -> None:
+        nonlocal steps
+        script = place.script()
+        with open_shadow(place.endpoint, place.settings, needs=place.needs, protected=False) as shadow:
+            steps = replay(place.config, script, shadow).steps
+
+    return timed(work), steps
+
+
+def copied(place: Place) -> tuple[float, bool]:
+    """Return the seconds until a replayed shadow is there and gone again, and whether it was a copy."""
+    copy = False
+
+    def work() -> None:
+        nonlocal copy
+        script = place.script()
+        with open_replayed(
+            place.config, script, place.endpoint, place.settings, needs=place.needs, protected=False
+        ) as (_, done):
+            copy = done.copied
+
+    return timed(work), copy
+
+
+def forget(place: Place) -> None:
+    """Drop the kept replays of this server."""
+    server = ShadowServer(place.endpoint, "target")
+    try:
+        server.prune(templates_kept=0)
+    finally:
+        server.close()
+
+
+def empty(place: Place) -> None:
+    """Make the project's database anew; it was found without a table, or has been filled by this benchmark."""
+    from psycopg import sql
+
+    name = sql.Identifier(place.endpoint.database)
+    with place.endpoint.connect(database="postgres") as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
+
+
+def measure(place: Place, runs: int) -> tuple[Sample, Sample, Sample, int]:
+    """Return the times of upgrading, replaying and copying, and how many revisions there are.
+
+    :param runs: how many of each; they alternate, behind one of each that is not counted.
+    """
+    times: dict[str, list[float]] = {"upgrade": [], "replay": [], "copy": []}
+    steps = 0
+    for turn in range(runs + 1):
+        empty(place)
+        one = upgrade(place)
+        empty(place)
+        two, steps = replayed(place)
+        if turn == 0:
+            forget(place)
+            copied(place)  # replays, and keeps
+        three, copy = copied(place)
+        if not copy:
+            raise RuntimeError("the kept replay was not found")
+        if turn:
+            times["upgrade"].append(one)
+            times["replay"].append(two)
+            times["copy"].append(three)
+    forget(place)
+    return (
+        Sample("alembic upgrade heads", tuple(times["upgrade"])), Sample("replay on a shadow", tuple(times["replay"])),
+        Sample("copy of a kept replay", tuple(times["copy"])), steps,
+    )  # fmt: skip
+
+
+@contextmanager
+def sample_project() -> Iterator[Config]:
+    """Yield the sample project on a throw-away server."""
+    from tests.cluster import Cluster
+
+    cluster = Cluster.start()
+    try:
+        cluster.create("shop")
+        config = Config(str(REPOSITORY / "sample_project" / "alembic.ini"))
+        os.environ["DATABASE_URL"] = cluster.url("shop")
+        yield config
+    finally:
+        cluster.stop()
+
+
+@contextmanager
+def given_project(folder: Path) -> Iterator[Config]:
+    """Any project whose database is empty; it is filled and made anew."""
+    yield Config(str(folder / "alembic.ini" if folder.is_dir() else folder))
+
+
+def holds_tables(place: Place) -> bool:
+    """Whether the project's database is not empty: then it is not ours to make anew."""
+    with place.endpoint.connect() as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p')"
+        ).fetchone()
+    return row is not None and row[0] > 0
+
+
+def main() -> int:
+    """Measure and print.
+
+    :return: 0 when both limits are kept, 1 when one is exceeded, 2 when the project's database is not empty.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("project", nargs="?", type=Path, help="a folder with an alembic.ini, or that file")
+    parser.add_argument("--runs", type=int, default=5, help="of each side (default: %(default)s)")
+    options = parser.parse_args()
+    logging.disable(logging.INFO)
+    with sample_project() if options.project is None else given_project(options.project) as config:
+        place = place_of(config)
+        if holds_tables(place):
+            print(f"{place.endpoint.shown} is not empty; name a project whose database is.")
+            return 2
+        plain, ours, copy, steps = measure(place, options.runs)
+    print(f"{steps} revisions", plain, ours, copy, sep="\n")
+    overhead, part = ours.best / plain.best, copy.best / ours.best
+    medians = f"(of the medians {ours.median / plain.median:.2f} and {copy.median / ours.median:.2f})"
+    print(f"replay / upgrade: {overhead:.2f} (limit {OVERHEAD}); copy / replay: {part:.2f} (limit {COPY})  {medians}")
+    return 0 if overhead <= OVERHEAD and part <= COPY else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,300 @@
+"""Object kind by attribute: what can be different about a database, as data.
+
+Every setup and mutation runs with a schema of its own in front of the search path, so that all setups fit into one
+database. Names of objects without a schema are therefore different in every row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROLES = ("cat_reader", "cat_writer")
+TABLESPACE = "cat_space"
+
+T = "CREATE TABLE t (id int NOT NULL, a text, b int);"
+K = "CREATE TABLE t (id int PRIMARY KEY, a text, b int);"
+F = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+G = "CREATE FUNCTION g(i int) RETURNS int LANGUAGE sql AS 'SELECT i';"
+V = T + "CREATE VIEW v AS SELECT id, a FROM t;"
+P = "CREATE TABLE p (id int, at date) PARTITION BY RANGE (at);"
+P1 = P + "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');"
+TG = T + F + "CREATE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f();"
+EV = "CREATE FUNCTION e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';"
+Q = "CREATE SEQUENCE q;"
+I = K + "CREATE INDEX i ON t (a);"  # noqa: E741
+C = "CREATE TABLE t (id int, b int, CONSTRAINT k CHECK (b > 0));"
+FK = K + "CREATE TABLE u (id int, t_id int, CONSTRAINT k FOREIGN KEY (t_id) REFERENCES t);"
+S = "CREATE TABLE t (a int, b int); CREATE STATISTICS s (dependencies) ON a, b FROM t;"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One row of the table.
+
+    :param setup: what is there; the left side of the comparison.
+    :param change: what somebody did; the right side.
+    :param since: the PostgreSQL version that can do it.
+    """
+
+    name: str
+    setup: str
+    change: str
+    since: int = 16
+
+
+def m(name: str, setup: str, change: str, since: int = 16) -> Mutation:
+    return Mutation(name, setup, change, since)
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    m("schema: exists", "", "CREATE SCHEMA cat_new"),
+    m("schema: owner", "CREATE SCHEMA cat_owned", "ALTER SCHEMA cat_owned OWNER TO cat_writer"),
+    m("schema: comment", "CREATE SCHEMA cat_said", "COMMENT ON SCHEMA cat_said IS 'x'"),
+    m("schema: grants", "CREATE SCHEMA cat_open", "GRANT USAGE ON SCHEMA cat_open TO cat_reader"),
+    m("schema public: grants", "", "GRANT CREATE ON SCHEMA public TO cat_reader"),
+    m("table: exists", T, "DROP TABLE t"),
+    m("table: name", T, "ALTER TABLE t RENAME TO t2"),
+    m("table: unlogged", T, "ALTER TABLE t SET UNLOGGED"),
+    m("table: options", T, "ALTER TABLE t SET (fillfactor = 70)"),
+    m("table: option's value", T + "ALTER TABLE t SET (fillfactor = 70);", "ALTER TABLE t SET (fillfactor = 80)"),
+    m("table: toast options", T, "ALTER TABLE t SET (toast.autovacuum_enabled = false)"),
+    m("table: row security", T, "ALTER TABLE t ENABLE ROW LEVEL SECURITY"),
+    m("table: forced row security", T, "ALTER TABLE t FORCE ROW LEVEL SECURITY"),
+    m("table: replica identity", T, "ALTER TABLE t REPLICA IDENTITY FULL"),
+    m("table: replica identity by index", K, "ALTER TABLE t REPLICA IDENTITY USING INDEX t_pkey"),
+    m("table: tablespace", T, "ALTER TABLE t SET TABLESPACE cat_space"),
+    m("table: access method", "CREATE ACCESS METHOD cat_heap TYPE TABLE HANDLER heap_tableam_handler;" + T,
+      "ALTER TABLE t SET ACCESS METHOD cat_heap"),
+    m("table: inheritance", T + "CREATE TABLE u (LIKE t);", "ALTER TABLE u INHERIT t"),
+    m("table: type", "CREATE TYPE y AS (id int); CREATE TABLE t (id int);", "ALTER TABLE t OF y"),
+    m("table: owner", T, "ALTER TABLE t OWNER TO cat_writer"),
+    m("table: comment", T, "COMMENT ON TABLE t IS 'x'"),
+    m("table: grants", T, "GRANT SELECT ON t TO cat_reader"),
+    m("table: grant option", T + "GRANT SELECT ON t TO cat_reader;", "GRANT SELECT ON t TO cat_reader WITH GRANT OPTION"),
+    m("table: owner's own right revoked", T, "REVOKE DELETE ON t FROM CURRENT_USER"),
+    m("table: all rights revoked", T, "REVOKE ALL ON t FROM CURRENT_USER"),
+    m("partition: detached", P1, "ALTER TABLE p DETACH PARTITION p1"),
+    m("partition: bound", P1, "ALTER TABLE p DETACH PARTITION p1;"
+      "ALTER TABLE p ATTACH PARTITION p1 FOR VALUES FROM ('2020-01-01') TO ('2022-01-01')"),
+    m("partition: key", P, "DROP TABLE p; CREATE TABLE p (id int, at date) PARTITION BY LIST (at)"),
+    m("column: exists", T, "ALTER TABLE t ADD c int"),
+    m("column: order", T, "ALTER TABLE t DROP a; ALTER TABLE t ADD a text"),
+    m("column: type", T, "ALTER TABLE t ALTER b TYPE bigint"),
+    m("column: length", "CREATE TABLE t (a varchar(10))", "ALTER TABLE t ALTER a TYPE varchar(20)"),
+    m("column: collation", T, 'ALTER TABLE t ALTER a TYPE text COLLATE "C"'),
+    m("column: nullability", T, "ALTER TABLE t ALTER a SET NOT NULL"),
+    m("column: default", T, "ALTER TABLE t ALTER a SET DEFAULT 'x'"),
+    m("column: default's value", T + "ALTER TABLE t ALTER b SET DEFAULT 1;", "ALTER TABLE t ALTER b SET DEFAULT 2"),
+    m("column: identity", T, "ALTER TABLE t ALTER id ADD GENERATED BY DEFAULT AS IDENTITY"),
+    m("column: kind of identity", "CREATE TABLE t (id int GENERATED BY DEFAULT AS IDENTITY)",
+      "ALTER TABLE t ALTER id SET GENERATED ALWAYS"),
+    m("column: identity's parameters", "CREATE TABLE t (id int GENERATED BY DEFAULT AS IDENTITY)",
+      "ALTER TABLE t ALTER id SET INCREMENT BY 5"),
+    m("column: generated", "CREATE TABLE t (a int, b int GENERATED ALWAYS AS (a * 2) STORED)",
+      "ALTER TABLE t ALTER b DROP EXPRESSION"),
+    m("column: expression", "CREATE TABLE t (a int, b int GENERATED ALWAYS AS (a * 2) STORED)",
+      "ALTER TABLE t DROP b; ALTER TABLE t ADD b int GENERATED ALWAYS AS (a * 3) STORED"),
+    m("column: virtual", "CREATE TABLE t (a int, b int GENERATED ALWAYS AS (a * 2) STORED)",
+      "ALTER TABLE t DROP b; ALTER TABLE t ADD b int GENERATED ALWAYS AS (a * 2) VIRTUAL", 18),
+    m("column: storage", T, "ALTER TABLE t ALTER a SET STORAGE EXTERNAL"),
+    m("column: compression", T, "ALTER TABLE t ALTER a SET COMPRESSION pglz"),
+    m("column: statistics target", T, "ALTER TABLE t ALTER a SET STATISTICS 500"),
+    m("column: options", T, "ALTER TABLE t ALTER a SET (n_distinct = 7)"),
+    m("column: comment", T, "COMMENT ON COLUMN t.a IS 'x'"),
+    m("column: grants", T, "GRANT SELECT (a) ON t TO cat_reader"),
+    m("column: inherited", T + "CREATE TABLE u (id int NOT NULL) INHERITS (t);", "ALTER TABLE u NO INHERIT t"),
+    m("column: name of NOT NULL", T, "ALTER TABLE t RENAME CONSTRAINT t_id_not_null TO must", 18),
+    m("column: NOT NULL not valid", T, "ALTER TABLE t ADD CONSTRAINT t_a_not_null NOT NULL a NOT VALID", 18),
+    m("constraint: exists", C, "ALTER TABLE t DROP CONSTRAINT k"),
+    m("constraint: name", C, "ALTER TABLE t RENAME CONSTRAINT k TO k2"),
+    m("constraint: check's text", C, "ALTER TABLE t DROP CONSTRAINT k; ALTER TABLE t ADD CONSTRAINT k CHECK (b > 1)"),
+    m("constraint: validated", C, "ALTER TABLE t DROP CONSTRAINT k; ALTER TABLE t ADD CONSTRAINT k CHECK (b > 0) NOT VALID"),
+    m("constraint: not inherited", C,
+      "ALTER TABLE t DROP CONSTRAINT k; ALTER TABLE t ADD CONSTRAINT k CHECK (b > 0) NO INHERIT"),
+    m("constraint: enforced", FK, "ALTER TABLE u ALTER CONSTRAINT k NOT ENFORCED", 18),
+    m("constraint: comment", C, "COMMENT ON CONSTRAINT k ON t IS 'x'"),
+    m("constraint: deferrable", FK, "ALTER TABLE u ALTER CONSTRAINT k DEFERRABLE"),
+    m("constraint: initially deferred", FK + "ALTER TABLE u ALTER CONSTRAINT k DEFERRABLE;",
+      "ALTER TABLE u ALTER CONSTRAINT k DEFERRABLE INITIALLY DEFERRED"),
+    m("constraint: on delete", FK, "ALTER TABLE u DROP CONSTRAINT k;"
+      "ALTER TABLE u ADD CONSTRAINT k FOREIGN KEY (t_id) REFERENCES t ON DELETE CASCADE"),
+    m("constraint: primary key's columns", K, "ALTER TABLE t DROP CONSTRAINT t_pkey;"
+      "ALTER TABLE t ADD CONSTRAINT t_pkey PRIMARY KEY (id, b)"),
+    m("constraint: unique, nulls not distinct", T + "ALTER TABLE t ADD CONSTRAINT k UNIQUE (b);",
+      "ALTER TABLE t DROP CONSTRAINT k; ALTER TABLE t ADD CONSTRAINT k UNIQUE NULLS NOT DISTINCT (b)"),
+    m("constraint: included columns", T + "ALTER TABLE t ADD CONSTRAINT k UNIQUE (b);",
+      "ALTER TABLE t DROP CONSTRAINT k; ALTER TABLE t ADD CONSTRAINT k UNIQUE (b) INCLUDE (a)"),
+    m("constraint: index options", K, "ALTER INDEX t_pkey SET (fillfactor = 70)"),
+    m("constraint: index's comment", K, "COMMENT ON INDEX t_pkey IS 'x'"),
+    m("constraint: index's tablespace", K, "ALTER INDEX t_pkey SET TABLESPACE cat_space"),
+    m("constraint: exclusion", "CREATE TABLE t (r int4range, CONSTRAINT k EXCLUDE USING gist (r WITH &&))",
+      "ALTER TABLE t DROP CONSTRAINT k; ALTER TABLE t ADD CONSTRAINT k EXCLUDE USING gist (r WITH -|-)"),
+    m("constraint: clustered", K, "ALTER TABLE t CLUSTER ON t_pkey"),
+    m("index: exists", T, "CREATE INDEX i ON t (a)"),
+    m("index: name", I, "ALTER INDEX i RENAME TO i2"),
+    m("index: predicate", I, "DROP INDEX i; CREATE INDEX i ON t (a) WHERE b > 0"),
+    m("index: expression", I, "DROP INDEX i; CREATE INDEX i ON t (lower(a))"),
+    m("index: unique", I, "DROP INDEX i; CREATE UNIQUE INDEX i ON t (a)"),
+    m("index: sort order", I, "DROP INDEX i; CREATE INDEX i ON t (a DESC NULLS LAST)"),
+    m("index: operator class", I, "DROP INDEX i; CREATE INDEX i ON t (a text_pattern_ops)"),
+    m("index: method", I, "DROP INDEX i; CREATE INDEX i ON t USING hash (a)"),
+    m("index: options", I, "ALTER INDEX i SET (fillfactor = 70)"),
+    m("index: tablespace", I, "ALTER INDEX i SET TABLESPACE cat_space"),
+    m("index: comment", I, "COMMENT ON INDEX i IS 'x'"),
+    m("index: clustered", I, "ALTER TABLE t CLUSTER ON i"),
+    m("index: replica identity", T + "CREATE UNIQUE INDEX i ON t (id);", "ALTER TABLE t REPLICA IDENTITY USING INDEX i"),
+    m("index: statistics target", T + "CREATE INDEX i ON t (lower(a));", "ALTER INDEX i ALTER COLUMN 1 SET STATISTICS 99"),
+    m("index: valid", I, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'i'::regclass"),
+    m("index: attached", P1 + "CREATE INDEX i ON ONLY p (id); CREATE INDEX i1 ON p1 (id);",
+      "ALTER INDEX i ATTACH PARTITION i1"),
+    m("sequence: exists", Q, "DROP SEQUENCE q"),
+    m("sequence: type", "CREATE SEQUENCE q MAXVALUE 100", "ALTER SEQUENCE q AS int MAXVALUE 100"),
+    m("sequence: increment", Q, "ALTER SEQUENCE q INCREMENT 2"),
+    m("sequence: start", Q, "ALTER SEQUENCE q START 5"),
+    m("sequence: minimum", Q, "ALTER SEQUENCE q MINVALUE -5"),
+    m("sequence: maximum", Q, "ALTER SEQUENCE q MAXVALUE 500"),
+    m("sequence: cache", Q, "ALTER SEQUENCE q CACHE 20"),
+    m("sequence: cycle", Q, "ALTER SEQUENCE q CYCLE"),
+    m("sequence: unlogged", Q, "ALTER SEQUENCE q SET UNLOGGED"),
+    m("sequence: owner column", T + Q, "ALTER SEQUENCE q OWNED BY t.id"),
+    m("sequence: grants", Q, "GRANT USAGE ON SEQUENCE q TO cat_reader"),
+    m("sequence: comment", Q, "COMMENT ON SEQUENCE q IS 'x'"),
+    m("enum: label added", "CREATE TYPE e AS ENUM ('a', 'b')", "ALTER TYPE e ADD VALUE 'c'"),
+    m("enum: label renamed", "CREATE TYPE e AS ENUM ('a', 'b')", "ALTER TYPE e RENAME VALUE 'a' TO 'A'"),
+    m("enum: order", "CREATE TYPE e AS ENUM ('a', 'b')", "DROP TYPE e; CREATE TYPE e AS ENUM ('b', 'a')"),
+    m("type: owner", "CREATE TYPE e AS ENUM ('a')", "ALTER TYPE e OWNER TO cat_writer"),
+    m("type: grants", "CREATE TYPE e AS ENUM ('a')", "REVOKE USAGE ON TYPE e FROM PUBLIC"),
+    m("type: comment", "CREATE TYPE e AS ENUM ('a')", "COMMENT ON TYPE e IS 'x'"),
+    m("domain: default", "CREATE DOMAIN d AS int", "ALTER DOMAIN d SET DEFAULT 1"),
+    m("domain: nullability", "CREATE DOMAIN d AS int", "ALTER DOMAIN d SET NOT NULL"),
+    m("domain: constraint", "CREATE DOMAIN d AS int", "ALTER DOMAIN d ADD CONSTRAINT k CHECK (VALUE > 0)"),
+    m("domain: constraint validated", "CREATE DOMAIN d AS int CONSTRAINT k CHECK (VALUE > 0)",
+      "ALTER DOMAIN d DROP CONSTRAINT k; ALTER DOMAIN d ADD CONSTRAINT k CHECK (VALUE > 0) NOT VALID"),
+    m("domain: type", "CREATE DOMAIN d AS int", "DROP DOMAIN d; CREATE DOMAIN d AS bigint"),
+    m("domain: comment on a constraint", "CREATE DOMAIN d AS int CONSTRAINT k CHECK (VALUE > 0)",
+      "COMMENT ON CONSTRAINT k ON DOMAIN d IS 'x'"),
+    m("composite type: attribute", "CREATE TYPE c AS (a int)", "ALTER TYPE c ADD ATTRIBUTE b text"),
+    m("composite type: attribute's type", "CREATE TYPE c AS (a int)", "ALTER TYPE c ALTER ATTRIBUTE a TYPE bigint"),
+    m("composite type: comment on an attribute", "CREATE TYPE c AS (a int)", "COMMENT ON COLUMN c.a IS 'x'"),
+    m("range type: subtype", "CREATE TYPE r AS RANGE (subtype = int)",
+      "DROP TYPE r; CREATE TYPE r AS RANGE (subtype = bigint)"),
+    m("range type: difference function", "CREATE TYPE r AS RANGE (subtype = float8)",
+      "DROP TYPE r; CREATE TYPE r AS RANGE (subtype = float8, subtype_diff = float8mi)"),
+    m("base type: exists", "", "CREATE TYPE shell"),
+    m("view: definition", V, "CREATE OR REPLACE VIEW v AS SELECT id, a FROM t WHERE id > 0"),
+    m("view: column", V, "CREATE OR REPLACE VIEW v AS SELECT id, a, b FROM t"),
+    m("view: security", V, "ALTER VIEW v SET (security_invoker = true)"),
+    m("view: check option", V, "ALTER VIEW v SET (check_option = local)"),
+    m("view: comment", V, "COMMENT ON VIEW v IS 'x'"),
+    m("view: comment on a column", V, "COMMENT ON COLUMN v.a IS 'x'"),
+    m("view: default of a column", V, "ALTER VIEW v ALTER a SET DEFAULT 'x'"),
+    m("view: grants", V, "GRANT SELECT ON v TO cat_reader"),
+    m("view: grants on a column", V, "GRANT UPDATE (a) ON v TO cat_reader"),
+    m("materialized view: definition", T + "CREATE MATERIALIZED VIEW w AS SELECT id FROM t;",
+      "DROP MATERIALIZED VIEW w; CREATE MATERIALIZED VIEW w AS SELECT id FROM t WHERE id > 0"),
+    m("materialized view: index", T + "CREATE MATERIALIZED VIEW w AS SELECT id FROM t;", "CREATE INDEX wi ON w (id)"),
+    m("materialized view: statistics target", T + "CREATE MATERIALIZED VIEW w AS SELECT id FROM t;",
+      "ALTER MATERIALIZED VIEW w ALTER id SET STATISTICS 9"),
+    m("rule: exists", V, "CREATE RULE r AS ON INSERT TO v DO INSTEAD NOTHING"),
+    m("rule: enabled", T + "CREATE RULE r AS ON INSERT TO t DO ALSO NOTHING;", "ALTER TABLE t DISABLE RULE r"),
+    m("rule: comment", T + "CREATE RULE r AS ON INSERT TO t DO ALSO NOTHING;", "COMMENT ON RULE r ON t IS 'x'"),
+    m("function: body", G, "CREATE OR REPLACE FUNCTION g(i int) RETURNS int LANGUAGE sql AS 'SELECT i + 1'"),
+    m("function: volatility", G, "ALTER FUNCTION g(int) IMMUTABLE"),
+    m("function: strict", G, "ALTER FUNCTION g(int) STRICT"),
+    m("function: security definer", G, "ALTER FUNCTION g(int) SECURITY DEFINER"),
+    m("function: leakproof", G, "ALTER FUNCTION g(int) LEAKPROOF"),
+    m("function: parallel", G, "ALTER FUNCTION g(int) PARALLEL SAFE"),
+    m("function: cost", G, "ALTER FUNCTION g(int) COST 7"),
+    m("function: settings", G, "ALTER FUNCTION g(int) SET work_mem = '1MB'"),
+    m("function: argument's name", G, "DROP FUNCTION g(int); CREATE FUNCTION g(j int) RETURNS int LANGUAGE sql AS 'SELECT 1'"),
+    m("function: result", G, "DROP FUNCTION g(int); CREATE FUNCTION g(i int) RETURNS bigint LANGUAGE sql AS 'SELECT i'"),
+    m("function: overloaded", G, "CREATE FUNCTION g(i text) RETURNS int LANGUAGE sql AS 'SELECT 1'"),
+    m("function: owner", G, "ALTER FUNCTION g(int) OWNER TO cat_writer"),
+    m("function: grants", G, "REVOKE EXECUTE ON FUNCTION g(int) FROM PUBLIC"),
+    m("function: comment", G, "COMMENT ON FUNCTION g(int) IS 'x'"),
+    m("procedure: body", "CREATE PROCEDURE c() LANGUAGE sql AS 'SELECT 1'",
+      "CREATE OR REPLACE PROCEDURE c() LANGUAGE sql AS 'SELECT 2'"),
+    m("aggregate: initial value", "CREATE AGGREGATE a (int) (sfunc = int4pl, stype = int, initcond = '0')",
+      "CREATE OR REPLACE AGGREGATE a (int) (sfunc = int4pl, stype = int, initcond = '1')"),
+    m("aggregate: state function", "CREATE AGGREGATE a (int) (sfunc = int4pl, stype = int)",
+      "CREATE OR REPLACE AGGREGATE a (int) (sfunc = int4mul, stype = int)"),
+    m("trigger: exists", T + F, "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"),
+    m("trigger: disabled", TG, "ALTER TABLE t DISABLE TRIGGER g"),
+    m("trigger: always", TG, "ALTER TABLE t ENABLE ALWAYS TRIGGER g"),
+    m("trigger: condition", TG, "CREATE OR REPLACE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW WHEN (NEW.id > 0)"
+      " EXECUTE FUNCTION f()"),
+    m("trigger: events", TG, "CREATE OR REPLACE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"),
+    m("trigger: comment", TG, "COMMENT ON TRIGGER g ON t IS 'x'"),
+    m("trigger: disabled on a partition", P1 + F + "CREATE TRIGGER g BEFORE INSERT ON p FOR EACH ROW EXECUTE FUNCTION f();",
+      "ALTER TABLE p1 DISABLE TRIGGER g"),
+    m("event trigger: exists", EV, "CREATE EVENT TRIGGER cat_ev1 ON ddl_command_end EXECUTE FUNCTION e()"),
+    m("event trigger: disabled", EV + "CREATE EVENT TRIGGER cat_ev2 ON sql_drop EXECUTE FUNCTION e();",
+      "ALTER EVENT TRIGGER cat_ev2 DISABLE"),
+    m("event trigger: tags", EV + "CREATE EVENT TRIGGER cat_ev3 ON ddl_command_end EXECUTE FUNCTION e();",
+      "DROP EVENT TRIGGER cat_ev3; CREATE EVENT TRIGGER cat_ev3 ON ddl_command_end WHEN TAG IN ('DROP TABLE')"
+      " EXECUTE FUNCTION e()"),
+    m("policy: exists", T, "CREATE POLICY y ON t"),
+    m("policy: using", T + "CREATE POLICY y ON t USING (id > 0);", "ALTER POLICY y ON t USING (id > 1)"),
+    m("policy: check", T + "CREATE POLICY y ON t USING (id > 0);", "ALTER POLICY y ON t WITH CHECK (id > 1)"),
+    m("policy: roles", T + "CREATE POLICY y ON t;", "ALTER POLICY y ON t TO cat_reader"),
+    m("policy: restrictive", T + "CREATE POLICY y ON t;", "DROP POLICY y ON t; CREATE POLICY y ON t AS RESTRICTIVE"),
+    m("policy: command", T + "CREATE POLICY y ON t;", "DROP POLICY y ON t; CREATE POLICY y ON t FOR SELECT"),
+    m("policy: comment", T + "CREATE POLICY y ON t;", "COMMENT ON POLICY y ON t IS 'x'"),
+    m("extension: exists", "", "CREATE EXTENSION vector SCHEMA public"),
+    m("foreign-data wrapper: options", "CREATE FOREIGN DATA WRAPPER cat_w1",
+      "ALTER FOREIGN DATA WRAPPER cat_w1 OPTIONS (ADD debug 'true')"),
+    m("server: options", "CREATE FOREIGN DATA WRAPPER cat_w2; CREATE SERVER cat_s2 FOREIGN DATA WRAPPER cat_w2",
+      "ALTER SERVER cat_s2 OPTIONS (ADD host 'h')"),
+    m("server: grants", "CREATE FOREIGN DATA WRAPPER cat_w3; CREATE SERVER cat_s3 FOREIGN DATA WRAPPER cat_w3",
+      "GRANT USAGE ON FOREIGN SERVER cat_s3 TO cat_reader"),
+    m("user mapping: exists", "CREATE FOREIGN DATA WRAPPER cat_w4; CREATE SERVER cat_s4 FOREIGN DATA WRAPPER cat_w4",
+      "CREATE USER MAPPING FOR cat_reader SERVER cat_s4 OPTIONS (user 'u', password 'p')"),
+    m("user mapping: options", "CREATE FOREIGN DATA WRAPPER cat_w5; CREATE SERVER cat_s5 FOREIGN DATA WRAPPER cat_w5;"
+      "CREATE USER MAPPING FOR PUBLIC SERVER cat_s5 OPTIONS (user 'u')",
+      "ALTER USER MAPPING FOR PUBLIC SERVER cat_s5 OPTIONS (SET user 'v')"),
+    m("foreign table: options", "CREATE FOREIGN DATA WRAPPER cat_w6; CREATE SERVER cat_s6 FOREIGN DATA WRAPPER cat_w6;"
+      "CREATE FOREIGN TABLE ft (a int) SERVER cat_s6", "ALTER FOREIGN TABLE ft OPTIONS (ADD path 'x')"),
+    m("foreign table: options of a column", "CREATE FOREIGN DATA WRAPPER cat_w7; CREATE SERVER cat_s7 FOREIGN DATA WRAPPER"
+      " cat_w7; CREATE FOREIGN TABLE ft (a int) SERVER cat_s7", "ALTER FOREIGN TABLE ft ALTER a OPTIONS (ADD name 'x')"),
+    m("publication: tables", T + "CREATE PUBLICATION cat_p1;", "ALTER PUBLICATION cat_p1 ADD TABLE t"),
+    m("publication: columns", K + "CREATE PUBLICATION cat_p2 FOR TABLE t;", "ALTER PUBLICATION cat_p2 SET TABLE t (id)"),
+    m("publication: rows", K + "CREATE PUBLICATION cat_p3 FOR TABLE t;", "ALTER PUBLICATION cat_p3 SET TABLE t WHERE (id > 1)"),
+    m("publication: operations", "CREATE PUBLICATION cat_p4", "ALTER PUBLICATION cat_p4 SET (publish = 'insert')"),
+    m("publication: schemas", "CREATE PUBLICATION cat_p5", "ALTER PUBLICATION cat_p5 ADD TABLES IN SCHEMA CURRENT_SCHEMA"),
+    m("publication: via root", "CREATE PUBLICATION cat_p6", "ALTER PUBLICATION cat_p6 SET (publish_via_partition_root = true)"),
+    m("publication: generated columns", "CREATE PUBLICATION cat_p7",
+      "ALTER PUBLICATION cat_p7 SET (publish_generated_columns = stored)", 18),
+    m("subscription: exists", "", "CREATE SUBSCRIPTION cat_u1 CONNECTION 'dbname=x' PUBLICATION y WITH (connect = false)"),
+    m("subscription: binary", "CREATE SUBSCRIPTION cat_u2 CONNECTION 'dbname=x' PUBLICATION y WITH (connect = false)",
+      "ALTER SUBSCRIPTION cat_u2 SET (binary = true)"),
+    m("statistics: kinds", S, "DROP STATISTICS s; CREATE STATISTICS s (ndistinct) ON a, b FROM t"),
+    m("statistics: target", S, "ALTER STATISTICS s SET STATISTICS 50"),
+    m("statistics: comment", S, "COMMENT ON STATISTICS s IS 'x'"),
+    m("operator: exists", "", "CREATE OPERATOR === (leftarg = int, rightarg = int, function = int4eq)"),
+    m("operator: commutator", "CREATE OPERATOR === (leftarg = int, rightarg = int, function = int4eq)",
+      "DROP OPERATOR === (int, int); CREATE OPERATOR === (leftarg = int, rightarg = int, function = int4eq, commutator = ===)"),
+    m("operator class: exists", "CREATE OPERATOR FAMILY of USING btree",
+      "CREATE OPERATOR CLASS oc FOR TYPE int USING btree FAMILY of AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =,"
+      " OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 btint4cmp(int, int)"),
+    m("operator family: items", "CREATE OPERATOR FAMILY of USING btree",
+      "ALTER OPERATOR FAMILY of USING btree ADD OPERATOR 1 < (int, int)"),
+    m("cast: exists", "CREATE TYPE e AS ENUM ('a')", "CREATE CAST (e AS text) WITH INOUT"),
+    m("cast: context", "CREATE TYPE e AS ENUM ('a'); CREATE CAST (e AS varchar) WITH INOUT",
+      "DROP CAST (e AS varchar); CREATE CAST (e AS varchar) WITH INOUT AS ASSIGNMENT"),
+    m("collation: exists", "", "CREATE COLLATION co (provider = libc, locale = 'C')"),
+    m("conversion: exists", "", "CREATE CONVERSION cv FOR 'UTF8' TO 'LATIN1' FROM utf8_to_iso8859_1"),
+    m("language: exists", "", "CREATE LANGUAGE cat_lang HANDLER plpgsql_call_handler"),
+    m("transform: exists", "", "CREATE TRANSFORM FOR int LANGUAGE plpgsql (FROM SQL WITH FUNCTION prsd_lextype(internal))"),
+    m("access method: exists", "", "CREATE ACCESS METHOD cat_am TYPE TABLE HANDLER heap_tableam_handler"),
+    m("text search configuration: mapping", "CREATE TEXT SEARCH CONFIGURATION tc (COPY = simple)",
+      "ALTER TEXT SEARCH CONFIGURATION tc ALTER MAPPING FOR word WITH english_stem"),
+    m("text search dictionary: options", "CREATE TEXT SEARCH DICTIONARY td (template = simple)",
+      "ALTER TEXT SEARCH DICTIONARY td (accept = false)"),
+    m("text search parser: exists", "", "CREATE TEXT SEARCH PARSER tp (start = prsd_start, gettoken = prsd_nexttoken,"
+      " end = prsd_end, lextypes = prsd_lextype)"),
+    m("text search template: exists", "", "CREATE TEXT SEARCH TEMPLATE tt (lexize = dsimple_lexize)"),
+    m("default privileges: exists", "", "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO cat_reader"),
+    m("default privileges: in a schema", "CREATE SCHEMA cat_defaults",
+      "ALTER DEFAULT PRIVILEGES IN SCHEMA cat_defaults GRANT EXECUTE ON FUNCTIONS TO cat_reader"),
+    m("system grant: function", "", "GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_file(text) TO cat_reader"),
+)  # fmt: skip

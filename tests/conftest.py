@@ -1,0 +1,81 @@
+"""Fixtures: one server for each worker, one database for each test, one Alembic project where asked for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster import VERSION, Cluster
+from tests.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+AGENT_VARIABLES = (
+    "CLAUDECODE", "CODEX_THREAD_ID", "CODEX_CI", "GEMINI_CLI", "QWEN_CODE", "CURSOR_AGENT", "COPILOT_CLI", "OPENCODE",
+    "OPENCODE_CLIENT", "CLINE_ACTIVE", "AGENT", "AI_AGENT", "CRUSH", "OR_APP_NAME", "AUGMENT_AGENT", "ANTIGRAVITY_AGENT",
+    "REPLIT_SESSION",
+)  # fmt: skip
+
+
+def pytest_configure() -> None:
+    """Make Ctrl-C reach the processes of the tests, also where a pipeline started us with the signal ignored."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header() -> str:
+    return f"PostgreSQL {VERSION} (embedded; ALEMBIC_SAFE_TEST_POSTGRES chooses 16 or 18)"
+
+
+@pytest.fixture(autouse=True)
+def _neutral_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests say themselves who runs them: no agent, no CI, no settings of the caller's shell."""
+    for name in list(os.environ):
+        if name.startswith(("ALEMBIC_SAFE_", "CODEX_SANDBOX", "PG")) and not name.startswith("ALEMBIC_SAFE_TEST_"):
+            monkeypatch.delenv(name)
+    for name in (*AGENT_VARIABLES, "CI", "GITHUB_SHA", "CI_COMMIT_SHA", "NO_COLOR", "FORCE_COLOR",
+                 "PYTHONDONTWRITEBYTECODE"):  # without bytecode every process of a test compiles SQLAlchemy anew  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The worker's own server."""
+    server = Cluster.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_database(cluster: Cluster) -> Iterator[Callable[..., str]]:
+    """Make empty databases (or copies of ``template``) that go with the test."""
+    made: list[str] = []
+
+    def make(name: str = "", template: str = "template0") -> str:
+        name = name or f"t_{uuid.uuid4().hex[:12]}"
+        cluster.create(name, template)
+        made.append(name)
+        return name
+
+    yield make
+    for name in made:
+        cluster.drop(name)
+
+
+@pytest.fixture
+def database(make_database: Callable[..., str]) -> str:
+    """The name of an empty database."""
+    return make_database()
+
+
+@pytest.fixture
+def project(tmp_path: Path, cluster: Cluster, database: str) -> Project:
+    """An Alembic environment (template ``generic``) on an empty database, with three plain revisions."""
+    return Project.create(tmp_path / "app", cluster.url(database))

@@ -1,0 +1,1 @@
+"""Deploys under fire: many at once, killed, cut off."""

@@ -1,0 +1,109 @@
+"""Retiring by roles that lack a right: what they are told, and that nothing has changed."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from alembic_safe.errors import Missing
+from tests.retire_cases import Living, living
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["living"]
+
+C = sa.Column("c", sa.Text)
+ID = sa.Column("id", sa.Integer, primary_key=True)
+TABLE = "CREATE TABLE t (id serial PRIMARY KEY, c text); INSERT INTO t (c) VALUES ('a'), ('b');"
+
+
+@pytest.fixture
+def role(living: Living) -> Iterator[str]:
+    """A role that is no superuser and owns nothing."""
+    name = f"r_{uuid.uuid4().hex[:8]}"
+    living.run(f"CREATE ROLE {name} LOGIN")
+    yield name
+    living.run(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+
+
+def test_a_role_that_owns_another_s_table_not_is_told_the_owner_s_line(living: Living, role: str) -> None:
+    living.run(TABLE)
+
+    with pytest.raises(Missing) as column:
+        living.retire_column("t", C, user=role)
+    with pytest.raises(Missing) as table:
+        living.retire_table("t", ID, user=role)
+
+    for error in (column.value, table.value):
+        assert error.exit_code == 10
+        assert f'GRANT "postgres" TO "{role}";' in str(error)
+    assert living.all("SELECT c FROM t ORDER BY id") == [("a",), ("b",)]
+
+
+def test_an_owner_who_may_not_make_a_schema_is_told_the_line_and_it_is_enough(living: Living, role: str) -> None:
+    living.run(TABLE + f"ALTER TABLE t OWNER TO {role}")
+    with pytest.raises(Missing) as refused:
+        living.retire_column("t", C, user=role)
+    assert refused.value.next_steps[0].command == f'GRANT CREATE ON DATABASE "{living.name}" TO "{role}";'
+    living.run(refused.value.next_steps[0].command)
+
+    done = living.retire_column("t", C, user=role)
+
+    assert living.kept(done.kept) == [("1", "a"), ("2", "b")]
+
+
+def test_a_schema_of_another_owner_is_told_the_line_and_it_is_enough(living: Living, role: str) -> None:
+    living.run("CREATE TABLE first (id serial PRIMARY KEY, c text); INSERT INTO first (c) VALUES ('x')")
+    living.retire_column("first", C)
+    living.run(TABLE + f"ALTER TABLE t OWNER TO {role}")
+    with pytest.raises(Missing) as refused:
+        living.retire_column("t", C, user=role)
+    living.run(refused.value.next_steps[0].command)
+
+    assert living.retire_column("t", C, user=role).rows == 2
+
+
+def test_a_role_that_row_security_holds_for_keeps_nothing_rather_than_a_part(living: Living, role: str) -> None:
+    living.run(
+        TABLE + f"ALTER TABLE t OWNER TO {role}; GRANT CREATE ON DATABASE {living.name} TO {role};"
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY;"
+        "CREATE POLICY p ON t USING (id = 1)"
+    )
+    with pytest.raises(Missing) as refused:
+        living.retire_column("t", C, user=role)
+    assert living.all("SELECT count(*) FROM pg_namespace WHERE nspname = 'alembic_safe_retired'") == [(0,)]
+    living.run(refused.value.next_steps[0].command)
+
+    done = living.retire_column("t", C, user=role)
+
+    assert living.kept(done.kept) == [("1", "a"), ("2", "b")]
+
+
+def test_another_owner_s_foreign_key_is_named_with_the_line_for_its_owner(living: Living, role: str) -> None:
+    living.run(
+        TABLE + f"CREATE TABLE o (t integer REFERENCES t); ALTER TABLE t OWNER TO {role};"
+        f"GRANT CREATE ON DATABASE {living.name} TO {role}; GRANT CREATE ON SCHEMA public TO {role}"
+    )
+    with pytest.raises(Missing) as refused:
+        living.retire_table("t", ID, user=role)
+    assert "foreign key o_t_fkey of public.o (owner postgres)" in str(refused.value)
+    living.run(refused.value.next_steps[0].command)
+
+    assert living.retire_table("t", ID, user=role).rows == 2
+
+
+def test_another_owner_s_publication_is_named_with_the_line_for_its_owner(living: Living, role: str) -> None:
+    living.run(
+        TABLE + f"CREATE PUBLICATION feed FOR TABLE t; ALTER TABLE t OWNER TO {role};"
+        f"GRANT CREATE ON DATABASE {living.name} TO {role}; GRANT CREATE ON SCHEMA public TO {role}"
+    )
+    with pytest.raises(Missing) as refused:
+        living.retire_table("t", ID, user=role)
+    assert "publication feed (owner postgres)" in str(refused.value)
+    living.run(refused.value.next_steps[0].command)
+
+    assert living.retire_table("t", ID, user=role).rows == 2
