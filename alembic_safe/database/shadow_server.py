@@ -160,6 +160,10 @@ class ShadowServer:
         self._made.append(name)
         try:
             self._create_tagged(_create_statement(name, locale, template, self.version), _comment(name, Tag.now()))
+            # a replay commits behind each revision, and nobody needs a shadow that a crash has cut short
+            self.connection.execute(
+                sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name))
+            )
         except psycopg.Error:
             self._made.remove(name)
             raise
