@@ -148,7 +148,10 @@ ENV_FAILURES = {
     "a missing variable": ("import os\nos.environ['NO_SUCH_URL']\n", 10, ("KeyError: 'NO_SUCH_URL'", "env.py:2")),
     "no run of migrations": ("x = 1\n", 2, ("never called context.run_migrations()", "alembic safe-init")),
     "a statement that fails": (
-        ENV_PY.replace("        context.configure(c", "        connection.exec_driver_sql('SET ROLE no_such_role')\n        context.configure(c"),
+        ENV_PY.replace(
+            "        context.configure(c",
+            "        connection.exec_driver_sql('SET ROLE no_such_role')\n        context.configure(c",
+        ),
         10, ('role "no_such_role" does not exist', "migrations/env.py:11"),
     ),
 }  # fmt: skip
