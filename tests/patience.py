@@ -36,17 +36,27 @@ class QuietClock:
 
     def __init__(self) -> None:
         self._trips = 0
+        self._longest = 0.0
+        self._began = time.monotonic()
         self._stop = threading.Event()
 
     def now(self) -> float:
         """Return the seconds since the clock was started."""
         return self._trips * (self._PAUSE + self._WORK)
 
+    def here(self, seconds: float) -> float:
+        """Return what a limit of so many seconds on a quiet machine comes to on the wall's clock, here and until now."""
+        slowness = (time.monotonic() - self._began) / max(self.now(), self._PAUSE)
+        return seconds * max(1.0, slowness) + self._longest
+
     def tick(self, session: psycopg.Connection[Any]) -> None:
         """Count round trips until :meth:`stop`."""
+        began = time.monotonic()
         while not self._stop.wait(self._PAUSE):
             session.execute("SELECT 1")
             self._trips += 1
+            began, before = time.monotonic(), began
+            self._longest = max(self._longest, began - before)
 
     def stop(self) -> None:
         """Stand still from now on."""
