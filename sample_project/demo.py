@@ -43,7 +43,7 @@ class Terminal:
         self.environ |= {"DATABASE_URL": url, "PYTHONPATH": str(folder)}
 
     def run(self, *words: str, expect: int = 0, show: bool = True) -> str:
-        """Run ``alembic WORDS``, show it (or only that it ran), and stop the demo when its exit code is not the expected one."""
+        """Run ``alembic WORDS``, show it (or only that it ran), and stop the demo at any other exit code than expected."""
         print(f"\n$ alembic {' '.join(words)}", flush=True)
         done = subprocess.run(
             [sys.executable, "-m", "alembic", *words], cwd=self.folder, env=self.environ, text=True, check=False,

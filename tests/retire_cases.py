@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from alembic.operations import Operations
 from sqlalchemy import NullPool, create_engine, text
 
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, read_retired
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -124,9 +124,6 @@ class Living:
         assert self.dump() == self.dump(self.twin)
         return True
 
-    def until(self, condition: str, seconds: float = 20) -> None:
+    def until(self, condition: str) -> None:
         """Wait until a query says true."""
-        end = time.monotonic() + seconds
-        while not self.all(condition)[0][0]:
-            assert time.monotonic() < end, condition
-            time.sleep(0.05)
+        eventually(lambda: self.all(condition)[0][0], condition)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
+from psycopg.errors import QueryCanceled
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from alembic_safe.database.attempts import (
@@ -29,6 +30,7 @@ from alembic_safe.database.blockers import AUTOVACUUM, CONFLICTS, PREPARED, SESS
 from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.errors import LockNotObtained
 from tests.cluster import Cluster
+from tests.patience import PATIENCE, QuietClock, eventually, quiet_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,6 +57,18 @@ CONCURRENT = and_others("postgresql+pg8000")
 
 
 @dataclass
+class Holding:
+    """Somebody who holds locks, and when he let them go; infinitely late as long as he has not."""
+
+    clock: QuietClock
+    until: float = float("inf")
+
+    def gone_for(self) -> float:
+        """Return for how many seconds they have been free; on a quiet machine, see the clock."""
+        return self.clock.now() - self.until
+
+
+@dataclass
 class Target:
     """A database with a table, and a way to run a revision's body there."""
 
@@ -70,26 +84,38 @@ class Target:
 
     @property
     def seen(self) -> FailedAttempt:
-        """The first attempt that was seen waiting; on a busy machine 100 ms can pass unseen."""
-        return next(attempt for attempt in self.failed if attempt.waits)
+        """The first attempt that was seen waiting."""
+        return self.all_seen[0]
+
+    @property
+    def all_seen(self) -> list[FailedAttempt]:
+        """The attempts that were seen waiting; on a busy machine 100 ms can pass unseen."""
+        return [attempt for attempt in self.failed if attempt.waits]
 
     def one(self, statement: str) -> Any:
         with self.session() as c:
             return c.execute(statement).fetchone()[0]
 
     @contextmanager
-    def holding(self, statement: str, seconds: float = 60, **kw: Any) -> Iterator[float]:
-        """Hold the locks of a statement, in a transaction of a session of its own; yields when they will be gone."""
+    def holding(self, statement: str, seconds: float = PATIENCE, **kw: Any) -> Iterator[Holding]:
+        """Hold the locks of a statement, in a transaction of a session of its own, for some seconds at the most."""
         c = self.session(autocommit=False, application_name="report", **kw)
         c.execute(statement)
-        timer = threading.Timer(seconds, c.close)
-        timer.start()
-        try:
-            yield time.monotonic() + seconds
-        finally:
-            timer.cancel()
-            timer.join()
-            c.close()
+        with quiet_clock(self.session()) as clock:
+            held = Holding(clock)
+
+            def let_go() -> None:
+                held.until = clock.now()
+                c.close()
+
+            timer = threading.Timer(seconds, let_go)
+            timer.start()
+            try:
+                yield held
+            finally:
+                timer.cancel()
+                timer.join()
+                c.close()
 
     def run(
         self, body: Callable[[sa.Connection], Any], *, transaction: bool = True, may_replay: bool = True, **policy: Any
@@ -185,15 +211,16 @@ def test_an_old_reader_is_waited_for_while_nobody_queues_behind_us(target: Targe
                 slowest = max(slowest, time.monotonic() - began)
 
     reader = threading.Thread(target=read_all_the_time)
-    with target.holding("SELECT * FROM users", seconds=2) as gone_at:
+    with target.holding("SELECT * FROM users", seconds=2) as holder:
         reader.start()
         target.run(add_column)
-        late = time.monotonic() - gone_at
+        late = holder.gone_for()
         stop.set()
         reader.join()
-    assert -0.05 < late < 1.0
-    assert slowest < 0.5
-    assert len(target.failed) <= 3
+        limit = holder.clock.here(0.5)
+    assert 0 <= late < 1.0
+    assert slowest < limit
+    assert len(target.all_seen) <= 3
     blocker = target.seen.blockers[0]
     assert (blocker.kind, blocker.application, blocker.user) == (SESSION, "report", "postgres")
     assert (blocker.state, blocker.mode, blocker.relation) == ("idle in transaction", "AccessShareLock", "public.users")
@@ -409,10 +436,12 @@ def test_an_attempt_that_ran_too_long_is_not_repeated(target: Target) -> None:
 
 
 def test_a_spent_budget_ends_with_the_holders_and_what_can_be_done(target: Target) -> None:
-    began = time.monotonic()
-    with target.holding("SELECT * FROM users"), pytest.raises(LockNotObtained) as caught:
-        target.run(add_column, budget=1.0)
-    assert 0.9 < time.monotonic() - began < 2.5
+    with target.holding("SELECT * FROM users") as holder:
+        began, quietly = time.monotonic(), holder.clock.now()
+        with pytest.raises(LockNotObtained) as caught:
+            target.run(add_column, budget=1.0)
+        assert time.monotonic() - began > 0.9
+        assert holder.clock.now() - quietly < 2.5
     assert caught.value.exit_code == 5
     text = str(caught.value)
     for part in (
@@ -428,17 +457,25 @@ def test_a_spent_budget_ends_with_the_holders_and_what_can_be_done(target: Targe
     assert target.one("SELECT count(*) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'mail'") == 0
 
 
+def run_until_cancelled(session: psycopg.Connection[Any], statement: str) -> None:
+    with pytest.raises(QueryCanceled):
+        session.execute(statement)
+
+
 def test_an_active_holder_can_be_cancelled_by_a_person(target: Target) -> None:
     with target.session() as c:
-        runner = threading.Thread(target=c.execute, args=("SELECT pg_sleep(2) FROM users LIMIT 1",))
+        runner = threading.Thread(target=run_until_cancelled, args=(c, "SELECT pg_sleep(600) FROM users LIMIT 1"))
         runner.start()
-        time.sleep(0.2)
-        with pytest.raises(LockNotObtained, match=rf"SELECT pg_cancel_backend\({c.info.backend_pid}\);"):
+        eventually(lambda: target.one("SELECT count(*) FROM pg_locks WHERE relation = 'users'::regclass"))
+        with pytest.raises(LockNotObtained) as caught:
             target.run(add_column, budget=0.5)
+        said = f"SELECT pg_cancel_backend({c.info.backend_pid});"
+        assert said in str(caught.value)
+        assert target.one(said)
         runner.join()
 
 
-def test_short_holders_that_take_turns_are_got_past(target: Target) -> None:
+def test_short_holders_that_take_turns_are_got_past(target: Target, clock: QuietClock) -> None:
     stop = threading.Event()
 
     def reader(offset: float) -> None:
@@ -453,9 +490,9 @@ def test_short_holders_that_take_turns_are_got_past(target: Target) -> None:
         one.start()
     try:
         time.sleep(0.3)
-        began = time.monotonic()
+        began = clock.now()
         target.run(add_column)
-        assert time.monotonic() - began < 8
+        assert clock.now() - began < 8
     finally:
         stop.set()
         for one in readers:
@@ -463,9 +500,9 @@ def test_short_holders_that_take_turns_are_got_past(target: Target) -> None:
 
 
 def test_a_locked_row_is_waited_for(target: Target) -> None:
-    with target.holding("UPDATE users SET name = 'x' WHERE id = 1", seconds=2.2) as gone_at:
+    with target.holding("UPDATE users SET name = 'x' WHERE id = 1", seconds=2.2) as holder:
         target.run(lambda c: c.exec_driver_sql("UPDATE users SET name = 'y' WHERE id = 1"))
-        assert -0.05 < time.monotonic() - gone_at < 1
+        assert 0 <= holder.gone_for() < 1
     assert target.seen.waits[0].kind == "transactionid"
     assert target.seen.relations == ("public.users",)
     assert target.seen.blockers[0].application == "report"
@@ -488,7 +525,7 @@ def test_a_deadlock_is_repeated(target: Target) -> None:
         connection.exec_driver_sql("LOCK TABLE users")
         if len(calls) == 1:
             waiter.start()
-            time.sleep(0.2)
+            eventually(lambda: target.one("SELECT count(*) FROM pg_locks WHERE NOT granted"))
         connection.exec_driver_sql("ALTER TABLE orders ADD COLUMN mail text")
 
     target.run(body)
@@ -536,10 +573,10 @@ def test_a_role_that_sees_nobody_s_activity_still_waits_for_the_right_ones(targe
         c.execute(f"ALTER TABLE users OWNER TO {role}")
     try:
         target.user = role
-        with target.holding("SELECT * FROM users", seconds=1.5) as gone_at:
+        with target.holding("SELECT * FROM users", seconds=1.5) as holder:
             target.run(add_column)
-            assert -0.05 < time.monotonic() - gone_at < 1
-        assert len(target.failed) <= 3
+            assert 0 <= holder.gone_for() < 1
+        assert len(target.all_seen) <= 3
         assert target.seen.blockers[0].transaction_age is None
         assert target.seen.blockers[0].user == "postgres"
     finally:
@@ -609,21 +646,17 @@ def make_slow_to_vacuum(session: psycopg.Connection[Any], *more: str) -> None:
     session.execute(f"CREATE TABLE users (id int, name text) WITH ({slow})")
     session.execute("INSERT INTO users SELECT i, repeat('x', 200) FROM generate_series(1, 20000) i")
     session.execute("DELETE FROM users WHERE id % 2 = 0")
+    session.execute("SELECT pg_stat_force_next_flush()")  # an idle session tells of its rows after 10 s only
 
 
-def wait_for_autovacuum(target: Target, seconds: float = 40) -> str:
+def wait_for_autovacuum(target: Target) -> str:
     """Wait until a worker is in the table, and return what it says it is doing."""
-    end = time.monotonic() + seconds
+    query = (
+        "SELECT a.query FROM pg_stat_progress_vacuum p JOIN pg_stat_activity a USING (pid)"
+        " WHERE p.relid = 'users'::regclass AND a.backend_type = 'autovacuum worker'"
+    )
     with target.session() as c:
-        while time.monotonic() < end:
-            row = c.execute(
-                "SELECT a.query FROM pg_stat_progress_vacuum p JOIN pg_stat_activity a USING (pid)"
-                " WHERE p.relid = 'users'::regclass AND a.backend_type = 'autovacuum worker'"
-            ).fetchone()
-            if row:
-                return str(row[0])
-            time.sleep(0.05)
-    raise AssertionError("no autovacuum came")
+        return str(eventually(lambda: c.execute(query).fetchone(), "the autovacuum")[0])
 
 
 def test_a_prepared_transaction_is_named_and_waited_for(vacuumed: Target) -> None:
@@ -632,12 +665,18 @@ def test_a_prepared_transaction_is_named_and_waited_for(vacuumed: Target) -> Non
         c.execute("BEGIN")
         c.execute("INSERT INTO users VALUES (1)")
         c.execute("PREPARE TRANSACTION 'transfer 7'")
-        timer = threading.Timer(2.5, c.execute, args=("COMMIT PREPARED 'transfer 7'",))
-        began = time.monotonic()
-        timer.start()
-        vacuumed.run(add_column)
-        assert 2.4 < time.monotonic() - began < 4
-        timer.join()
+        with quiet_clock(vacuumed.session()) as clock:
+            transfer = Holding(clock)
+
+            def commit() -> None:
+                transfer.until = clock.now()
+                c.execute("COMMIT PREPARED 'transfer 7'")
+
+            timer = threading.Timer(2.5, commit)
+            timer.start()
+            vacuumed.run(add_column)
+            assert 0 <= transfer.gone_for() < 1.5
+            timer.join()
     blocker = vacuumed.seen.blockers[0]
     assert (blocker.kind, blocker.pid, blocker.query, blocker.user) == (PREPARED, 0, "transfer 7", "postgres")
     assert vacuumed.waits[0].holders[0].kind == PREPARED
@@ -657,14 +696,15 @@ def test_a_slow_autovacuum_is_got_past_without_stopping_readers(vacuumed: Target
                 slowest = max(slowest, time.monotonic() - began)
 
         reader = threading.Thread(target=read_all_the_time)
-        reader.start()
-        began = time.monotonic()
-        vacuumed.run(add_column)
-        took = time.monotonic() - began
-        stop.set()
-        reader.join()
+        with quiet_clock(vacuumed.session()) as clock:
+            reader.start()
+            vacuumed.run(add_column)
+            took = clock.now()
+            stop.set()
+            reader.join()
+            limit = clock.here(0.6)
     assert took < 5
-    assert slowest < 0.6
+    assert slowest < limit
     assert vacuumed.seen.blockers[0].kind == AUTOVACUUM
     assert "canceling autovacuum task" in vacuumed.cluster.log.read_text()
 
@@ -676,9 +716,9 @@ def test_an_autovacuum_is_got_past_by_a_role_that_is_not_shown_what_it_is(vacuum
         c.execute("ALTER TABLE users OWNER TO shop")
         wait_for_autovacuum(vacuumed)
         vacuumed.user = "shop"
-        began = time.monotonic()
-        vacuumed.run(add_column)
-        assert time.monotonic() - began < 5
+        with quiet_clock(vacuumed.session()) as clock:
+            vacuumed.run(add_column)
+            assert clock.now() < 5
         assert vacuumed.seen.blockers[0].kind == AUTOVACUUM
         c.execute("DROP OWNED BY shop")
         c.execute("DROP ROLE shop")
@@ -692,4 +732,4 @@ def test_an_autovacuum_that_prevents_wraparound_is_named_and_left_alone(vacuumed
         with pytest.raises(LockNotObtained, match="to prevent wraparound"):
             vacuumed.run(add_column, budget=2.5)
         assert {b.kind for f in vacuumed.failed for b in f.blockers} == {WRAPAROUND}
-        assert wait_for_autovacuum(vacuumed, 1)
+        assert wait_for_autovacuum(vacuumed)

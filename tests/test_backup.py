@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from alembic_safe.deploying.backup_files import read_sidecar, sidecar_of
 from alembic_safe.deploying.backup_plan import check_room
 from alembic_safe.errors import BackupFailed, Missing
 from tests.cluster import VERSION
+from tests.patience import PATIENCE, eventually
 from tests.scram import Guarded, guarded_server
 from tests.shop_rows import endpoint_of, fill
 
@@ -404,21 +404,25 @@ def test_a_command_of_ones_own_that_fails_is_exit_8(shop: Endpoint, tmp_path: Pa
     assert caught.value.exit_code == 8
 
 
-def test_a_child_of_ones_own_command_does_not_outlive_a_signal(cluster: Cluster, database: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("when", ["it waits for its own child", "it has only just been started"])
+def test_a_child_of_ones_own_command_does_not_outlive_a_signal(
+    cluster: Cluster, database: str, tmp_path: Path, when: str
+) -> None:
     mark = tmp_path / "pid"
-    command = f"sh -c 'sleep 60 & echo $! > {mark}; wait'"
+    at_once = "kill -TERM $PPID;" if "just" in when else ""
+    command = f"sh -c '{at_once} sleep 600 & echo $! > {mark}.new; mv {mark}.new {mark}; wait'"
     code = TAKE.replace("Path(folder),", "Path(folder), command=sys.stdin.read(),")
     run = [sys.executable, "-c", code, str(cluster.port), database, str(tmp_path)]
     with subprocess.Popen(run, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         process.stdin.write(command)
         process.stdin.close()
-        while not mark.exists() or not mark.read_text().strip():
-            assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
-        assert process.wait() == 130
+        if not at_once:
+            eventually(lambda: mark.exists() or process.poll() is not None)
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 130
+    if at_once and not mark.exists():
+        return  # it was ended before it had a child
     state = Path(f"/proc/{mark.read_text().strip()}/stat")
-    until = time.monotonic() + 10  # a killed process is gone when its parent has seen it
-    while state.exists() and state.read_text().split()[2] != "Z":
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    # a killed process is gone when its parent has seen it
+    eventually(lambda: not state.exists() or state.read_text().split()[2] == "Z")

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy.engine import URL
 
-from tests.cluster import free_port
+from tests.cluster import closed_port
 from tests.project import ENV_PY, Project
 from tests.scram import Guarded, guarded_server
 from tests.stops import SECRET, assert_done, assert_stopped, everything_in
@@ -44,9 +44,9 @@ def url(cluster: Cluster, database: str, **changes: object) -> str:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_port_nobody_listens_on_is_named(command: tuple[str, ...], cluster: Cluster, tmp_path: Path) -> None:
-    port = free_port()
-    project = Project.create(tmp_path / "app", url(cluster, "shop", port=port))
-    assert_stopped(project.run(*command), 10, "The database cannot be reached", f"port {port}", "Nothing was changed.")
+    with closed_port() as port:
+        done = Project.create(tmp_path / "app", url(cluster, "shop", port=port)).run(*command)
+    assert_stopped(done, 10, "The database cannot be reached", f"port {port}", "Nothing was changed.")
 
 
 def test_a_host_that_does_not_exist_is_named(cluster: Cluster, tmp_path: Path) -> None:
@@ -148,7 +148,10 @@ ENV_FAILURES = {
     "a missing variable": ("import os\nos.environ['NO_SUCH_URL']\n", 10, ("KeyError: 'NO_SUCH_URL'", "env.py:2")),
     "no run of migrations": ("x = 1\n", 2, ("never called context.run_migrations()", "alembic safe-init")),
     "a statement that fails": (
-        ENV_PY.replace("        context.configure(c", "        connection.exec_driver_sql('SET ROLE no_such_role')\n        context.configure(c"),
+        ENV_PY.replace(
+            "        context.configure(c",
+            "        connection.exec_driver_sql('SET ROLE no_such_role')\n        context.configure(c",
+        ),
         10, ('role "no_such_role" does not exist', "migrations/env.py:11"),
     ),
 }  # fmt: skip

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.errors import Missing
-from tests.cluster import free_port
+from tests.cluster import closed_port
 from tests.scram import Guarded, guarded_server
 
 if TYPE_CHECKING:
@@ -125,9 +125,9 @@ def test_a_driver_that_is_not_installed_is_read_from_the_url() -> None:
 
 
 def test_a_live_connection_tells_the_host_that_was_reached(cluster: Cluster, database: str) -> None:
-    nobody = free_port()
-    url = f"postgresql+psycopg://postgres@/{database}?host=127.0.0.1:{nobody}&host=localhost:{cluster.port}&connect_timeout=5"
-    endpoint = live(url)
+    with closed_port() as nobody:
+        hosts = f"host=127.0.0.1:{nobody}&host=localhost:{cluster.port}"
+        endpoint = live(f"postgresql+psycopg://postgres@/{database}?{hosts}&connect_timeout=60")
     assert (endpoint.host, endpoint.port, endpoint.database) == ("localhost", cluster.port, database)
     with endpoint.connect() as connection:
         assert connection.info.port == cluster.port
@@ -257,9 +257,9 @@ def test_a_database_that_does_not_exist_is_told_in_the_words_of_the_server(clust
 
 
 def test_a_server_that_is_not_there_is_told_with_the_way_to_look() -> None:
-    port = free_port()
-    with pytest.raises(Missing, match=f"pg_isready -h 127.0.0.1 -p {port}") as caught:
+    with closed_port() as port, pytest.raises(Missing) as caught:
         Endpoint("127.0.0.1", port, "postgres", "shop").connect()
+    assert f"pg_isready -h 127.0.0.1 -p {port}" in str(caught.value)
     assert "nothing answers there" in str(caught.value)
     assert str(caught.value).endswith("Nothing was changed.")
 

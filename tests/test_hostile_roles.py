@@ -7,9 +7,12 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.engine import URL
 
+from alembic_safe.database.idle import kept_awake
+from tests.deploys import heads, safe_upgrade
 from tests.project import ENV_PY, Project
 from tests.stops import assert_done, assert_stopped, everything_in
 
@@ -160,28 +163,54 @@ def test_a_backup_role_reads_a_journal_in_the_applications_schema_after_the_prin
 # --- settings that a role or a database brings along -----------------------------------------------------------------
 
 
-def test_timeouts_set_on_the_role_do_not_cost_us_the_deploy_lock(
-    project: Project, cluster: Cluster, database: str
-) -> None:
+def set_for(cluster: Cluster, database: str, **settings: str) -> None:
+    """Give a database settings that every session in it begins with."""
     with cluster.connect(database) as connection:
-        for name, value in (("idle_session_timeout", "700ms"), ("lock_timeout", "50ms"), ("tcp_keepalives_idle", "5")):
+        for name, value in settings.items():
             connection.execute(
                 sql.SQL("ALTER DATABASE {} SET {} = {}").format(
                     sql.Identifier(database), sql.Identifier(name), sql.Literal(value)
                 )
             )
+
+
+def test_timeouts_set_on_the_role_do_not_cost_us_the_deploy_lock(
+    project: Project, cluster: Cluster, database: str
+) -> None:
+    set_for(cluster, database, idle_session_timeout="1500ms", lock_timeout="50ms", tcp_keepalives_idle="5")
     project.revision("a4", "a3", "slow", 'op.execute("SELECT pg_sleep(2)")')
     assert_done(project.run("safe-upgrade", "--backup"), "at a4")
+
+
+def test_a_backup_may_take_longer_than_a_session_of_the_role_may_be_idle(
+    project: Project, cluster: Cluster, database: str
+) -> None:
+    project.settings("backup_command = sleep 2")
+    safe_upgrade(project, "a1")
+    set_for(cluster, database, idle_session_timeout="1500ms")
+    assert "Backup" in safe_upgrade(project, "--backup").text
+    assert heads(cluster, database) == ["a3"]
+
+
+def test_a_pooled_connection_that_was_kept_awake_goes_back_as_it_came(cluster: Cluster, database: str) -> None:
+    set_for(cluster, database, idle_session_timeout="7s")
+    asked = sa.text("SHOW idle_session_timeout")
+    engine = sa.create_engine(cluster.url(database), poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        with pytest.raises(ZeroDivisionError), kept_awake(connection):  # noqa: PT012 - what holds inside the block
+            assert connection.scalar(asked) == "0"
+            connection.rollback()
+            assert connection.scalar(asked) == "0"
+            _ = 1 // 0
+        assert not connection.in_transaction()
+        assert connection.scalar(asked) == "7s"
 
 
 def test_a_statement_timeout_of_the_role_stops_a_revision_and_nothing_else(
     project: Project, cluster: Cluster, database: str
 ) -> None:
-    with cluster.connect(database) as connection:
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} SET statement_timeout = '400ms'").format(sql.Identifier(database))
-        )
-    project.revision("a4", "a3", "slow", 'op.execute("SELECT pg_sleep(2)")')
+    set_for(cluster, database, statement_timeout="2s")
+    project.revision("a4", "a3", "slow", 'op.execute("SELECT pg_sleep(600)")')
     done = project.run("safe-upgrade", "--backup")
     assert_stopped(done, 6, "a4 (slow) failed", "statement timeout", "a4_slow.py", "the database stands at a3")
 
@@ -189,11 +218,9 @@ def test_a_statement_timeout_of_the_role_stops_a_revision_and_nothing_else(
 def test_an_idle_in_transaction_timeout_of_the_role_does_not_end_a_revision_that_thinks(
     project: Project, cluster: Cluster, database: str
 ) -> None:
-    with cluster.connect(database) as connection:
-        setting = "ALTER DATABASE {} SET idle_in_transaction_session_timeout = '300ms'"
-        connection.execute(sql.SQL(setting).format(sql.Identifier(database)))
+    set_for(cluster, database, idle_in_transaction_session_timeout="1500ms")
     project.revision(
-        "a4", "a3", "thinking", 'op.execute("SELECT 1")\nimport time\ntime.sleep(1)\nop.execute("SELECT 2")'
+        "a4", "a3", "thinking", 'op.execute("SELECT 1")\nimport time\ntime.sleep(2)\nop.execute("SELECT 2")'
     )
     assert_done(project.run("safe-upgrade"), "at a4")
 

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,8 @@ from psycopg import sql
 
 from alembic_safe import commands
 from alembic_safe.database import programs
-from tests.cluster import SYSTEM_USER, Cluster, free_port
+from tests.cluster import SYSTEM_USER, Cluster
+from tests.patience import PATIENCE, eventually
 from tests.project import Project
 from tests.stops import assert_done, assert_stopped, everything_in, words_of
 from tests.transaction_pooler import TransactionPooler
@@ -49,55 +49,25 @@ def primary() -> Iterator[Cluster]:
     cluster.stop()
 
 
-@pytest.fixture
-def standby(primary: Cluster) -> Iterator[Callable[[], Cluster]]:
-    """Make a hot standby of the primary, as it is now."""
-    made: list[Cluster] = []
-
-    def make() -> Cluster:
-        replica = Cluster(Path(tempfile.mkdtemp(prefix="as-rep-")), free_port(), primary.version)
-        replica.folder.chmod(0o755)
-        if os.geteuid() == 0:
-            shutil.chown(replica.folder, SYSTEM_USER)
-        at = ("-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres")
-        replica.run("pg_basebackup", *at, "-D", replica.data, "-R", "-c", "fast", "-X", "stream")
-        with (replica.folder / "data" / "postgresql.conf").open("a") as conf:
-            conf.write(f"port = {replica.port}\nunix_socket_directories = '{replica.folder}'\n")
-        made.append(replica)
-        replica.run("pg_ctl", "-w", "-D", replica.data, "-l", str(replica.log), "start")
-        return replica
-
-    yield make
-    for replica in made:
-        replica.stop()
-
-
-def test_on_a_read_replica_a_deploy_names_the_primary_and_reading_goes_on(
-    primary: Cluster, standby: Callable[[], Cluster], tmp_path: Path
-) -> None:
+def test_on_a_read_replica_a_deploy_names_the_primary_and_reading_goes_on(primary: Cluster, tmp_path: Path) -> None:
     primary.create("shop")
     project = Project.create(tmp_path / "app", primary.url("shop"), settings=PRODUCTION)
     project.run("safe-upgrade", "a1", check=0)
-    replica = standby()
-    on_replica = Project.create(tmp_path / "replica", replica.url("shop"), settings=PRODUCTION)
-    assert_stopped(on_replica.run("safe-upgrade"), 10, "read replica", "primary", "read-only replica, at a1")
-    assert_done(on_replica.run("safe-upgrade", "a1"), "nothing pending")
-    assert_done(on_replica.run("safe-guard"), "protected: set by")
+    replica = primary.copy("-R")
+    try:
+        on_replica = Project.create(tmp_path / "replica", replica.url("shop"), settings=PRODUCTION)
+        assert_stopped(on_replica.run("safe-upgrade"), 10, "read replica", "primary", "read-only replica, at a1")
+        assert_done(on_replica.run("safe-upgrade", "a1"), "nothing pending")
+        assert_done(on_replica.run("safe-guard"), "protected: set by")
+    finally:
+        replica.stop()
 
 
 # --- a publication of all tables -------------------------------------------------------------------------------------
 
 
 def wait_for(connection: psycopg.Connection, query: str, wanted: object) -> None:
-    deadline = time.monotonic() + 60
-    found: object = None
-    while time.monotonic() < deadline:
-        row = connection.execute(query).fetchone()
-        found = row[0] if row else None
-        if found == wanted:
-            return
-        time.sleep(0.1)
-    pytest.fail(f"{query} is {found!r}, not {wanted!r}")
+    eventually(lambda: connection.execute(query).fetchone() == (wanted,), f"{query}: {wanted}")
 
 
 @pytest.fixture
@@ -177,11 +147,12 @@ def test_behind_a_real_pgbouncer_only_session_mode_is_deployed_through(
     assert program, "the long suite needs pgbouncer on PATH"
     folder = Path(tempfile.mkdtemp(prefix="as-bounce-"))
     folder.chmod(0o755)
-    port = free_port()
+    if os.geteuid() == 0:
+        shutil.chown(folder, SYSTEM_USER)
     (folder / "users.txt").write_text('"postgres" ""\n')
     (folder / "it.ini").write_text(
-        f"[databases]\n* = host=127.0.0.1 port={cluster.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
-        f"auth_type = trust\nauth_file = {folder}/users.txt\npool_mode = {mode}\nunix_socket_dir =\n"
+        f"[databases]\n* = host=127.0.0.1 port={cluster.port}\n[pgbouncer]\nunix_socket_dir = {folder}\n"
+        f"auth_type = trust\nauth_file = {folder}/users.txt\npool_mode = {mode}\n"
         "ignore_startup_parameters = extra_float_digits,options\n"
     )
     bouncer = subprocess.Popen(
@@ -189,8 +160,9 @@ def test_behind_a_real_pgbouncer_only_session_mode_is_deployed_through(
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        time.sleep(1)
-        pooled = Project.create(tmp_path / "pooled", f"postgresql+psycopg://postgres@127.0.0.1:{port}/{database}")
+        eventually((folder / ".s.PGSQL.6432").exists)
+        at = f"postgresql+psycopg://postgres@/{database}?host={folder}&port=6432"
+        pooled = Project.create(tmp_path / "pooled", at)
         before = everything_in(cluster, database)
         done = pooled.run("safe-upgrade")
         if code:
@@ -200,7 +172,7 @@ def test_behind_a_real_pgbouncer_only_session_mode_is_deployed_through(
             assert_done(done, "at a3")
     finally:
         bouncer.terminate()
-        bouncer.wait(10)
+        bouncer.wait(PATIENCE)
         shutil.rmtree(folder)
 
 

@@ -219,9 +219,7 @@ def is_safe(value: ast.expr, known: dict[str, list[ast.expr]]) -> bool:
         return is_safe(value.body, known) and is_safe(value.orelse, known)
     if isinstance(value, ast.JoinedStr):
         return all(is_safe(p.value, known) for p in value.values if isinstance(p, ast.FormattedValue))
-    if isinstance(value, ast.Subscript):
-        return is_safe(value.value, known)
-    if isinstance(value, ast.DictComp):
+    if isinstance(value, (ast.Subscript, ast.DictComp)):
         return is_safe(value.value, known)
     if isinstance(value, ast.Name):
         if value.id in known:

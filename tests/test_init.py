@@ -22,6 +22,7 @@ from alembic.config import Config, main
 
 from alembic_safe.authoring.wiring_fresh import TEMPLATES
 from alembic_safe.settings import Settings
+from tests.patience import PATIENCE
 from tests.project import Project
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def on_a_terminal(folder: Path, *args: str, answer: str = "") -> Terminal:
         env=os.environ | {"COLUMNS": "100"}, start_new_session=True,
     )  # fmt: skip
     os.close(follower)
-    shown, answered, until = b"", not answer, time.monotonic() + 60
+    shown, answered, until = b"", not answer, time.monotonic() + PATIENCE
     while time.monotonic() < until:
         if not select.select([leader], [], [], 0.2)[0]:
             continue
@@ -124,7 +125,7 @@ def on_a_terminal(folder: Path, *args: str, answer: str = "") -> Terminal:
             os.write(leader, answer.encode() + b"\n")
             answered = True
     os.close(leader)
-    return Terminal(shown.decode().replace("\r\n", "\n"), process.wait(timeout=30))
+    return Terminal(shown.decode().replace("\r\n", "\n"), process.wait(timeout=PATIENCE))
 
 
 def stock(folder: Path, template: str, *urls: str) -> Project:

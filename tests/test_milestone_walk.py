@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import pytest
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.comparison import compare
 from alembic_safe.inspecting.retired import read_retired
+from tests.patience import eventually
 from tests.project import Project
 from tests.test_milestone import PUSH, V2, app, begun, name, rows, shadows, version  # noqa: F401
 
@@ -136,7 +136,9 @@ def test_five_pushes_and_one_milestone_on_the_shop(
 @pytest.mark.long
 @pytest.mark.parametrize("line", ["Target", "Built", "Found", "Proved", "downgrade and up", "equal to"])
 def test_a_milestone_that_is_killed_leaves_all_of_it_or_nothing(
-    app: ModelsProject, cluster: Cluster, line: str  # noqa: F811
+    app: ModelsProject,  # noqa: F811
+    cluster: Cluster,
+    line: str,
 ) -> None:
     app.models(V2)
     app.run(*PUSH, check=0)
@@ -181,7 +183,7 @@ def test_killed_between_the_files_and_the_commit_nothing_stays(app: ModelsProjec
     # a commit that waits: a deferred trigger of the database's own holds it until the process is gone
     with cluster.connect(name(app)) as connection:
         connection.execute(
-            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(20); RETURN NULL; END$$;"
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(600); RETURN NULL; END$$;"
             " CREATE CONSTRAINT TRIGGER wait AFTER INSERT OR UPDATE ON alembic_version DEFERRABLE INITIALLY DEFERRED"
             " FOR EACH ROW EXECUTE FUNCTION wait()"
         )
@@ -191,11 +193,8 @@ def test_killed_between_the_files_and_the_commit_nothing_stays(app: ModelsProjec
         [sys.executable, "-m", "alembic", "milestone", "-m", "killed"], cwd=app.folder, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while len(list(folder.glob("*killed*.py"))) == 0:
-        assert time.monotonic() < deadline, "the file never came"
-        assert process.poll() is None, "it ended before its file came"
-        time.sleep(0.02)
+    eventually(lambda: list(folder.glob("*killed*.py")) or process.poll() is not None)
+    assert process.poll() is None, "it ended before its file came"
     process.kill()
     process.wait()
     with cluster.connect(name(app)) as connection:

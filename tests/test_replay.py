@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +19,8 @@ from alembic_safe.database.shadow import Shadow, open_shadow
 from alembic_safe.database.shadow_needs import needs_of
 from alembic_safe.errors import ReplayFailed
 from alembic_safe.settings import Settings
+from tests.deploys import SLEEPING, rows
+from tests.patience import eventually
 from tests.project import ENV_PY, Project
 
 if TYPE_CHECKING:
@@ -394,30 +394,23 @@ with open_shadow(target, Settings(), protected=False) as shadow:
 
 
 def test_a_replay_that_is_killed_leaves_a_shadow_that_the_next_one_drops(cluster: Cluster, project: Project) -> None:
-    project.revision("a4", "a3", "slow", "op.execute('SELECT pg_sleep(2)')")
+    project.revision("a4", "a3", "slow", "op.execute('SELECT pg_sleep(600)')")
     with subprocess.Popen(
         [sys.executable, "-c", REPLAYING, str(project.folder / "alembic.ini")], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         left = process.stdout.readline().strip()
-        wait_for_sleep(cluster)
+        eventually(lambda: rows(cluster, left, SLEEPING))
         process.kill()
         process.wait()
-    server = replace(target_of(project), database="postgres")
-    assert left in column(server, "SELECT datname FROM pg_database")
-    # the killed run's own statement goes on for its two seconds; until then the shadow counts as in use
-    deadline = time.monotonic() + 15
-    while left in column(server, "SELECT datname FROM pg_database"):
-        assert time.monotonic() < deadline
-        with shadow_of(project):
-            time.sleep(0.2)
+    # the killed run's own statement goes on; until its end the shadow counts as in use
+    with shadow_of(project):
+        assert left in databases(cluster)
+    assert rows(cluster, left, "SELECT pg_terminate_backend(pid) FROM (" + SLEEPING + ") AS still_there")
+    eventually(lambda: not rows(cluster, "postgres", f"SELECT FROM pg_stat_activity WHERE datname = '{left}'"))
+    with shadow_of(project):
+        assert left not in databases(cluster)
 
 
-def wait_for_sleep(cluster: Cluster) -> None:
-    deadline = time.monotonic() + 20
-    with cluster.connect() as c:
-        while not c.execute(
-            "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(2)%' AND pid <> pg_backend_pid()"
-        ).fetchone():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+def databases(cluster: Cluster) -> set[str]:
+    return {row["datname"] for row in rows(cluster, "postgres", "SELECT datname FROM pg_database")}

@@ -18,6 +18,7 @@ from alembic_safe.database.replay_cache import open_replayed
 from alembic_safe.database.shadow_needs import needs_of
 from alembic_safe.database.shadow_server import ShadowServer
 from alembic_safe.settings import Count, Settings
+from tests.patience import PATIENCE
 from tests.project import ENV_PY, Project
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def test_of_two_at_once_the_second_waits_for_the_first(project: Project) -> None
     assert waiting.is_alive()
     order.append("first is done")
     first.built("the same key")
-    waiting.join(timeout=10)
+    waiting.join(PATIENCE)
     assert order == ["first is done", "second goes on"]
     first.close()
     second.close()

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from alembic_safe.errors import ConsentMissing, Refused
+from tests.patience import PATIENCE
 from tests.retire_cases import Living, living, some
 
 __all__ = ["living"]
@@ -390,7 +391,7 @@ def test_a_row_that_is_being_inserted_is_waited_for_and_kept(living: Living) -> 
         retiring = pool.submit(living.retire_column, "users", FULLNAME)
         living.until("SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND relation = 'users'::regclass")
         writer.commit()
-        done = retiring.result(timeout=20)
+        done = retiring.result(PATIENCE)
 
     assert living.kept(done.kept)[-1] == ("5", "Late")
 

@@ -26,6 +26,8 @@ from pytest_alembic.tests import (
     test_upgrade,  # noqa: F401
 )
 
+from tests.patience import PATIENCE, eventually
+
 SAMPLE = Path(__file__).parents[1] / "sample_project"
 # the shop is an application beside the package, not installed anywhere
 sys.path.insert(0, str(SAMPLE))
@@ -49,7 +51,7 @@ def config_of(url):
 def run(*words, url):
     """Run ``python -m WORDS`` in the shop's folder."""
     done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=SAMPLE, capture_output=True, text=True, check=False, timeout=120,
+        [sys.executable, "-m", *words], cwd=SAMPLE, capture_output=True, text=True, check=False, timeout=PATIENCE,
         env=os.environ | {"DATABASE_URL": url},
     )  # fmt: skip
     assert done.returncode == 0, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -317,7 +319,7 @@ def test_the_live_client_notices_rows_deleted_and_changed_behind_its_back(cluste
     assert "not the sum of its movements" in text
 
 
-def test_the_live_client_notices_a_stall_and_counts_from_when_operations_were_due(cluster, shop):
+def test_the_live_client_notices_a_stall_and_counts_from_when_operations_were_due(cluster, shop, clock):
     live = LiveShop(cluster.url(shop), rate=100, connections=2)
     live.start()
     time.sleep(0.3)
@@ -325,9 +327,10 @@ def test_the_live_client_notices_a_stall_and_counts_from_when_operations_were_du
         c.execute("LOCK TABLE orders, products IN ACCESS EXCLUSIVE MODE")
         time.sleep(1)
     report = live.stop()
+    limit = clock.here(3)
     assert report.is_clean, report.text()
-    assert 0.9 < report.longest_stall < 3
-    assert 0.8 < report.stalled < 3
+    assert 0.9 < report.longest_stall < limit
+    assert 0.8 < report.stalled < limit
     # nothing was left out because the sessions were busy
     assert report.writes + report.reads == pytest.approx(100 * report.seconds, abs=3)
 
@@ -340,8 +343,7 @@ def test_the_live_client_counts_broken_connections_as_failures_and_goes_on(clust
         c.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [shop])
     time.sleep(0.5)
     before = len(live.operations)
-    time.sleep(0.3)
-    assert len(live.operations) > before
+    eventually(lambda: len(live.operations) > before)
     report = live.stop()
     assert not report.is_clean
     assert 1 <= report.failed_reads + report.failed_writes <= 8
@@ -365,7 +367,9 @@ def test_what_never_got_its_turn_has_failed(cluster, shop):
 def test_the_live_command_prints_a_line_per_second_and_a_verdict(cluster, shop):
     done = run("shop.live", "--rate", "60", "--seconds", "1.5", url=cluster.url(shop))
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines[:3]] == ["1", "2", "Writes"]
+    numbers = [line.split()[0] for line in lines if line.endswith(" ms") and " s  " in line]
+    assert numbers in (["1", "2"], ["1"])  # a process that got no turn for half a second has no second line
+    assert lines[len(numbers)].startswith("Writes acknowledged")
     assert lines[-1] == "Nothing failed and nothing was lost."
 
 

@@ -24,6 +24,7 @@ from alembic_safe.database.shadow_needs import ShadowNeeds, needs_of
 from alembic_safe.database.shadow_server import NAME, ShadowServer, Tag
 from alembic_safe.errors import Missing, Refused
 from alembic_safe.settings import Settings
+from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +41,7 @@ from alembic_safe.database.shadow import open_shadow
 from alembic_safe.settings import Settings
 with open_shadow(Endpoint.from_url(make_url(sys.argv[1])), Settings(), protected=False) as shadow:
     print(shadow.endpoint.database, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -93,7 +94,7 @@ def held(cluster: Cluster, database: str) -> Iterator[Callable[[], Held]]:
     yield hold
     for process in started:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -317,7 +318,7 @@ def test_no_shadow_stays_after_a_signal(cluster: Cluster, held: Callable[..., He
     process, name = held()
     assert name in names(cluster)
     process.send_signal(number)
-    assert process.wait(timeout=20) != 0
+    assert process.wait(timeout=PATIENCE) != 0
     assert name not in names(cluster)
 
 
@@ -325,7 +326,7 @@ def test_sigterm_ends_the_block_as_ctrl_c_does(cluster: Cluster, target: Endpoin
     before = names(cluster)
     with pytest.raises(KeyboardInterrupt), open_shadow(target, Settings(), protected=False):  # noqa: PT012 - the signal
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(5)
+        time.sleep(PATIENCE)
     assert names(cluster) == before
 
 
@@ -336,7 +337,7 @@ def test_what_a_killed_run_left_is_dropped_by_the_next_one_and_a_living_runs_is_
     living, in_use = held()
     killed.kill()
     killed.wait()
-    wait_until(lambda: not alive(target, left))
+    eventually(lambda: not alive(target, left))
     assert left in names(cluster)
     notes: list[ShadowNote] = []
     with open_shadow(target, Settings(), protected=False, tell=notes.append):
@@ -360,13 +361,13 @@ def test_a_kill_while_the_database_is_being_made_leaves_nothing_without_a_tag(cl
         process = subprocess.Popen(
             [sys.executable, "-c", program, cluster.url(database), str(delay)], stdout=subprocess.DEVNULL, text=True
         )
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE)
     server = ShadowServer(Endpoint.from_url(make_url(cluster.url(database))), "target")
     try:
-        wait_until(lambda: no_backend(server))
+        eventually(lambda: no_backend(server))
         tagged = {one.name for one in server.leftovers()}
         assert names(cluster) - before == tagged
-        wait_until(lambda: not any(one.alive for one in server.leftovers()))
+        eventually(lambda: not any(one.alive for one in server.leftovers()))
         assert {one.name for one in server.prune()} == tagged
     finally:
         server.close()
@@ -408,7 +409,7 @@ def test_safe_shadow_lists_and_prunes_what_a_killed_run_left(
     assert name not in project.run("safe-shadow", "prune", check=0).stdout
     process.kill()
     process.wait()
-    wait_until(lambda: not alive(Endpoint.from_url(make_url(project.url)), name))
+    eventually(lambda: not alive(Endpoint.from_url(make_url(project.url)), name))
     assert "its run is gone" in project.run("safe-shadow", "list", check=0).stdout
     pruned = project.run("safe-shadow", "prune", check=0)
     assert f"dropped {name}" in pruned.stdout
@@ -462,10 +463,3 @@ def no_backend(server: ShadowServer) -> bool:
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'alembic-safe' AND pid <> pg_backend_pid()"
     ).fetchone()
     return row == (0,)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from psycopg import sql
@@ -10,16 +10,19 @@ from psycopg import sql
 from alembic_safe.database.deploy_lock import deploy_lock, lock_key
 from tests.deploys import (
     SLEEPING,
+    WAITING,
     advisory_locks,
     columns,
     deployments,
-    eventually,
     heads,
+    held_up,
+    let_go,
     outcomes,
     rows,
     safe_upgrade,
     statements,
 )
+from tests.patience import eventually
 from tests.project import Project
 
 READING = ("BEGIN", "SELECT", "SHOW", "SET TRANSACTION READ ONLY", "ROLLBACK", "SAVEPOINT", "RELEASE", "COMMIT")
@@ -210,20 +213,19 @@ def test_no_wait_ends_with_5_while_another_deploy_holds_the_lock(project, cluste
 
 
 def test_whoever_waited_and_finds_nothing_left_ends_with_0(project, cluster, database):
-    project.revision("b1", "a3", "slow", 'op.execute("SELECT pg_sleep(1.5)")')
-    codes = []
-    with_first = threading.Thread(target=lambda: codes.append(project.run("safe-upgrade").returncode))
-    with_first.start()
-    eventually(
-        lambda: rows(
-            cluster,
-            database,
-            SLEEPING,
-        )
-    )
-    ended = safe_upgrade(project)
-    with_first.join()
-    assert codes == [0]
+    project.revision("b1", "a3", "slow", held_up(1))
+
+    def let_the_first_go_on():
+        eventually(lambda: rows(cluster, database, WAITING))
+        with let_go(cluster, database, 1):
+            return first.result()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(project.run, "safe-upgrade", check=0)
+        eventually(lambda: rows(cluster, database, SLEEPING))
+        letting = pool.submit(let_the_first_go_on)
+        ended = safe_upgrade(project)
+        letting.result()
     assert "Waiting" in ended.err
     assert "nothing is pending" in ended.text
     assert outcomes(cluster, database) == ["done"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
-from tests.deploys import SLEEPING, end_of, eventually, heads, outcomes, rows, safe_upgrade, start
-from tests.faults.scenarios import BUILD, Shop, all_at_once, copy_of, cut, kill_during, rolling_deploy, watch_heads
+from tests.deploys import SLEEPING, end_of, heads, held_up, let_go, outcomes, rows, safe_upgrade, start
+from tests.faults.scenarios import BUILD, Shop, all_at_once, copy_of, cut, rolling_deploy, watch_heads
+from tests.patience import eventually
 
 
 @pytest.fixture
@@ -65,27 +68,34 @@ def test_old_and_new_pods_that_restart_during_a_rolling_deploy_all_start_and_not
 def test_a_deploy_that_is_killed_is_finished_by_the_next_one_and_the_schema_is_the_undisturbed_ones(
     shop, make_database
 ):
-    shop.chain(8, pause=0.1)
+    shop.chain(8, held=(3, 6))
     calm = shop.fresh(make_database())
-    killed = [kill_during(shop, seconds).code for seconds in (0.4, 0.7)]
-    assert killed == [-9, -9]
-    safe_upgrade(shop.project)
-    safe_upgrade(calm.project)
+    with ExitStack() as stack:
+        for number in (3, 6):  # in the middle of these revisions
+            process = start(shop.project)
+            eventually(lambda: rows(shop.cluster, shop.database, SLEEPING))
+            assert end_of(process, signal.SIGKILL).code == -signal.SIGKILL
+            stack.enter_context(let_go(shop.cluster, shop.database, number))
+            eventually(lambda: not rows(shop.cluster, shop.database, SLEEPING))
+        safe_upgrade(shop.project)
+    with let_go(calm.cluster, calm.database, 3, 6):
+        safe_upgrade(calm.project)
     assert heads(shop.cluster, shop.database) == ["r008"]
     assert shop.dump() == calm.dump()
-    assert set(outcomes(shop.cluster, shop.database)) <= {"done", "died"}
+    assert outcomes(shop.cluster, shop.database) == ["died", "died", "done"]
 
 
 @pytest.mark.parametrize(("which", "code"), [("migration", 6), ("lock", 5), ("watcher", 0)])
 def test_a_deploy_whose_session_is_cut_ends_with_a_clean_code_and_the_next_one_finishes(shop, which, code):
-    shop.project.revision("b1", "a3", "slow", 'op.execute("SELECT pg_sleep(2)")')
+    shop.project.revision("b1", "a3", "slow", held_up(1))
     shop.project.revision("b2", "b1", "more", 'op.execute("CREATE TABLE more (id int)")')
     process = start(shop.project)
     eventually(lambda: rows(shop.cluster, shop.database, SLEEPING))
     assert cut(shop.cluster, shop.database, which) >= 1
-    ended = end_of(process)
-    assert ended.code == code, ended
-    assert "Traceback" not in ended.text
-    assert outcomes(shop.cluster, shop.database) == ["done" if code == 0 else "failed"]
-    safe_upgrade(shop.project)
+    with let_go(shop.cluster, shop.database, 1):
+        ended = end_of(process)
+        assert ended.code == code, ended
+        assert "Traceback" not in ended.text
+        assert outcomes(shop.cluster, shop.database) == ["done" if code == 0 else "failed"]
+        safe_upgrade(shop.project)
     assert heads(shop.cluster, shop.database) == ["b2"]

@@ -9,25 +9,26 @@ import pytest
 
 from tests.deploys import (
     SLEEPING,
+    WAITING,
     Ended,
     advisory_locks,
     columns,
     deployments,
     end_of,
-    eventually,
     heads,
     outcomes,
     rows,
     safe_upgrade,
     start,
 )
+from tests.patience import eventually
 from tests.project import Project
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_a_long_statement_rolls_back_and_leaves_a_true_journal(project, cluster, database, number):
     path = project.revision(
-        "b1", "a3", "slow", 'op.execute("CREATE TABLE gone (id int)")\nop.execute("SELECT pg_sleep(60)")'
+        "b1", "a3", "slow", 'op.execute("CREATE TABLE gone (id int)")\nop.execute("SELECT pg_sleep(600)")'
     )
     process = start(project)
     eventually(lambda: rows(cluster, database, SLEEPING))
@@ -42,7 +43,7 @@ def test_a_signal_in_a_long_statement_rolls_back_and_leaves_a_true_journal(proje
     assert deployments(cluster, database)[0]["finished_at"] is not None
     assert advisory_locks(cluster, database) == 0
     assert rows(cluster, database, SLEEPING) == []
-    path.write_text(path.read_text().replace("pg_sleep(60)", "1"))
+    path.write_text(path.read_text().replace("pg_sleep(600)", "1"))
     safe_upgrade(project)
     assert heads(cluster, database) == ["b1"]
 
@@ -51,7 +52,7 @@ def test_a_signal_behind_a_commit_of_the_revisions_own_says_what_stays(project, 
     project.revision(
         "b1", "a3", "half",
         'op.execute("CREATE TABLE kept (id int)")\nwith op.get_context().autocommit_block():\n'
-        '    op.execute("SELECT pg_sleep(60)")',
+        '    op.execute("SELECT pg_sleep(600)")',
     )  # fmt: skip
     process = start(project, "--json")
     eventually(lambda: rows(cluster, database, SLEEPING))
@@ -64,15 +65,12 @@ def test_a_signal_behind_a_commit_of_the_revisions_own_says_what_stays(project, 
 
 
 def test_a_signal_while_waiting_for_another_deploy_changes_nothing(project, cluster, database):
-    project.revision("b1", "a3", "slow", 'op.execute("SELECT pg_sleep(60)")')
-    waiting = (
-        "SELECT 1 FROM pg_stat_activity WHERE query ~ 'pg_try_advisory_lock|backend_start' AND pid <> pg_backend_pid()"
-    )
+    project.revision("b1", "a3", "slow", 'op.execute("SELECT pg_sleep(600)")')
     first = start(project)
     try:
         eventually(lambda: rows(cluster, database, SLEEPING))
         second = start(project, "--json")
-        eventually(lambda: rows(cluster, database, waiting))
+        eventually(lambda: rows(cluster, database, WAITING))
         waited = end_of(second, signal.SIGINT)
     finally:
         ended = end_of(first, signal.SIGTERM)
@@ -85,7 +83,7 @@ def test_a_signal_while_waiting_for_another_deploy_changes_nothing(project, clus
 def test_a_signal_during_the_backup_ends_the_backup_too_and_changes_nothing(project, cluster, database, tmp_path):
     safe_upgrade(project, "a1")
     told = tmp_path / "pid"
-    project.settings(f"environment = production\nbackup_command = sh -c 'echo $$ > {told}; exec sleep 61'")
+    project.settings(f"environment = production\nbackup_command = sh -c 'echo $$ > {told}; exec sleep 600'")
     process = start(project, "--json")
     pid = int(eventually(lambda: told.exists() and told.read_text().strip()))
     ended = end_of(process, signal.SIGTERM)

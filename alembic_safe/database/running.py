@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from alembic_safe.errors import Missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import FrameType
 
     from alembic_safe.database.endpoint import Endpoint
     from alembic_safe.database.programs import Program
@@ -83,22 +84,32 @@ def run_to_end(
     :raises KeyboardInterrupt: when SIGTERM asked us to end while it ran.
     :raises OSError: when the command cannot be started.
     """
-    with sigterm_as_an_error(), subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environ),
-        pass_fds=tuple(pass_fds), start_new_session=True, close_fds=True,
-    ) as process:  # fmt: skip
+    with ExitStack() as stack:
+        stack.enter_context(sigterm_as_an_error())
+        with _signals_held_back():
+            started = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environ),
+                pass_fds=tuple(pass_fds), start_new_session=True, close_fds=True,
+            )  # fmt: skip
+            process = stack.enter_context(_ended_with_us(started))
+        while True:
+            try:
+                out, err = process.communicate(timeout=TICK)
+                break
+            except subprocess.TimeoutExpired:
+                if tick is not None:
+                    tick()
+    return Outcome(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+@contextmanager
+def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    with process:
         try:
-            while True:
-                try:
-                    out, err = process.communicate(timeout=TICK)
-                    break
-                except subprocess.TimeoutExpired:
-                    if tick is not None:
-                        tick()
+            yield process
         except BaseException:
             _end(process)
             raise
-    return Outcome(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -140,6 +151,31 @@ def sigterm_as_an_error() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Put what a signal's handler does off to the end of the block.
+
+    A program that is being started runs before we know its number: an error raised just then would leave it running.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread only
+        return
+    came: list[int] = []
+    handlers: dict[int, Callable[[int, FrameType | None], object]] = {}
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(ending)
+        if callable(handler):
+            handlers[ending] = handler
+            signal.signal(ending, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came:
+            handlers[number](number, None)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from alembic_safe.database import journal, journal_tables
 from alembic_safe.database.attempts import LockPolicy
 from alembic_safe.database.deploy_lock import deploy_lock, lock_key
 from alembic_safe.database.guard import shell_word
+from alembic_safe.database.idle import kept_awake
 from alembic_safe.database.marking import mark
 from alembic_safe.deploying.backup_for_upgrade import back_up_first
 from alembic_safe.deploying.contact import note_first_contact
@@ -47,7 +48,7 @@ HEARTBEAT = 5.0
 
 def deploy(upgrade: Upgrade) -> None:
     """Wait for the deploy lock, look again, and apply what is still pending."""
-    with _lock(upgrade) as lock:
+    with kept_awake(upgrade.connection), _lock(upgrade) as lock:
         _Deployment(upgrade, lock).run()
 
 

@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.patience import PATIENCE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -116,7 +118,7 @@ class Side:
         # without byte code, each of a hundred processes compiles SQLAlchemy anew
         environ.pop("PYTHONDONTWRITEBYTECODE", None)
         done = subprocess.run(
-            [sys.executable, "launcher.py", *args], cwd=self.folder, capture_output=True, check=False, timeout=120,
+            [sys.executable, "launcher.py", *args], cwd=self.folder, capture_output=True, check=False, timeout=PATIENCE,
             stdin=subprocess.DEVNULL, env=environ,
         )  # fmt: skip
         said = Said(" ".join(args), done.returncode, self.same(done.stdout), self.same(done.stderr))

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from tests.deploys import Ended, end_of, eventually, heads, rows, start
+from tests.deploys import Ended, end_of, heads, held_up, rows, start
+from tests.patience import eventually
 from tests.project import Project
 
 if TYPE_CHECKING:
@@ -60,10 +61,11 @@ class Shop:
         """Return the database's size in bytes."""
         return int(rows(self.cluster, self.database, "SELECT pg_database_size(current_database()) AS it")[0]["it"])
 
-    def chain(self, revisions: int, *, pause: float = 0.0) -> None:
+    def chain(self, revisions: int, *, pause: float = 0.0, held: tuple[int, ...] = ()) -> None:
         """Add revisions behind a3: tables, columns, rows, and every fifth an index built concurrently.
 
         :param pause: seconds that each of them sleeps in its transaction.
+        :param held: the numbers of those that wait at their end until somebody lets them go.
         """
         for n in range(1, revisions + 1):
             body = [
@@ -79,6 +81,8 @@ class Shop:
                     f'    op.execute("CREATE INDEX CONCURRENTLY users_{n} ON users (name)")',
                     f'op.execute("SELECT pg_sleep({pause})")',
                 ]
+            if n in held:
+                body.append(held_up(n))
             self.project.revision(f"r{n:03}", f"r{n - 1:03}" if n > 1 else "a3", f"revision {n}", "\n".join(body))
 
     def dump(self) -> str:
