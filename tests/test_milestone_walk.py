@@ -136,7 +136,9 @@ def test_five_pushes_and_one_milestone_on_the_shop(
 @pytest.mark.long
 @pytest.mark.parametrize("line", ["Target", "Built", "Found", "Proved", "downgrade and up", "equal to"])
 def test_a_milestone_that_is_killed_leaves_all_of_it_or_nothing(
-    app: ModelsProject, cluster: Cluster, line: str  # noqa: F811
+    app: ModelsProject,
+    cluster: Cluster,
+    line: str,
 ) -> None:
     app.models(V2)
     app.run(*PUSH, check=0)

@@ -17,7 +17,7 @@ from alembic_safe.settings import Settings, project_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from alembic_safe.authoring.push_findings import Finding
+    from alembic_safe.authoring.push_finding import Finding
     from alembic_safe.authoring.push_request import Asking
     from alembic_safe.authoring.renames import Question
 

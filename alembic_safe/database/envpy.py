@@ -8,6 +8,7 @@ import logging
 import os
 import traceback
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,15 +39,30 @@ _DENIED = ("42501", "25006")
 _LONGEST_STATEMENT = 300
 
 
+@dataclass(frozen=True)
+class Consents:
+    """What a person consented to by name in a command of ours.
+
+    :param command: that command, as it is typed again with one more ``--accept`` behind it.
+    :param throw_away: the run is on a shadow: nobody's rows are there, and nothing is asked.
+    """
+
+    command: str = ""
+    accept: frozenset[str] = frozenset()
+    throw_away: bool = False
+
+
 class OwnRun:
     """Marks a run of ``env.py`` as ours and holds what to do in it.
 
     :param work: called once for each context that ``env.py`` configures, with the context and with what env.py
         gave to ``run_migrations()``.
+    :param consents: what the operations of a revision find consented to; ``None``: the command has no ``--accept``.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, consents: Consents | None = None) -> None:
         self.work = work
+        self.consents = consents
         self.contexts = 0
 
     def __call__(self, context: MigrationContext, kw: dict[str, Any]) -> None:
@@ -98,6 +114,7 @@ def run_env(
     work: Work,
     *,
     to_write: bool = False,
+    consents: Consents | None = None,
     prepare: Callable[[EnvironmentContext], None] | None = None,
 ) -> None:
     """Run the project's ``env.py`` with a function of ours.
@@ -105,10 +122,11 @@ def run_env(
     :param prepare: called with the environment before ``env.py`` runs in it (a replay swaps the connection there).
     :param to_write: the run changes the target: each revision gets a transaction of its own, and a connection that
         is in a transaction already is refused.
+    :param consents: what a person consented to by name, for the operations that run in it.
     :raises Missing: when the database cannot be reached or ``env.py`` fails.
     :raises WrongUsage: when ``env.py`` hands over a connection that is in a transaction.
     """
-    own = OwnRun(work)
+    own = OwnRun(work, consents)
     options: dict[str, Any] = {KEY: own, "dont_mutate": True}
     with _outer_run_kept(), EnvironmentContext(config, script, fn=lambda *_: (), **options) as env:
         if to_write:
