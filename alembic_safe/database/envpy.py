@@ -171,15 +171,7 @@ def _force_transaction_per_migration(env: EnvironmentContext, script: ScriptDire
 
     def configure_ours(connection: Any = None, *args: Any, **kw: Any) -> None:
         if connection is not None and connection.dialect.name == "postgresql" and connection.in_transaction():
-            raise WrongUsage(
-                f"{shown(script.env_py_location)} hands over a connection that is in a transaction already, so"
-                " revisions could not be committed one by one.",
-                detail=[
-                    "Instead of connectable.begin():  with connectable.connect() as connection:",
-                    "Behind statements of its own, before context.configure():  connection.commit()",
-                ],
-                next_steps=[NextStep("let it be shown, and mended where it is a usual one", "alembic safe-init")],
-            )
+            raise _in_transaction(script)
         kw["transaction_per_migration"] = True
         configure(connection, *args, **kw)
 
@@ -187,10 +179,22 @@ def _force_transaction_per_migration(env: EnvironmentContext, script: ScriptDire
     env.configure = configure_ours  # type: ignore[method-assign]
 
 
+def _in_transaction(script: ScriptDirectory) -> WrongUsage:
+    return WrongUsage(
+        f"{shown(script.env_py_location)} hands over a connection that is in a transaction already, so revisions could not"
+        " be committed one by one.",
+        detail=[
+            "Instead of connectable.begin():  with connectable.connect() as connection:",
+            "Behind statements of its own, before context.configure():  connection.commit()",
+        ],
+        next_steps=[NextStep("let it be shown, and mended where it is a usual one", "alembic safe-init")],
+    )
+
+
 @contextmanager
 def _as_our_errors(script: ScriptDirectory) -> Iterator[None]:  # noqa: C901 - one branch for each kind of failure
     """Turn what goes wrong in the project's own code into an error that names the place."""
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+    from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 
     try:
         yield
@@ -209,6 +213,9 @@ def _as_our_errors(script: ScriptDirectory) -> Iterator[None]:  # noqa: C901 - o
     except SQLAlchemyError as error:
         if _raised_in(error, script) is None:
             raise
+        if isinstance(error, InvalidRequestError) and "transaction" in str(error):
+            # env.py holds on to a transaction of its own, which a look of ours has ended
+            raise _in_transaction(script) from error
         raise WrongUsage(
             f"{_where(error, script)}: {_one_line(error)}.",
             next_steps=[NextStep("a URL looks like this", "postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE")],

@@ -9,7 +9,7 @@ from alembic_safe.operations.column_bring_back import ColumnRestored
 from alembic_safe.operations.column_bring_back import restore_column as bring_back
 from alembic_safe.operations.column_keep import RetireColumn
 from alembic_safe.operations.column_keep import retire_column as keep
-from alembic_safe.operations.consent import command_to_consent, consents, online
+from alembic_safe.operations.consent import command_to_consent, consents, is_on_shadow, online
 
 if TYPE_CHECKING:
     from alembic.operations.base import Operations
@@ -23,6 +23,8 @@ log = logging.getLogger("alembic.safe.retire")
 def retire_column(operations: Operations, op: RetireColumnOp) -> ColumnRetired:
     """Run ``op.retire_column``."""
     done = keep(online(operations, op.verb), _request(operations, op))
+    if is_on_shadow(operations):
+        return done
     if done.was_gone:
         log.info("%s is not there; nothing to retire", done.column)
         return done
@@ -38,7 +40,7 @@ def retire_column(operations: Operations, op: RetireColumnOp) -> ColumnRetired:
 def restore_column(operations: Operations, op: RestoreColumnOp) -> ColumnRestored:
     """Run ``op.restore_column``."""
     done = bring_back(online(operations, op.verb), _request(operations, op), op.column)
-    for line in told(done):
+    for line in () if is_on_shadow(operations) else told(done):
         log.info(line) if line.startswith("Restored") else log.warning(line)
     return done
 
