@@ -63,6 +63,8 @@ class OwnRun:
     def __init__(self, work: Work, consents: Consents | None = None) -> None:
         self.work = work
         self.consents = consents
+        self.kept: set[str] = set()
+        """The columns that were retired in this run: ``schema.table.column``."""
         self.contexts = 0
 
     def __call__(self, context: MigrationContext, kw: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from alembic_safe.operations.column_bring_back import ColumnRestored
 from alembic_safe.operations.column_bring_back import restore_column as bring_back
 from alembic_safe.operations.column_keep import RetireColumn
 from alembic_safe.operations.column_keep import retire_column as keep
-from alembic_safe.operations.consent import command_to_consent, consents, is_on_shadow, online
+from alembic_safe.operations.consent import command_to_consent, consents, is_on_shadow, online, own_run
 
 if TYPE_CHECKING:
     from alembic.operations.base import Operations
@@ -23,6 +23,9 @@ log = logging.getLogger("alembic.safe.retire")
 def retire_column(operations: Operations, op: RetireColumnOp) -> ColumnRetired:
     """Run ``op.retire_column``."""
     done = keep(online(operations, op.verb), _request(operations, op))
+    own = own_run(operations)
+    if own is not None:
+        own.kept.add(done.column)
     if is_on_shadow(operations):
         return done
     if done.was_gone:

@@ -47,7 +47,7 @@ def consents(operations: Operations, in_file: Iterable[str]) -> Container[str]:
     config = operations.migration_context.config
     given = getattr(getattr(config, "cmd_opts", None), "x", None) or []
     words = [word.partition("=")[2] for word in given if word.startswith("accept=")]
-    own = _own_run(operations)
+    own = own_run(operations)
     by_command: frozenset[str] = frozenset()
     if own is not None and own.consents is not None:
         by_command = own.consents.accept
@@ -63,7 +63,7 @@ FINDING = "{FINDING}"
 
 def command_to_consent(operations: Operations) -> str:
     """Return the command that is running, with a consent to ``FINDING``, as a person types it."""
-    own = _own_run(operations)
+    own = own_run(operations)
     if own is not None:
         return f"{own.consents.command} --accept {FINDING}" if own.consents is not None else ""
     options = operations.migration_context.opts
@@ -85,10 +85,11 @@ def step_to_consent(why: str, command: str, finding: str) -> NextStep:
 
 def is_on_shadow(operations: Operations) -> bool:
     """Whether a verb runs on a throw-away database, where nobody is asked and nobody is told."""
-    own = _own_run(operations)
+    own = own_run(operations)
     return own is not None and own.consents is not None and own.consents.throw_away
 
 
-def _own_run(operations: Operations) -> OwnRun | None:
+def own_run(operations: Operations) -> OwnRun | None:
+    """Return the run of ours that a verb is part of; ``None`` under a stock command."""
     own = operations.migration_context.opts.get(KEY)
     return own if isinstance(own, OwnRun) else None
