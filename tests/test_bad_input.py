@@ -175,6 +175,16 @@ def test_the_way_on_from_a_failing_env_py_shows_the_traceback(project: Project) 
     assert "import no_such_models" in done.stderr
 
 
+def test_an_env_py_that_ends_its_own_transaction_is_told_so_by_a_look_as_well(project: Project) -> None:
+    """As the stock multidb template does."""
+    text = ENV_PY.replace("connectable.connect() as connection:", "connectable.connect() as connection:\n"
+                          "        own = connection.begin()").replace(
+        "            context.run_migrations()\n\n\ndef run_migrations_off",
+        "            context.run_migrations()\n        own.commit()\n\n\ndef run_migrations_off")  # fmt: skip
+    (project.folder / "migrations" / "env.py").write_text(text)
+    assert_stopped(project.run("safe-status"), 2, "in a transaction already", "alembic safe-init")
+
+
 def test_a_connection_that_is_already_in_a_transaction_is_refused_where_we_would_write(
     project: Project, cluster: Cluster, database: str
 ) -> None:

@@ -280,13 +280,31 @@ def test_another_branchs_revision_is_left_and_what_it_added_is_kept(app: PushPro
     with pytest.raises(Refused, match="stands on b1, which no revision file here has") as caught:
         app.push()
     assert caught.value.next_steps[0].command == "alembic dev-push --leave b1"
+    dry = app.project.run("dev-push", "--leave", "b1", "--dry-run", check=0)
+    assert "b1 would be" in dry.stdout
+    assert app.rows("SELECT version_num, extra FROM alembic_version, users") == [("b1", "kept")]
     done = app.project.run("dev-push", "--leave", "b1", check=0)
+    assert done.stdout.startswith("Target   ")
     assert "is at no revision; what went with it is kept" in done.stdout
     assert app.rows("SELECT column_name FROM information_schema.columns WHERE table_name = 'users' ORDER BY 1") == [
         ("email",), ("id",),
     ]  # fmt: skip
     app.push(users('sa.Column("extra", sa.Text)'))
     assert app.rows("SELECT email, extra FROM users") == [("a@x", "kept")]
+
+
+def test_a_branch_whose_downgrade_drops_by_its_own_sql_is_not_left(app: PushProject) -> None:
+    app.push("")
+    app.push(users())
+    path = app.project.revision(
+        "b1", None, "branch", """op.execute('CREATE TABLE "Raw %" (id int)')""", """op.execute('DROP TABLE "Raw %"')"""
+    )
+    app.project.run("upgrade", "head", check=0)
+    app.rows('INSERT INTO "Raw %" VALUES (1)')
+    path.unlink()
+    done = app.project.run("dev-push", "--leave", "b1", check=3)
+    assert """drops public.Raw %.id by SQL of its own""" in done.stderr
+    assert app.rows('SELECT version_num, id FROM alembic_version, "Raw %"') == [("b1", 1)]
 
 
 def test_a_dry_run_needs_a_role_that_may_only_read_and_no_shadow_on_the_targets_server(

@@ -162,8 +162,9 @@ JUDGED = {
         "self._rows_of(id_)": "made of quoted names alone", "changed": "a quoted column and types as the server writes them",
         "through_text": "the same", "new": "a type as the server writes it", "column": "quoted where it is handed over",
         "columns": "written by the server: pg_get_constraintdef(), pg_get_indexdef()", "where": "the same, or quoted names",
-        "having": "the same", "groups": "made of these",
+        "having": "the same", "groups": "made of these", "rows_of": "made of quoted names alone",
     },
+    "alembic_safe/authoring/push_returning.py": {"valid": "a type as the server writes it, in a literal"},
     "alembic_safe/database/failures.py": {"blocker.pid": "a number from the server"},
     "alembic_safe/database/grants.py": {
         "self.who": "quoted in the property", "target.who": "quoted in the property",

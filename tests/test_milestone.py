@@ -150,6 +150,16 @@ def test_a_dry_run_prints_the_file_and_writes_nothing(app: ModelsProject, cluste
     app.run("check", check=4)
 
 
+def test_a_message_that_would_break_the_file_is_refused_and_nothing_is_left(app: ModelsProject) -> None:
+    app.models(V2)
+    app.run(*PUSH, check=0)
+    before = app.files
+    done = app.run("milestone", "-m", 'three """ in a row', check=2)
+    assert "is no Python" in done.stderr
+    assert app.files == before
+    assert "INFO  [alembic.safe.retire]" not in done.stderr  # what happens on a shadow is nobody's news
+
+
 @pytest.mark.long
 def test_a_database_with_more_than_the_files_is_not_stamped_and_the_rest_is_listed(
     app: ModelsProject, cluster: Cluster

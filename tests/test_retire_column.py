@@ -251,6 +251,31 @@ def test_keys_that_can_come_again_need_consent_and_rows_that_are_gone_are_listed
     assert living.kept(done.kept) == [("b", "2"), ("d", "4")]
 
 
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "TRUNCATE t RESTART IDENTITY; INSERT INTO t SELECT FROM generate_series(1, 9)",
+        "DELETE FROM t; SELECT setval('t_id_seq', 1, false); INSERT INTO t DEFAULT VALUES",
+        "DROP TABLE t; CREATE TABLE t (id serial PRIMARY KEY); INSERT INTO t SELECT FROM generate_series(1, 9)",
+    ],
+    ids=["restarted", "set back", "made anew"],
+)
+def test_numbers_that_the_database_gave_out_a_second_time_need_consent(living: Living, meanwhile: str) -> None:
+    living.given("CREATE TABLE t (id serial PRIMARY KEY, c text); INSERT INTO t (c) VALUES ('a'), ('b')")
+    column = sa.Column("c", sa.Text)
+    living.retire_column("t", column)
+    living.run(meanwhile)
+
+    with pytest.raises(ConsentMissing, match="a row of today may have the key of another row") as asked:
+        living.restore_column("t", column)
+    assert [step.command for step in asked.value.next_steps] == [
+        "alembic -x accept=restore-by-key:t.c upgrade head", "alembic -x accept=restore-empty:t.c upgrade head",
+    ]  # fmt: skip
+    done = living.restore_column("t", column, accept=["restore-empty:t.c"])
+    assert living.all("SELECT count(c) FROM t") == [(0,)]
+    assert [value for *_, value in living.kept(done.kept)] == ["a", "b"]
+
+
 def test_a_table_without_a_key_needs_consent_and_its_values_stay_kept(living: Living) -> None:
     living.given("CREATE TABLE t (a text, c text); INSERT INTO t VALUES ('x', '1'), ('x', '2'), ('y', NULL)")
     column = sa.Column("c", sa.Text)

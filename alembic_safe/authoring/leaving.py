@@ -7,22 +7,26 @@ from __future__ import annotations
 import inspect
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.authoring.push_refusals import failed
-from alembic_safe.authoring.push_request import Noted
+from alembic_safe.authoring.push_request import Noted, Seen
 from alembic_safe.database import journal
 from alembic_safe.database.agents import detect_agent
-from alembic_safe.database.envpy import run_env, script_of
+from alembic_safe.database.envpy import KEY, Consents, run_env, script_of
 from alembic_safe.database.guard import Intent, decide
-from alembic_safe.errors import Missing, NextStep, WrongUsage
+from alembic_safe.database.statements import run
+from alembic_safe.errors import Missing, NextStep, Refused, WrongUsage
+from alembic_safe.inspecting.retired import RETIRED_SCHEMA
 from alembic_safe.inspecting.target import look_at
 from alembic_safe.operations.column_keep import RetireColumn
 from alembic_safe.operations.column_keep import retire_column as keep_column
+from alembic_safe.operations.consent import command_to_consent, consents
 from alembic_safe.operations.registration import register
 from alembic_safe.operations.retire_table import RetireTableOp
 
@@ -37,11 +41,30 @@ if TYPE_CHECKING:
     from alembic_safe.settings import Settings
 
 
-def leave_branch(config: Config, settings: Settings, revision: str, tell: Tell) -> None:
+# A column keeps its number and its table's oid whatever it is called; a retired table keeps its oid as well.
+_COLUMNS = """
+SELECT a.attrelid::bigint AS oid, a.attnum AS number, n.nspname || '.' || c.relname || '.' || a.attname AS shown
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND n.nspname !~ '^(pg_|information_schema$)'
+"""
+_OURS = f"{RETIRED_SCHEMA}."
+
+
+def leave_branch(
+    config: Config,
+    settings: Settings,
+    revision: str,
+    tell: Tell,
+    *,
+    dry_run: bool = False,
+    accept: frozenset[str] = frozenset(),
+) -> None:
     """Take a database back to the last revision that the files have, by the text that the journal keeps.
 
     :param revision: where the database stands, as no file here knows it.
-    :raises Refused: on a protected database.
+    :param accept: consents by name, for what is retired and restored on the way.
+    :param dry_run: only tell what would be left, in a transaction that cannot write.
+    :raises Refused: on a protected database, or where a downgrade drops what it does not keep.
     :raises WrongUsage: when the database does not stand there, or the files have it.
     :raises Missing: when the journal does not have the text of a revision on the way.
     """
@@ -50,16 +73,20 @@ def leave_branch(config: Config, settings: Settings, revision: str, tell: Tell) 
     found: list[bool] = []
 
     def work(context: MigrationContext, kw: dict[str, Any]) -> None:
+        if dry_run:
+            run(cast("Any", context.connection), "SET TRANSACTION READ ONLY")
         target = look_at(context, settings)
         if revision not in target.heads:
             return
         found.append(True)
+        tell(Seen(target.identity, target.heads))
         decision = decide(Intent.DEV_PUSH, target.identity, agent=detect_agent())
         if decision.error is not None:
             raise decision.error
-        _leave(context, kw, script, target, revision, tell)
+        _leave(context, kw, script, target, revision, tell, dry_run=dry_run)
 
-    run_env(config, script, work, to_write=True)
+    own = Consents(f"alembic dev-push --leave {revision}", accept)
+    run_env(config, script, work, to_write=not dry_run, consents=own)
     if not found:
         raise WrongUsage(
             f"--leave {revision}: no database of env.py stands there.",
@@ -68,7 +95,14 @@ def leave_branch(config: Config, settings: Settings, revision: str, tell: Tell) 
 
 
 def _leave(
-    context: MigrationContext, kw: dict[str, Any], script: ScriptDirectory, target: Target, revision: str, tell: Tell
+    context: MigrationContext,
+    kw: dict[str, Any],
+    script: ScriptDirectory,
+    target: Target,
+    revision: str,
+    tell: Tell,
+    *,
+    dry_run: bool,
 ) -> None:
     files = {one.revision for one in script.walk_revisions()}
     if revision in files:
@@ -79,11 +113,16 @@ def _leave(
     connection: Any = context.connection
     texts, way = _texts(connection, target, revision, files)
     database = target.identity.place.database
+    heads = [head for head in target.heads if head != revision]
+    at = ", ".join([*heads, *way]) or "no revision"
+    if dry_run:
+        connection.rollback()
+        tell(Noted("Left", f"{' and '.join(texts)} would be: {database} would be at {at}. Nothing was changed."))
+        return
     with tempfile.TemporaryDirectory() as folder:
         for name, text in texts.items():
             (Path(folder) / f"{name}.py").write_text(text, encoding="utf-8")
         known = ScriptDirectory(script.dir, version_locations=[*map(str, script._version_locations), folder])  # noqa: SLF001
-        heads = [head for head in target.heads if head != revision]
         steps = [step for step in known._downgrade_revs("base", target.heads) if step.revision.revision in texts]  # type: ignore[arg-type]  # noqa: SLF001
         connection.rollback()
         try:
@@ -91,7 +130,6 @@ def _leave(
         except DBAPIError as error:
             raise failed(error, database) from error
     _journal(connection, target, steps)
-    at = ", ".join([*heads, *way]) or "no revision"
     tell(
         Noted(
             "Left", f"{' and '.join(texts)}: {database} is at {at}; what went with it is kept, and comes back with it"
@@ -135,9 +173,12 @@ def _run(context: MigrationContext, kw: Mapping[str, Any], steps: Sequence[Revis
     def planned(*_: Any) -> Iterator[RevisionStep]:
         yield from steps
 
+    kept = context.opts[KEY].kept
     context._migrations_fn = planned  # noqa: SLF001
+    callbacks = context.on_version_apply_callbacks
+    context.on_version_apply_callbacks = (*callbacks, _refuse_lost(context, kept))
     context.opts["dont_mutate"] = False
-    context.impl.drop_column = _retire_column(context)  # type: ignore[method-assign]
+    context.impl.drop_column = _retire_column(context, kept)  # type: ignore[method-assign]
     context.impl.drop_table = _retire_table(context)  # type: ignore[method-assign]
     try:
         inspect.unwrap(MigrationContext.run_migrations)(context, **kw)
@@ -145,19 +186,53 @@ def _run(context: MigrationContext, kw: Mapping[str, Any], steps: Sequence[Revis
         context.impl.drop_column = drop_column  # type: ignore[method-assign]
         context.impl.drop_table = drop_table  # type: ignore[method-assign]
         context._migrations_fn = fn  # noqa: SLF001
+        context.on_version_apply_callbacks = callbacks
         context.opts["dont_mutate"] = dont_mutate
 
 
-def _retire_column(context: MigrationContext) -> Any:
+def _refuse_lost(context: MigrationContext, kept: set[str]) -> Any:
+    """Return what looks, in the transaction of each downgrade, for columns that went without being kept."""
+    connection: Any = context.connection
+
+    def columns() -> dict[tuple[int, int], str]:
+        return {(row["oid"], row["number"]): row["shown"] for row in run(connection, _COLUMNS)}
+
+    before = columns()
+    connection.rollback()
+
+    def look(*, step: Any, **_: Any) -> None:
+        after = columns()
+        moved = {oid for (oid, _), shown in after.items() if shown.startswith(_OURS)}
+        gone = before.keys() - after.keys()
+        lost = [before[one] for one in gone if one[0] not in moved and not before[one].startswith(_OURS)]
+        lost = sorted(name for name in lost if name not in kept)
+        if lost:
+            raise Refused(
+                f"The downgrade() of {step.up_revision_id} drops {', '.join(lost[:5])} by SQL of its own, so nothing of"
+                " it would be kept.",
+                next_steps=[NextStep("check out the branch that has its file, then", "alembic dev-push")],
+                state="It was rolled back; what had been left before it is kept.",
+            )
+        before.update(after)
+
+    return look
+
+
+def _retire_column(context: MigrationContext, kept: set[str]) -> Any:
     def drop_column(table_name: str, column: Any, *, schema: str | None = None, **_: Any) -> None:
         connection: Any = context.connection
-        keep_column(connection, RetireColumn(table=table_name, column=column.name, schema=schema))
+        own = Operations(context)
+        done = keep_column(
+            connection,
+            RetireColumn(table=table_name, column=column.name, schema=schema, accept=consents(own, ()),
+                         command=command_to_consent(own)),
+        )  # fmt: skip
+        kept.add(done.column)
 
     return drop_column
 
 
 def _retire_table(context: MigrationContext) -> Any:
-    from alembic.operations import Operations
     from alembic.operations.ops import CreateTableOp
 
     def drop_table(table: Any, **_: Any) -> None:

@@ -15,6 +15,7 @@ from alembic_safe.authoring.push_known import with_known
 from alembic_safe.authoring.push_plan import make_plan, shown
 from alembic_safe.authoring.push_refusals import (
     consent_missing,
+    line_of,
     metadata_missing,
     not_at_head,
     open_questions,
@@ -25,7 +26,7 @@ from alembic_safe.authoring.renames import Evidence, Rename, marked, moved, read
 from alembic_safe.database import journal_pushes
 from alembic_safe.database.agents import detect_agent
 from alembic_safe.database.deploy_lock import deploy_lock, lock_key
-from alembic_safe.database.envpy import run_env, script_of
+from alembic_safe.database.envpy import Consents, run_env, script_of
 from alembic_safe.database.guard import Intent, decide
 from alembic_safe.database.replay import steps_to
 from alembic_safe.database.shadow import open_shadow
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection, MetaData
 
-    from alembic_safe.authoring.push_findings import Finding
+    from alembic_safe.authoring.push_finding import Finding
     from alembic_safe.authoring.push_plan import Plan
     from alembic_safe.authoring.push_request import Request, Tell
     from alembic_safe.authoring.renames import Question, Settled
@@ -92,7 +93,7 @@ def dev_push(config: Config, settings: Settings, request: Request, tell: Tell) -
         del kw
         _Push(context, waiting.pop(0), settings, request, tell).run()
 
-    run_env(config, script, push, to_write=not request.dry_run)
+    run_env(config, script, push, to_write=not request.dry_run, consents=Consents(line_of(request), request.accept))
 
 
 def _look(context: MigrationContext, script: ScriptDirectory, settings: Settings, request: Request, tell: Tell) -> Side:

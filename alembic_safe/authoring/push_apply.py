@@ -14,6 +14,7 @@ from alembic_safe.authoring.changes import Aim, LabelTooNew, apply_changes
 from alembic_safe.authoring.expressible import objects_of
 from alembic_safe.authoring.push_refusals import cannot_express, failed
 from alembic_safe.database import journal_pushes, journal_tables
+from alembic_safe.database.failures import as_written
 from alembic_safe.database.first_contact import look
 from alembic_safe.database.journal import Writer
 from alembic_safe.database.statements import run
@@ -95,7 +96,7 @@ def _once(push: _Push, aim: Aim, journals: Journals) -> tuple[str, ...]:
 def _noted(connection: Connection, statements: list[str]) -> Iterator[None]:
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if not statement.lstrip().upper().startswith(_NOT_SHOWN):
-            statements.append(statement.strip())
+            statements.append(as_written(statement.strip(), connection.dialect.driver))
 
     event.listen(connection, "before_cursor_execute", note)
     try:

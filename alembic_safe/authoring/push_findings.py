@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.authoring.push_finding import Finding
 from alembic_safe.authoring.push_plan import Plan, shown, type_word
+from alembic_safe.authoring.push_returning import of_column, of_table, returning, rows_without
 from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.guard import shell_word
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep
 from alembic_safe.inspecting.catalog_records import ObjectId
-from alembic_safe.inspecting.retired import newest, read_retired
+from alembic_safe.inspecting.retired import read_retired
 from alembic_safe.operations.kept import verbatim
 
 if TYPE_CHECKING:
@@ -21,40 +23,12 @@ if TYPE_CHECKING:
 
     from alembic_safe.authoring.renames import Rename
     from alembic_safe.inspecting.comparison import Difference
+    from alembic_safe.inspecting.retired import Retired
 
 _EXAMPLES = 3
 _LONGEST_EXAMPLE = 40
 _FOREIGN_KEY = re.compile(r"FOREIGN KEY \((?P<own>.*?)\) REFERENCES (?P<table>.*?)\((?P<other>.*?)\)")
 _NO_SUCH_CAST = "42846"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What the rows say to one change.
-
-    :param kind: ``drop-column``, ``drop-table``, ``cast``, ``not-null``, ``unique``, ``check``, ``foreign-key``,
-        ``enum-value``.
-    :param name: the object, as a person types it.
-    :param rows: how many rows are concerned; ``total``: of how many.
-    :param text: what is the matter, in one sentence.
-    :param examples: some of the values.
-    :param blocks: the server would reject it: consent does not help, ``ways`` do.
-    """
-
-    kind: str
-    name: str
-    object: ObjectId
-    rows: int
-    total: int
-    text: str
-    examples: tuple[str, ...] = ()
-    blocks: bool = False
-    ways: tuple[NextStep, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """The name under which a person accepts it."""
-        return f"{self.kind}:{self.name}"
 
 
 class Findings:
@@ -67,6 +41,7 @@ class Findings:
         self.fills = fills
         self.retired = read_retired(connection)
         self._totals: dict[tuple[str, str], int] = {}
+        self._returning: dict[tuple[str, str], str] = {}
 
     def all(self) -> tuple[Finding, ...]:
         """Return every finding, those that block first."""
@@ -75,14 +50,22 @@ class Findings:
 
     def _of(self, one: Difference) -> Iterator[Finding]:
         id_ = one.object
-        if one.is_extra and id_.kind == "table":
+        if one.is_missing and id_.kind == "table" and (kept := returning(self, id_)) is not None:
+            self._returning[id_.schema, id_.name] = kept.quoted
+            yield from of_table(self, id_, kept)
+        elif one.is_missing and id_.kind == "column" and (kept := returning(self, id_)) is not None:
+            yield from of_column(self, id_, kept)
+            yield from self.not_null(id_, comes=True, kept=kept)
+        elif one.is_extra and id_.kind == "table":
             yield from self._table_goes(id_)
         elif one.is_extra and id_.kind == "column" and "generated" not in self.plan.database.objects[id_]:
             yield from self._column_goes(id_)
+        elif id_.kind == "column" and one.what == "generated" and one.right is None:
+            yield from self._column_goes(id_, "becomes computed")
         elif id_.kind == "column" and (one.is_missing or (one.what == "not_null" and one.left)):
-            yield from self._not_null(id_, comes=one.is_missing)
+            yield from self.not_null(id_, comes=one.is_missing)
         elif id_.kind == "column" and one.what == "type":
-            yield from self._cast(id_, str(one.right), str(one.left))
+            yield from self.cast(id_, str(one.right), str(one.left))
         elif id_.kind == "enum" and one.what == "labels":
             yield from self._labels(one)
         elif id_.kind in {"constraint", "index"} and (one.is_missing or one.what == "definition"):
@@ -95,29 +78,39 @@ class Findings:
             yield Finding("drop-table", name, id_, rows, rows, f"{name} goes, with {_rows(rows)}; they are kept, and come"
                           " back when it does")  # fmt: skip
 
-    def _column_goes(self, id_: ObjectId) -> Iterator[Finding]:
+    def _column_goes(self, id_: ObjectId, how: str = "goes") -> Iterator[Finding]:
         name, column = shown(id_, self.default), quoted(id_.name)
-        found = self._ask(f"SELECT count({column}) AS rows, count(*) AS total FROM {self._rows_of(id_)}")
+        found = self.ask(f"SELECT count({column}) AS rows, count(*) AS total FROM {self._rows_of(id_)}")
         if found and found[0]["rows"]:
             rows, total = found[0]["rows"], found[0]["total"]
-            examples = self._examples(id_, f"{column} IS NOT NULL", column)
-            text = f"{name} goes; {rows:,} of {_rows(total)} hold a value, such as {', '.join(examples)}; they are kept, and"
-            yield Finding("drop-column", name, id_, rows, total, f"{text} come back when it does", examples)
+            examples = self.examples(self._rows_of(id_), f"{column} IS NOT NULL", column)
+            text = (
+                f"{name} {how}; {rows:,} of {_rows(total)} hold a value, such as {', '.join(examples)}; they are kept"
+            )
+            back = ", and come back when it does" if how == "goes" else ""
+            yield Finding("drop-column", name, id_, rows, total, f"{text}{back}", examples)
 
-    def _not_null(self, id_: ObjectId, *, comes: bool) -> Iterator[Finding]:
+    def not_null(self, id_: ObjectId, *, comes: bool, kept: Retired | None = None) -> Iterator[Finding]:
+        """Yield whether rows have no value for a column that must have one.
+
+        :param comes: the column is not there yet; ``kept``: with these values, where it comes back.
+        """
         wanted = self.plan.models.objects[id_]
         own_value = any(key in wanted for key in ("default", "generated", "identity"))
         if "not_null" not in wanted or id_ in self.fills or (comes and own_value):
             return
-        if comes and newest(self.retired, *self._places(id_)) is not None:
-            return  # it comes back with its values
-        rows = self._total(id_) if comes else self._count(id_, f"{quoted(id_.name)} IS NULL")
+        if kept is not None:
+            rows = self._count(id_, rows_without(kept))
+        else:
+            rows = self._total(id_) if comes else self._count(id_, f"{quoted(id_.name)} IS NULL")
         if not rows:
             return
         name, total = shown(id_, self.default), self._total(id_)
         text = (
-            f"{shown(id_._replace(kind='table', name=id_.parent, parent=''), self.default)} has {_rows(total)} and no value"
-            f" for {name}, which is NOT NULL"
+            f"{rows:,} of {_rows(total)} get no value back in {name}, which is NOT NULL"
+            if kept is not None
+            else f"{shown(id_._replace(kind='table', name=id_.parent, parent=''), self.default)} has {_rows(total)} and no"
+            f" value for {name}, which is NOT NULL"
             if comes else f"{rows:,} of {_rows(total)} have no value in {name}, which becomes NOT NULL"
         )  # fmt: skip
         yield Finding("not-null", name, id_, rows, total, text, blocks=True, ways=(
@@ -126,47 +119,42 @@ class Findings:
             NextStep(f"fill {'these' if rows > 1 else 'this'} {_rows(rows)}", f'alembic dev-push --fill "{name}=EXPRESSION"'),
         ))  # fmt: skip
 
-    def _cast(self, id_: ObjectId, old: str, new: str) -> Iterator[Finding]:
+    def cast(self, id_: ObjectId, old: str, new: str) -> Iterator[Finding]:
+        """Yield whether values would change, or not convert, from one type to another."""
         if id_ in self.fills or "generated" in self.plan.models.objects[id_]:
-            return
-        if old in {self._enum_name(e) for e in self.plan.models.objects if e.kind == "enum"} and old == new:
             return
         name, column, total = shown(id_, self.default), quoted(id_.name), self._total(id_)
         if not total:
             return
         fill = NextStep("say how to convert them, in SQL", f'alembic dev-push --fill "{name}=EXPRESSION"')
         changed = f"({column}::{new})::{old}::text IS DISTINCT FROM {column}::text"
-        found = self._ask(f"SELECT count(*) AS it FROM {self._rows_of(id_)} WHERE {changed}")
+        found = self.ask(f"SELECT count(*) AS it FROM {self._rows_of(id_)} WHERE {changed}")
         if found:
             if found[0]["it"]:
-                rows, examples = found[0]["it"], self._examples(id_, changed, column)
+                rows, examples = found[0]["it"], self.examples(self._rows_of(id_), changed, column)
                 text = (
                     f"{rows:,} of {_rows(total)} change their value from {type_word(old)} to {type_word(new)}, such as"
                 )
                 yield Finding("cast", name, id_, rows, total, f"{text} {', '.join(examples)}", examples, ways=(fill,))
             return
         through_text = f"pg_input_is_valid({column}::text, '{new.replace(chr(39), chr(39) * 2)}')"
-        bad = self._ask(f"SELECT count(*) AS it FROM {self._rows_of(id_)} WHERE NOT {through_text}")
+        bad = self.ask(f"SELECT count(*) AS it FROM {self._rows_of(id_)} WHERE NOT {through_text}")
         if bad and not bad[0]["it"]:
-            found = self._ask(f"SELECT count({column}::{new}) AS it FROM {self._rows_of(id_)}")
+            found = self.ask(f"SELECT count({column}::{new}) AS it FROM {self._rows_of(id_)}")
             if found or self.last_state != _NO_SUCH_CAST:
                 return
         rows = bad[0]["it"] if bad and bad[0]["it"] else total
-        examples = self._examples(id_, f"NOT {through_text}" if bad and bad[0]["it"] else "true", column)
+        examples = self.examples(self._rows_of(id_), f"NOT {through_text}" if bad and bad[0]["it"] else "true", column)
         text = f"{rows:,} of {_rows(total)} of {name} do not convert from {type_word(old)} to {type_word(new)}, such as"
         yield Finding(
             "cast", name, id_, rows, total, f"{text} {', '.join(examples)}", examples, blocks=True, ways=(fill,)
         )
 
-    @staticmethod
-    def _enum_name(id_: ObjectId) -> str:
-        return f"{id_.schema}.{id_.name}"
-
     def _labels(self, one: Difference) -> Iterator[Finding]:
         wanted, held = one.left, one.right
         if not isinstance(wanted, tuple) or not isinstance(held, tuple):
             return
-        type_ = {f"{one.object.schema}.{one.object.name}", quoted(one.object.schema, one.object.name)}
+        type_ = (one.object.schema, one.object.name)
         going = {other.object for other in self.plan.found if other.is_extra}
         for label in held:
             if label in wanted:
@@ -174,9 +162,11 @@ class Findings:
             old = self._old_label(one.object, label)
             for id_, attributes in self.plan.database.objects.items():
                 table = id_._replace(kind="table", name=id_.parent, parent="")
-                if id_.kind != "column" or attributes.get("type") not in type_ or id_ in going or table in going:
+                of = str(attributes.get("type", ""))
+                if id_.kind != "column" or words_of(of.removesuffix("[]")) != type_ or id_ in going or table in going:
                     continue
-                rows = self._count(id_, f"{quoted(id_.name)}::text = :label", label=old)
+                held_there = f"ANY ({quoted(id_.name)}::text[])" if of.endswith("[]") else f"{quoted(id_.name)}::text"
+                rows = self._count(id_, f":label = {held_there}", label=old)
                 if rows:
                     enum = shown(one.object, self.default)
                     where = shown(id_, self.default)
@@ -185,7 +175,7 @@ class Findings:
                         "enum-value", f"{enum}.{label}", one.object, rows, self._total(id_),
                         f"{_rows(rows)} of {where} hold '{label}', which {enum} no longer has", blocks=True,
                         ways=(NextStep(f"give these rows another value: {sql} '{label}'"),
-                              NextStep("it was renamed", f"alembic dev-push --rename {enum}.{label}:NEW")),
+                              NextStep("it was renamed", f"alembic dev-push --rename {shell_word(f'{enum}.{label}:NEW')}")),
                     )  # fmt: skip
 
     def _old_label(self, type_: ObjectId, label: str) -> str:
@@ -231,7 +221,7 @@ class Findings:
 
     def _table_of(self, text: str) -> str:
         for id_ in self.plan.database.objects:
-            if id_.kind == "table" and text in {f"{id_.schema}.{id_.name}", quoted(id_.schema, id_.name)}:
+            if id_.kind == "table" and words_of(text) == (id_.schema, id_.name):
                 return self._rows_of(id_._replace(parent=id_.name)).removesuffix(" AS x")
         return text
 
@@ -242,10 +232,10 @@ class Findings:
         nulls = "" if "NULLS NOT DISTINCT" in definition else f" AND num_nulls({columns}) = 0"
         having = f"HAVING count(*) > 1{nulls}"
         groups = f"SELECT {columns}, count(*) AS n FROM {self._rows_of(id_)}{where} GROUP BY {columns} {having}"
-        found = self._ask(f"SELECT count(*) AS groups, coalesce(sum(n), 0)::bigint AS rows FROM ({groups}) d")
+        found = self.ask(f"SELECT count(*) AS groups, coalesce(sum(n), 0)::bigint AS rows FROM ({groups}) d")
         if not found or not found[0]["groups"]:
             return
-        shown_rows = self._ask(f"SELECT row_to_json(d)::text AS it FROM ({groups} LIMIT {_EXAMPLES}) d")
+        shown_rows = self.ask(f"SELECT row_to_json(d)::text AS it FROM ({groups} LIMIT {_EXAMPLES}) d")
         examples = tuple(_short(row["it"]) for row in shown_rows)
         name, rows, total = shown(id_, self.default), found[0]["rows"], self._total(id_)
         text = f"{rows:,} of {_rows(total)} are not unique in {columns}, such as {'; '.join(examples)}"
@@ -257,7 +247,7 @@ class Findings:
 
     last_state = ""
 
-    def _ask(self, sql: str, **params: object) -> Sequence[Mapping[str, Any]]:
+    def ask(self, sql: str, **params: object) -> Sequence[Mapping[str, Any]]:
         """Ask the rows; nothing where the question makes no sense yet, as of a column that is still to come."""
         from sqlalchemy.exc import DBAPIError
 
@@ -271,27 +261,27 @@ class Findings:
         return rows
 
     def _count(self, id_: ObjectId, where: str, **params: object) -> int:
-        rows = self._ask(f"SELECT count(*) AS it FROM {self._rows_of(id_)} WHERE {where}", **params)
+        rows = self.ask(f"SELECT count(*) AS it FROM {self._rows_of(id_)} WHERE {where}", **params)
         return int(rows[0]["it"]) if rows else 0
 
     def _total(self, id_: ObjectId) -> int:
         key = (id_.schema, id_.parent)
         if key not in self._totals:
-            rows = self._ask(f"SELECT count(*) AS it FROM {self._rows_of(id_)}")
+            rows = self.ask(f"SELECT count(*) AS it FROM {self._rows_of(id_)}")
             self._totals[key] = int(rows[0]["it"]) if rows else 0
         return self._totals[key]
 
-    def _examples(self, id_: ObjectId, where: str, column: str) -> tuple[str, ...]:
-        rows = self._ask(
-            f"SELECT DISTINCT quote_nullable({column}::text) AS it FROM {self._rows_of(id_)} WHERE {where} LIMIT {_EXAMPLES}"
+    def examples(self, rows_of: str, where: str, column: str) -> tuple[str, ...]:
+        """Return some values as SQL writes them."""
+        rows = self.ask(
+            f"SELECT DISTINCT quote_nullable({column}::text) AS it FROM {rows_of} WHERE {where} LIMIT {_EXAMPLES}"
         )
         return tuple(_short(row["it"]) for row in rows)
 
-    def _places(self, id_: ObjectId) -> tuple[str, str, str]:
-        return id_.schema, id_.parent, id_.name
-
     def _rows_of(self, part: ObjectId) -> str:
         """Return the rows of a part's table, under the names that its columns are going to have."""
+        if (part.schema, part.parent) in self._returning:
+            return f"{self._returning[part.schema, part.parent]} AS x"
         table = ObjectId("table", part.schema, part.parent)
         columns = [id_ for id_ in self.plan.database.parts(table) if id_.kind == "column"]
         old_table = before(table, self.plan.renames)
@@ -321,6 +311,14 @@ def _in_brackets(text: str) -> tuple[str, str]:
         if not depth:
             return text[:place], text[place + 1 :]
     return text, ""
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """Return the words of a qualified name as the server writes it, each in quotes only where it must be."""
+    return tuple(
+        quoted_.replace('""', '"') if quoted_ else plain
+        for quoted_, plain in re.findall(r'"((?:[^"]|"")+)"|([^".]+)', text)
+    )
 
 
 def _rows(number: int) -> str:

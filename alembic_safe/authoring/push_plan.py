@@ -123,7 +123,7 @@ def _change(
         return PlannedChange("-", name, _described(id_, now, {}), id_)
     own = [other for other in found if other.object == id_]
     texts = [text for other in own if (text := _from_to(other))]
-    return PlannedChange("~", name, ", ".join(texts) or id_.kind, id_)
+    return PlannedChange("~", name, ", ".join(dict.fromkeys(texts)) or id_.kind, id_)
 
 
 def _described(id_: ObjectId, catalog: Catalog, fills: Mapping[ObjectId, str]) -> str:
@@ -168,6 +168,12 @@ def _from_to(one: Difference) -> str:
             return f"{right} -> {left}"
         case "comment":
             return "comment"
+        case "generated" if right is None:
+            return "becomes computed"
+        case "generated" if left is None:
+            return "is no longer computed"
+        case "expression" if left is None or right is None:
+            return ""  # said by the line above
         case "expression" | "generated":
             return "computed otherwise"
         case _:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.authoring.push_plan import shown
 from alembic_safe.authoring.renames import Rename, object_of, shown_rename
-from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.failures import sqlstate_of, statement_of
 from alembic_safe.database.guard import shell_word
 from alembic_safe.errors import ConsentMissing, Findings, NextStep, Refused, RevisionFailed, WrongUsage
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
     from alembic_safe.authoring.changes import Unsettled
-    from alembic_safe.authoring.push_findings import Finding
+    from alembic_safe.authoring.push_finding import Finding
     from alembic_safe.authoring.push_request import Request
     from alembic_safe.authoring.renames import Question
     from alembic_safe.inspecting.target import Target
@@ -101,13 +101,18 @@ def standing_against(findings: Sequence[Finding], target: Target) -> Refused:
     )
 
 
-def consent_missing(findings: Sequence[Finding], request: Request) -> ConsentMissing:
-    """Return what is said where a finding was not accepted by name."""
+def line_of(request: Request, *more: str) -> str:
+    """Return the command that was typed, with more consents."""
     given = [f"--rename {shell_word(text)}" for text in request.renames]
     given += [f"--fill {shell_word(text)}" for text in request.fills]
     given += ["--drop-unknown"] * request.drop_unknown
-    wanted = sorted({*request.accept, *(finding.id for finding in findings)})
-    line = " ".join(["alembic dev-push", *given, *(f"--accept {shell_word(one)}" for one in wanted)])
+    wanted = sorted({*request.accept, *more})
+    return " ".join(["alembic dev-push", *given, *(f"--accept {shell_word(one)}" for one in wanted)])
+
+
+def consent_missing(findings: Sequence[Finding], request: Request) -> ConsentMissing:
+    """Return what is said where a finding was not accepted by name."""
+    line = line_of(request, *(finding.id for finding in findings))
     return ConsentMissing(
         f"{findings[0].text}."
         if len(findings) == 1
@@ -131,7 +136,7 @@ def cannot_express(unsettled: Sequence[Unsettled], database: str) -> Findings:
 def failed(error: DBAPIError, database: str, committed: Sequence[str] = ()) -> RevisionFailed:
     """Return what is said where the server refused a statement."""
     reason = " ".join(str(error.orig).split())
-    statement = " ".join(str(error.statement).split())[:_LONGEST_STATEMENT]
+    statement = statement_of(error)[:_LONGEST_STATEMENT]
     labels = f" These stay, as PostgreSQL commits them first: {'; '.join(committed)}." if committed else ""
     return RevisionFailed(
         f"The server refused a statement of this push: {reason} [{sqlstate_of(error)}].",

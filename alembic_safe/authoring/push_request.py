@@ -11,7 +11,7 @@ from alembic_safe.inspecting.catalog_records import ObjectId
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from alembic_safe.authoring.push_findings import Finding
+    from alembic_safe.authoring.push_finding import Finding
     from alembic_safe.authoring.push_plan import Plan
     from alembic_safe.authoring.renames import Question
     from alembic_safe.database.environment import Identity

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.autogenerate.api import RevisionContext
 
+from alembic_safe.errors import NextStep, WrongUsage
+
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Sequence
@@ -117,7 +119,16 @@ class AsideWriter:
                     directive.message = f"{self.wanted.message}\n\n{body}"
         # Alembic and the hooks tell what they do on stdout, which is the result's
         with contextlib.redirect_stdout(sys.stderr), _command_line_of_revision(self.config, self._command_args()):
-            scripts = [script for script in self._revisions.generate_scripts() if script is not None]
+            try:
+                scripts = [script for script in self._revisions.generate_scripts() if script is not None]
+            except SyntaxError as error:
+                raise WrongUsage(
+                    f"With the message {self.wanted.message!r} the file that script.py.mako makes is no Python: {error.msg}.",
+                    detail=[
+                        "The usual template puts the message into a docstring: three quotes in a row would end it."
+                    ],
+                    next_steps=[NextStep("with another message", 'alembic milestone -m "..."')],
+                ) from error
         return tuple(self._written(script) for script in scripts)
 
     def _written(self, script: Script) -> Written:

@@ -17,7 +17,7 @@ from alembic_safe.settings import Settings, project_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from alembic_safe.authoring.push_findings import Finding
+    from alembic_safe.authoring.push_finding import Finding
     from alembic_safe.authoring.push_request import Asking
     from alembic_safe.authoring.renames import Question
 
@@ -67,7 +67,11 @@ def command(
     if leave is not None:
         from alembic_safe.authoring.leaving import leave_branch
 
-        leave_branch(config, settings, leave, PushText())
+        if sql:
+            raise WrongUsage("--sql takes back what it tries, and a branch that was left stays left: first --leave.")
+        leave_branch(config, settings, leave, PushText(show_sql=as_json), dry_run=dry_run, accept=frozenset(accept))
+        if dry_run:
+            return  # what the push behind it would find is not there yet
     asking = _at_the_terminal() if on_a_terminal() and not (as_json or dry_run or sql) else None
     request = Request(frozenset(accept), renames, fills, drop_unknown, dry_run, sql, asking)
     if not as_json:

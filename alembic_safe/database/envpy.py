@@ -8,6 +8,7 @@ import logging
 import os
 import traceback
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,15 +39,32 @@ _DENIED = ("42501", "25006")
 _LONGEST_STATEMENT = 300
 
 
+@dataclass(frozen=True)
+class Consents:
+    """What a person consented to by name in a command of ours.
+
+    :param command: that command, as it is typed again with one more ``--accept`` behind it.
+    :param throw_away: the run is on a shadow: nobody's rows are there, and nothing is asked.
+    """
+
+    command: str = ""
+    accept: frozenset[str] = frozenset()
+    throw_away: bool = False
+
+
 class OwnRun:
     """Marks a run of ``env.py`` as ours and holds what to do in it.
 
     :param work: called once for each context that ``env.py`` configures, with the context and with what env.py
         gave to ``run_migrations()``.
+    :param consents: what the operations of a revision find consented to; ``None``: the command has no ``--accept``.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, consents: Consents | None = None) -> None:
         self.work = work
+        self.consents = consents
+        self.kept: set[str] = set()
+        """The columns that were retired in this run: ``schema.table.column``."""
         self.contexts = 0
 
     def __call__(self, context: MigrationContext, kw: dict[str, Any]) -> None:
@@ -98,6 +116,7 @@ def run_env(
     work: Work,
     *,
     to_write: bool = False,
+    consents: Consents | None = None,
     prepare: Callable[[EnvironmentContext], None] | None = None,
 ) -> None:
     """Run the project's ``env.py`` with a function of ours.
@@ -105,10 +124,11 @@ def run_env(
     :param prepare: called with the environment before ``env.py`` runs in it (a replay swaps the connection there).
     :param to_write: the run changes the target: each revision gets a transaction of its own, and a connection that
         is in a transaction already is refused.
+    :param consents: what a person consented to by name, for the operations that run in it.
     :raises Missing: when the database cannot be reached or ``env.py`` fails.
     :raises WrongUsage: when ``env.py`` hands over a connection that is in a transaction.
     """
-    own = OwnRun(work)
+    own = OwnRun(work, consents)
     options: dict[str, Any] = {KEY: own, "dont_mutate": True}
     with _outer_run_kept(), EnvironmentContext(config, script, fn=lambda *_: (), **options) as env:
         if to_write:
@@ -153,15 +173,7 @@ def _force_transaction_per_migration(env: EnvironmentContext, script: ScriptDire
 
     def configure_ours(connection: Any = None, *args: Any, **kw: Any) -> None:
         if connection is not None and connection.dialect.name == "postgresql" and connection.in_transaction():
-            raise WrongUsage(
-                f"{shown(script.env_py_location)} hands over a connection that is in a transaction already, so"
-                " revisions could not be committed one by one.",
-                detail=[
-                    "Instead of connectable.begin():  with connectable.connect() as connection:",
-                    "Behind statements of its own, before context.configure():  connection.commit()",
-                ],
-                next_steps=[NextStep("let it be shown, and mended where it is a usual one", "alembic safe-init")],
-            )
+            raise _in_transaction(script)
         kw["transaction_per_migration"] = True
         configure(connection, *args, **kw)
 
@@ -169,10 +181,22 @@ def _force_transaction_per_migration(env: EnvironmentContext, script: ScriptDire
     env.configure = configure_ours  # type: ignore[method-assign]
 
 
+def _in_transaction(script: ScriptDirectory) -> WrongUsage:
+    return WrongUsage(
+        f"{shown(script.env_py_location)} hands over a connection that is in a transaction already, so revisions could not"
+        " be committed one by one.",
+        detail=[
+            "Instead of connectable.begin():  with connectable.connect() as connection:",
+            "Behind statements of its own, before context.configure():  connection.commit()",
+        ],
+        next_steps=[NextStep("let it be shown, and mended where it is a usual one", "alembic safe-init")],
+    )
+
+
 @contextmanager
 def _as_our_errors(script: ScriptDirectory) -> Iterator[None]:  # noqa: C901 - one branch for each kind of failure
     """Turn what goes wrong in the project's own code into an error that names the place."""
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+    from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 
     try:
         yield
@@ -191,6 +215,9 @@ def _as_our_errors(script: ScriptDirectory) -> Iterator[None]:  # noqa: C901 - o
     except SQLAlchemyError as error:
         if _raised_in(error, script) is None:
             raise
+        if isinstance(error, InvalidRequestError) and "transaction" in str(error):
+            # env.py holds on to a transaction of its own, which a look of ours has ended
+            raise _in_transaction(script) from error
         raise WrongUsage(
             f"{_where(error, script)}: {_one_line(error)}.",
             next_steps=[NextStep("a URL looks like this", "postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE")],

@@ -11,6 +11,8 @@ from alembic_safe.errors import LockNotObtained, NextStep
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sqlalchemy.exc import DBAPIError
+
     from alembic_safe.database.timeouts import Outcome
 
 LOCK_FAILURES = {
@@ -19,6 +21,8 @@ LOCK_FAILURES = {
     "40001": "serialization failure",
 }
 """SQLSTATEs after which the same transaction may succeed: https://www.postgresql.org/docs/current/errcodes-appendix.html."""
+
+_PERCENT_DRIVERS = ("psycopg", "pg8000")
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,16 @@ def blocker_table(blockers: Iterable[Blocker]) -> list[str]:
         return []
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def statement_of(error: DBAPIError) -> str:
+    """Return the statement that failed, on one line, as it was written."""
+    return as_written(" ".join((error.statement or "").split()), type(error.orig).__module__)
+
+
+def as_written(statement: str, driver: str) -> str:
+    """Return a statement without what was done to it for its driver: those with % parameters get every % doubled."""
+    return statement.replace("%%", "%") if driver.startswith(_PERCENT_DRIVERS) else statement
 
 
 def sqlstate_of(error: BaseException) -> str:

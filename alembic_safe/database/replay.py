@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.runtime.migration import MigrationContext
 
-from alembic_safe.database.envpy import run_env
+from alembic_safe.database.envpy import Consents, run_env
 from alembic_safe.database.replay_connection import Swap, elsewhere_refused
 from alembic_safe.database.replay_failure import replay_failed
 
@@ -180,7 +180,7 @@ def _run_swapped(
         swap.prepare(env)
 
     try:
-        run_env(config, script, on_context, prepare=prepare)
+        run_env(config, script, on_context, consents=Consents(throw_away=True), prepare=prepare)
     finally:
         swap.close()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
+from alembic_safe.database.failures import statement_of
 from alembic_safe.database.revision_files import shown
 from alembic_safe.errors import NextStep, ReplayFailed
 
@@ -69,5 +70,5 @@ def _lines(error: BaseException, file: str) -> Iterator[str]:
 
 def _statement(error: BaseException) -> Iterator[str]:
     if isinstance(error, DBAPIError) and error.statement:
-        text = " ".join(error.statement.split())
+        text = statement_of(error)
         yield "  " + (text if len(text) <= _LONGEST_STATEMENT else text[: _LONGEST_STATEMENT - 3] + "...")

@@ -14,7 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.database.attempts import LockPolicy, run_with_attempts
-from alembic_safe.database.failures import AttemptFailed, AttemptInterrupted
+from alembic_safe.database.failures import AttemptFailed, AttemptInterrupted, as_written, statement_of
 from alembic_safe.database.journal import record_revision
 from alembic_safe.database.timeouts import Outcome
 from alembic_safe.deploying.events import HoldersAwaited, LockMissed, RevisionApplied, RevisionStarted
@@ -226,6 +226,7 @@ class _Recorded:
 
     def _ran(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         del cursor
+        statement = as_written(statement, connection.dialect.driver)
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
             self.committed.done.append(statement)
         else:
@@ -273,7 +274,7 @@ def _reason(error: BaseException) -> str:
 
 def _statement(error: BaseException) -> Iterator[str]:
     if isinstance(error, DBAPIError) and error.statement:
-        yield "  " + _short(error.statement)
+        yield "  " + _short(statement_of(error))
 
 
 def _line_of(error: BaseException, file: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database import journal
 from alembic_safe.database.agents import detect_agent
-from alembic_safe.database.envpy import run_env, script_of
+from alembic_safe.database.envpy import Consents, run_env, script_of
 from alembic_safe.database.guard import Intent, decide
 from alembic_safe.database.statements import run
 from alembic_safe.deploying.cut_short import Progress
@@ -71,7 +71,9 @@ def safe_upgrade(config: Config, settings: Settings, request: Request, tell: Tel
             Upgrade(context, kw, script, settings, request, progress).run()
 
     progress = Progress(tell)
-    run_env(config, script, work, to_write=not request.dry_run)
+    run_env(
+        config, script, work, to_write=not request.dry_run, consents=Consents("alembic safe-upgrade", request.accept)
+    )
 
 
 class Upgrade:

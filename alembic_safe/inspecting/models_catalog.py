@@ -18,6 +18,7 @@ from sqlalchemy import Connection, create_engine, create_mock_engine, pool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.sqltypes import ARRAY, Enum
 
+from alembic_safe.database.failures import statement_of
 from alembic_safe.database.shadow import url_of
 from alembic_safe.database.shadow_needs import ShadowNeeds, needs_of
 from alembic_safe.database.statements import quoted, run
@@ -207,7 +208,7 @@ def _not_created(error: DBAPIError) -> Findings:
     reason = " ".join(str(error.orig).split())
     return Findings(
         f"create_all() of the models fails on an empty database: {reason}.",
-        detail=["It was needed for:", "  " + " ".join(str(error.statement).split())[:300]],
+        detail=["It was needed for:", "  " + statement_of(error)[:300]],
         next_steps=[
             NextStep("mend the model, or let a revision make what it needs", 'alembic revision -m "..."'),
         ],

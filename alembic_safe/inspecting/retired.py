@@ -70,11 +70,31 @@ class Moved:
 
 
 @dataclass(frozen=True)
+class KeySource:
+    """What made the keys of a table when it was looked at: as long as it is the same, no key is made twice.
+
+    :param table: the table's oid.
+    :param counters: the sequences of the key's columns: oid, the file that holds it, and the last number it gave.
+    """
+
+    table: int
+    counters: tuple[tuple[int, int, int], ...] = ()
+
+    def goes_on_in(self, now: KeySource) -> bool:
+        """Whether a later look shows the same table, whose counters have only gone on."""
+        return self.table == now.table and len(self.counters) == len(now.counters) and all(
+            (oid, file) == (oid_now, file_now) and number <= number_now
+            for (oid, file, number), (oid_now, file_now, number_now) in zip(self.counters, now.counters, strict=True)
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Record:
     """What is written beside a kept object, so that it can come back.
 
     :param key: the columns that tell its rows apart, each with its type.
     :param keys_return: whether a key that was deleted can be given to another row.
+    :param key_source: what made these keys when it was retired.
     :param successors: the columns that replaced it, and ``down``, the formula that leads back.
     :param rows: how many rows were kept.
     :param state: ``kept``; or ``rest``: it came back, and this is what had no row to go to.
@@ -89,6 +109,7 @@ class Record:
     type: str = ""
     key: tuple[tuple[str, str], ...] = ()
     keys_return: bool = True
+    key_source: KeySource | None = None
     successors: tuple[str, ...] = ()
     down: str = ""
     state: Literal["kept", "rest"] = "kept"
@@ -215,6 +236,9 @@ def parse(comment: str | None) -> Record | None:
     values["successors"] = tuple(values.get("successors", ()))
     values["dependants"] = tuple(Dependant(**dependant) for dependant in values.get("dependants", ()))
     values["moved"] = tuple(Moved(**moved) for moved in values.get("moved", ()))
+    source = values.get("key_source")
+    if source is not None:
+        values["key_source"] = KeySource(source["table"], tuple(tuple(counter) for counter in source["counters"]))
     return Record(**values)
 
 

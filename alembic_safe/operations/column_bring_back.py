@@ -9,9 +9,10 @@ from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, newest, read_memory, read_retired
 from alembic_safe.operations.column_shape import add_plain, finish_shape
+from alembic_safe.operations.consent import step_to_consent
 from alembic_safe.operations.dependants import make_again
 from alembic_safe.operations.kept import fixed_text, rights_named, text_of, verbatim, write_record
-from alembic_safe.operations.living import find_column, find_table, lock, refuse_inheritance
+from alembic_safe.operations.living import find_column, find_table, key_source, lock, refuse_inheritance
 from alembic_safe.operations.quiet_triggers import triggers_off
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class ColumnRestored:
     :param not_valid: constraints that newer rows violate.
     :param not_back: what could not be made again, each with its statement.
     :param purged: whether the values had been purged.
+    :param left_alone: whether a person wanted it empty, so that all kept values stay where they are.
     """
 
     column: str
@@ -46,6 +48,7 @@ class ColumnRestored:
     not_valid: tuple[str, ...] = ()
     not_back: tuple[str, ...] = ()
     purged: bool = False
+    left_alone: bool = False
     was_there: bool = False
 
 
@@ -72,12 +75,15 @@ def restore_column(connection: Connection, request: RetireColumn, column: Column
         lock(connection, table, subject)
         purged = _purged(connection, request, table, kept)
         record = kept.record if kept is not None else None
-        if kept is not None and record is not None:
-            _require_consent_by_key(request, record)
+        empty = f"restore-empty:{request.name}" in request.accept and record is not None and record.rows > 0
+        if record is not None and not empty:
+            _require_consent_by_key(connection, request, table, record)
         if not there:
             add_plain(connection, table, column)
         done = ColumnRestored(shown, purged=purged)
-        if column.computed is None:
+        if empty and kept is not None and record is not None:
+            done = replace(done, no_row=record.rows, kept=kept.kept, left_alone=True)
+        elif column.computed is None:
             with fixed_text(connection), triggers_off(connection, table):
                 done = _values(connection, table, request, kept, done, only_empty=there)
         sequences = tuple(d for d in record.dependants if d.kind == "sequence") if record else ()
@@ -102,21 +108,39 @@ def _purged(connection: Connection, request: RetireColumn, table: LivingTable, k
         raise ConsentMissing(
             f"{table.shown}.{request.column} was retired, and its {purged.rows} values were purged on {purged.at[:10]}: it"
             " would come back empty.",
-            next_steps=[NextStep("bring it back empty", f"alembic -x accept={finding} downgrade -1")],
+            next_steps=[step_to_consent("bring it back empty", request.command, finding)],
         )
     return True
 
 
-def _require_consent_by_key(request: RetireColumn, record: Record) -> None:
+def _require_consent_by_key(connection: Connection, request: RetireColumn, table: LivingTable, record: Record) -> None:
+    """Ask, where a row of today may have the key of another row of then.
+
+    A successor's values tell rows apart as well; without one, only a key that is never made twice does.
+    """
     finding = f"restore-by-key:{request.name}"
-    asks = bool(record.rows and record.key and not record.successors and record.keys_return)
-    if asks and finding not in request.accept:
-        key = ", ".join(name for name, _ in record.key)
-        raise ConsentMissing(
-            f"The {record.rows} kept values of {record.name} would come back by ({key}), and such a key can be given to"
-            " another row after its own was deleted.",
-            next_steps=[NextStep("if no key was used again", f"alembic -x accept={finding} downgrade -1")],
+    if not record.rows or not record.key or record.successors or finding in request.accept:
+        return
+    names = [name for name, _ in record.key]
+    key = ", ".join(names)
+    if record.keys_return:
+        why = "and such a key can be given to another row after its own was deleted"
+    elif record.key_source is None or not record.key_source.goes_on_in(key_source(connection, table, names)):
+        why = (
+            "and since it was retired the table was made anew, or the counter of its keys was set back: a row of today"
+            " may have the key of another row"
         )
+    else:
+        return
+    raise ConsentMissing(
+        f"The {record.rows} kept values of {record.name} would come back by ({key}), {why}.",
+        next_steps=[
+            step_to_consent("if no key was used again", request.command, finding),
+            step_to_consent(
+                "or let it come back empty; they stay kept", request.command, f"restore-empty:{request.name}"
+            ),
+        ],
+    )
 
 
 def _values(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record
+from alembic_safe.operations.consent import step_to_consent
 from alembic_safe.operations.dependants import of_column, refused_by_restrict
 from alembic_safe.operations.kept import (
     fixed_text,
@@ -27,12 +28,15 @@ from alembic_safe.operations.living import (
     find_column,
     find_table,
     key_of,
+    key_source,
     keys_return,
     lock,
     refuse_inheritance,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from sqlalchemy import Connection
 
     from alembic_safe.inspecting.retired import Dependant
@@ -45,6 +49,7 @@ class RetireColumn:
     :param key: the columns that tell rows apart; ``None``: looked up.
     :param successors: the columns that replaced it; ``down``: the SQL that leads back from them.
     :param accept: consents by name.
+    :param command: the command to consent with, see ``consent.command_to_consent``; empty: in the file.
     """
 
     table: str
@@ -53,7 +58,8 @@ class RetireColumn:
     key: tuple[str, ...] | None = None
     successors: tuple[str, ...] = ()
     down: str = ""
-    accept: frozenset[str] = frozenset()
+    accept: Container[str] = ()
+    command: str = ""
 
     @property
     def name(self) -> str:
@@ -113,7 +119,8 @@ def _keep_and_drop(
     record = Record(
         kind="column", schema=table.schema, table=table.name, column=column.name, type=column.type, key=key,
         retired_at=datetime.now(timezone.utc).isoformat(), successors=request.successors, down=request.down,
-        keys_return=keys_return(connection, table, [name for name, _ in key]), dependants=dependants,
+        keys_return=keys_return(connection, table, [name for name, _ in key]),
+        key_source=key_source(connection, table, [name for name, _ in key]), dependants=dependants,
     )  # fmt: skip
     kept, rows = "", 0
     # a generated column's values come back by being generated
@@ -157,7 +164,7 @@ def _require_consent_without_key(
         " rows.",
         next_steps=[
             NextStep("give the table a primary key first", f'op.create_primary_key(None, "{table.name}", [...])'),
-            NextStep("or keep the values without a way back", f"alembic -x accept={finding} upgrade head"),
+            step_to_consent("or keep the values without a way back", request.command, finding),
         ],
     )
 

@@ -9,7 +9,7 @@ from alembic_safe.operations.column_bring_back import ColumnRestored
 from alembic_safe.operations.column_bring_back import restore_column as bring_back
 from alembic_safe.operations.column_keep import RetireColumn
 from alembic_safe.operations.column_keep import retire_column as keep
-from alembic_safe.operations.consent import consents, online
+from alembic_safe.operations.consent import command_to_consent, consents, is_on_shadow, online, own_run
 
 if TYPE_CHECKING:
     from alembic.operations.base import Operations
@@ -23,6 +23,11 @@ log = logging.getLogger("alembic.safe.retire")
 def retire_column(operations: Operations, op: RetireColumnOp) -> ColumnRetired:
     """Run ``op.retire_column``."""
     done = keep(online(operations, op.verb), _request(operations, op))
+    own = own_run(operations)
+    if own is not None:
+        own.kept.add(done.column)
+    if is_on_shadow(operations):
+        return done
     if done.was_gone:
         log.info("%s is not there; nothing to retire", done.column)
         return done
@@ -38,7 +43,7 @@ def retire_column(operations: Operations, op: RetireColumnOp) -> ColumnRetired:
 def restore_column(operations: Operations, op: RestoreColumnOp) -> ColumnRestored:
     """Run ``op.restore_column``."""
     done = bring_back(online(operations, op.verb), _request(operations, op), op.column)
-    for line in told(done):
+    for line in () if is_on_shadow(operations) else told(done):
         log.info(line) if line.startswith("Restored") else log.warning(line)
     return done
 
@@ -47,6 +52,11 @@ def told(done: ColumnRestored) -> list[str]:
     """Return what a restore tells, a line each; everything behind the first is a warning."""
     if done.was_there:
         return [f"Restored {done.column} already"]
+    if done.left_alone:
+        lines = [
+            f"Restored {done.column}, empty as was asked: {done.no_row} values stay in alembic_safe_retired.{done.kept}"
+        ]
+        return lines + _loose(done)
     lines = [f"Restored {done.column}: {done.rows} kept values are back"]
     if done.purged:
         lines.append(f"{done.column} comes back empty: its values were purged")
@@ -56,13 +66,17 @@ def told(done: ColumnRestored) -> list[str]:
         lines.append(f"{done.column}: {done.changed} kept values are older than what stands in their rows now")
     if done.kept and done.left:
         lines.append(f"These stay in alembic_safe_retired.{done.kept}, for example of key {'; '.join(done.left)}")
-    lines.extend(f"NOT VALID, as newer rows violate it: {line}" for line in done.not_valid)
-    lines.extend(f"Did not come back: {line}" for line in done.not_back)
-    return lines
+    return lines + _loose(done)
+
+
+def _loose(done: ColumnRestored) -> list[str]:
+    lines = [f"NOT VALID, as newer rows violate it: {line}" for line in done.not_valid]
+    return lines + [f"Did not come back: {line}" for line in done.not_back]
 
 
 def _request(operations: Operations, op: Any) -> RetireColumn:
     return RetireColumn(
         table=op.table_name, column=op.column.name, schema=op.schema, key=op.key, successors=op.replaced_by,
         down=op.down or "", accept=consents(operations, op.accept),
+        command=command_to_consent(operations),
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
+from alembic_safe.inspecting.retired import KeySource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,24 @@ SELECT EXISTS (SELECT FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = 
   WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:columns AS text[])) AND (a.attidentity <> ''
     OR pg_get_expr(d.adbin, d.adrelid) ~ '(^|\\W)(nextval|gen_random_uuid|uuid_generate_v[14]|uuid_generate_v1mc|uuidv[47])\\(')
 ) AS it
+"""
+# Where such values come from: the counters of the key's columns, each with the file that holds it. TRUNCATE ... RESTART
+# IDENTITY and ALTER SEQUENCE ... RESTART give a counter a new file; setval() does not, and shows in the number.
+_COUNTERS = """
+SELECT s.oid::bigint AS oid, pg_relation_filenode(s.oid)::bigint AS file,
+  CASE WHEN has_sequence_privilege(s.oid, 'USAGE, SELECT') THEN pg_sequence_last_value(s.oid) * sign(q.seqincrement) END
+    AS number
+FROM pg_class s JOIN pg_sequence q ON q.seqrelid = s.oid
+WHERE s.oid IN (
+  SELECT d.objid FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+  WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i'
+    AND a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:columns AS text[]))
+  UNION ALL
+  SELECT d.refobjid FROM pg_depend d JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid
+  JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+  WHERE d.refclassid = 'pg_class'::regclass AND f.adrelid = CAST(:oid AS oid)
+    AND a.attname = ANY(CAST(:columns AS text[])))
+ORDER BY s.oid
 """
 
 
@@ -164,3 +183,9 @@ def key_of(
 def keys_return(connection: Connection, table: LivingTable, key: Sequence[str]) -> bool:
     """Whether a key that was deleted can be given to another row, as names and codes are."""
     return not run(connection, _NEVER_TWICE, {"oid": table.oid, "columns": list(key)})[0]["it"]
+
+
+def key_source(connection: Connection, table: LivingTable, key: Sequence[str]) -> KeySource:
+    """Return what makes a table's keys now."""
+    rows = run(connection, _COUNTERS, {"oid": table.oid, "columns": list(key)})
+    return KeySource(table.oid, tuple((row["oid"], row["file"], row["number"] or 0) for row in rows))

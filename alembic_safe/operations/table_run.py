@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from alembic_safe.operations.consent import online
+from alembic_safe.operations.consent import is_on_shadow, online
 from alembic_safe.operations.table_bring_back import restore_table as bring_back
 from alembic_safe.operations.table_keep import retire_table as keep
 
@@ -22,6 +22,8 @@ log = logging.getLogger("alembic.safe.retire")
 def retire_table(operations: Operations, op: RetireTableOp) -> TableRetired:
     """Run ``op.retire_table``."""
     done = keep(online(operations, op.verb), op.table_name, op.schema)
+    if is_on_shadow(operations):
+        return done
     if done.was_gone:
         log.info("%s is not there; nothing to retire", done.table)
         return done
@@ -35,6 +37,8 @@ def restore_table(operations: Operations, op: RestoreTableOp) -> TableRestored:
     """Run ``op.restore_table``."""
     connection = online(operations, op.verb)
     done = bring_back(connection, op.table_name, op.schema, lambda: operations.invoke(op.create))
+    if is_on_shadow(operations):
+        return done
     first, *rest = told(done)
     log.info(first)
     for line in rest:

@@ -12,7 +12,7 @@ from alembic_safe.reporting.deployment_json import identity_as_json
 from alembic_safe.reporting.text import count, duration, print_next, say, target
 
 if TYPE_CHECKING:
-    from alembic_safe.authoring.push_findings import Finding
+    from alembic_safe.authoring.push_finding import Finding
     from alembic_safe.authoring.push_plan import PlannedChange
 
 _WIDEST_NAME = 34
