@@ -208,7 +208,7 @@ def _refuse_lost(context: MigrationContext, kept: set[str]) -> Any:
         lost = sorted(name for name in lost if name not in kept)
         if lost:
             raise Refused(
-                f"The downgrade() of {step.up_revision_id} drops {', '.join(lost[:5])} by SQL of its own, so nothing of"
+                f"The downgrade() of {step.up_revision_id} takes away {', '.join(lost[:5])} by SQL of its own, so nothing of"
                 " it would be kept.",
                 next_steps=[NextStep("check out the branch that has its file, then", "alembic dev-push")],
                 state="It was rolled back; what had been left before it is kept.",
