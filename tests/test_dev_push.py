@@ -303,7 +303,7 @@ def test_a_branch_whose_downgrade_drops_by_its_own_sql_is_not_left(app: PushProj
     app.rows('INSERT INTO "Raw %" VALUES (1)')
     path.unlink()
     done = app.project.run("dev-push", "--leave", "b1", check=3)
-    assert """drops public.Raw %.id by SQL of its own""" in done.stderr
+    assert "takes public.Raw %.id away by SQL of its own" in done.stderr
     assert app.rows('SELECT version_num, id FROM alembic_version, "Raw %"') == [("b1", 1)]
 
 

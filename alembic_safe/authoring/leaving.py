@@ -130,11 +130,8 @@ def _leave(
         except DBAPIError as error:
             raise failed(error, database) from error
     _journal(connection, target, steps)
-    tell(
-        Noted(
-            "Left", f"{' and '.join(texts)}: {database} is at {at}; what went with it is kept, and comes back with it"
-        )
-    )
+    back = "what went with it is kept; once it is applied again, dev-push brings it back"
+    tell(Noted("Left", f"{' and '.join(texts)}: {database} is at {at}; {back}"))
 
 
 def _texts(connection: Any, target: Target, revision: str, files: set[str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -208,7 +205,7 @@ def _refuse_lost(context: MigrationContext, kept: set[str]) -> Any:
         lost = sorted(name for name in lost if name not in kept)
         if lost:
             raise Refused(
-                f"The downgrade() of {step.up_revision_id} drops {', '.join(lost[:5])} by SQL of its own, so nothing of"
+                f"The downgrade() of {step.up_revision_id} takes {', '.join(lost[:5])} away by SQL of its own, so nothing of"
                 " it would be kept.",
                 next_steps=[NextStep("check out the branch that has its file, then", "alembic dev-push")],
                 state="It was rolled back; what had been left before it is kept.",
