@@ -296,7 +296,8 @@ def _typed(source: str, key: str, value: object, spec: Field[Any]) -> object:
         choices = spec.metadata["choices"]
         if choices and read not in choices:
             near = difflib.get_close_matches(str(read), choices, n=1, cutoff=0)
-            raise ValueError(f"{read!r} is none of {', '.join(choices)}" + (f"; the nearest is {near[0]}"))
+            why = f"{read!r} is none of {', '.join(choices)}; the nearest is {near[0]}"
+            raise ValueError(why)  # noqa: TRY301 - said below, with the place it came from
     except (TypeError, ValueError) as error:
         name = variable_of(key) if source == "environment" else key
         raise WrongUsage(f"{source}: {name} ({spec.metadata['about']}): {error}.") from error
