@@ -64,6 +64,7 @@ class Side:
     :param wanted: what they are as a database.
     :param extra: what only the database has, and no earlier push answered for.
     :param known: what of it the history made.
+    :param applied: the revisions that the database has: all of the files'.
     """
 
     target: Target
@@ -72,6 +73,7 @@ class Side:
     wanted: ModelsCatalog
     extra: frozenset[ObjectId] = frozenset()
     known: frozenset[ObjectId] = frozenset()
+    applied: frozenset[str] = frozenset()
 
 
 def dev_push(config: Config, settings: Settings, request: Request, tell: Tell) -> None:
@@ -126,7 +128,7 @@ def _look(context: MigrationContext, script: ScriptDirectory, settings: Settings
     )  # fmt: skip
     extra = _extra(context, target, models, wanted.catalog)
     connection.rollback()
-    return Side(target, models, ground, wanted, extra)
+    return Side(target, models, ground, wanted, extra, applied=frozenset(known))
 
 
 def _extra(
@@ -169,7 +171,7 @@ class _Push:
         """Look, ask, do: under the lock, unless nothing is going to be written."""
         if self.request.dry_run:
             run(self.connection, "SET TRANSACTION READ ONLY")
-            for kept in places_for(self.connection):
+            for kept in places_for(self.connection, self.side.applied):
                 self.tell(Noted("Back", f"{kept.where_from}: what is kept of it could go there again"))
             self._prepared()
             self.connection.rollback()
@@ -198,12 +200,12 @@ class _Push:
 
     def _bring_back(self) -> bool:
         """Let kept rows return to what a revision made anew, before anything else is looked at; tell whether any did."""
-        if self.request.sql or not places_for(self.connection):
+        if self.request.sql or not places_for(self.connection, self.side.applied):
             self.connection.rollback()
             return False
         self.connection.rollback()
         with self.connection.begin():
-            ends = bring_rows_back(self.connection, self.request.accept, self.default)
+            ends = bring_rows_back(self.connection, self.side.applied, self.request.accept, self.default)
         for end in ends:
             rest = f"; {end.rest:,} stay kept" if end.rest else ""
             self.tell(

@@ -21,7 +21,7 @@ from alembic_safe.operations.quiet_triggers import triggers_off
 from alembic_safe.operations.table_keep import ROW_NUMBER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from sqlalchemy import Connection
 
@@ -53,11 +53,17 @@ class RowsBack:
     why: str = ""
 
 
-def places_for(connection: Connection) -> list[Retired]:
-    """Return what is kept and has a place to come back to: its column is there, or its table, and empty; reads only."""
+def places_for(connection: Connection, applied: Container[str]) -> list[Retired]:
+    """Return what was kept when a branch was left that is taken again, and has a place to come back to; reads only.
+
+    A column of the same name may be another one, so only the revision that made the kept one makes it a place.
+
+    :param applied: the revisions that the database has.
+    """
     return [
         retired for retired in read_retired(connection)
         if retired.record is not None and retired.record.state == "kept" and retired.record.rows
+        and retired.record.left in applied
         and _has_place(connection, retired.record)
     ]  # fmt: skip
 
@@ -74,13 +80,16 @@ def _has_place(connection: Connection, record: Record) -> bool:
     return not run(connection, f"SELECT EXISTS (SELECT FROM {table.quoted}) AS it")[0]["it"]
 
 
-def bring_rows_back(connection: Connection, accept: frozenset[str], default_schema: str) -> list[RowsBack]:
+def bring_rows_back(
+    connection: Connection, applied: Container[str], accept: frozenset[str], default_schema: str
+) -> list[RowsBack]:
     """Put kept rows back where their columns and tables are there anew, in the transaction of the connection.
 
+    :param applied: the revisions that the database has.
     :param accept: consents by name, such as ``restore-by-key:users.nick``.
     """
     found: list[RowsBack] = []
-    todo = places_for(connection)
+    todo = places_for(connection, applied)
     # a table that another one refers to goes first: whatever failed is tried again while anything succeeds
     while todo:
         ends = [(kept, _one(connection, kept, accept, default_schema)) for kept in todo]
