@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from alembic_safe.database import journal
+from alembic_safe.database import journal_backups
 from alembic_safe.database.environment import Journals
 from alembic_safe.database.statements import run
 
@@ -67,7 +67,7 @@ def test_a_backup_is_noted_in_the_journal(deployed: Project, cluster: Cluster, d
     deployed.run("safe-backup", check=0)
     (file,) = (deployed.folder / "backups").glob("*.dump")
     with engine.connect() as connection:
-        (row,) = journal.last_backups(connection, home)
+        (row,) = journal_backups.last_backups(connection, home)
         assert run(connection, "SELECT count(*) AS n FROM alembic_safe.backups")[0]["n"] == 1
     assert (row.location, row.scope, row.heads, row.bytes) == (str(file), "database", ("a3",), file.stat().st_size)
 

@@ -248,6 +248,18 @@ def test_the_json_says_everything_and_a_file_takes_it(
     assert found["from"]["kind"] == found["to"]["kind"] == "files"
 
 
+@pytest.mark.parametrize(
+    "word",
+    ["host=127.0.0.1 password=s3cret", "postgresql:/app:s3cret@127.0.0.1/shop", "mysql://app:s3cret@127.0.0.1/shop"],
+)
+def test_what_may_hold_a_password_is_not_told_again(
+    word: str, shop: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(WrongUsage, match="no such thing to compare") as caught:
+        diff(shop, capsys, "--from", word, "--to", "models")
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("word", ["nothing-of-that-name", "missing.sql", "mysql//x"])
 def test_what_is_no_side_is_told_with_what_would_be(
     word: str, shop: Project, capsys: pytest.CaptureFixture[str]

@@ -256,6 +256,7 @@ def test_a_role_that_may_not_write_the_marker_is_told_so(production: Project, ma
 
 def test_an_environment_without_a_name_is_wrong_usage(production: Project, made: Made) -> None:
     before = made.state()
-    with pytest.raises(WrongUsage):
-        ours(production, "safe-guard", "set", "  ")
+    for name in ("  ", "pro\nd", "p" * 64):
+        with pytest.raises(WrongUsage, match="at most 63 printable characters"):
+            ours(production, "safe-guard", "set", name)
     assert made.state() == before

@@ -118,3 +118,51 @@ def test_a_label_that_goes_is_found_whatever_its_type_is_called_and_in_arrays(ap
     assert "alembic dev-push --rename 'Mood 100%.odd:NEW'" in [step.command for step in caught.value.next_steps]
     told = app.push(dry_run=True)
     assert finding_ids(told) == ["enum-value:Mood 100%.sad", "enum-value:Mood 100%.odd"]
+
+
+def test_another_column_that_gets_the_name_later_is_not_filled_with_what_was_kept(app: PushProject) -> None:
+    app.push(table(), accept=["drop-column:prices.amount"])
+    app.push(table('sa.Column("cost", sa.Numeric(10, 4))'))
+    app.push(table(AMOUNT), renames=["prices.cost:amount"])
+    app.push()
+    assert app.rows("SELECT count(*), count(amount) FROM prices") == [(3, 0)]
+
+
+def test_a_branch_that_is_left_and_taken_again_has_every_row_it_had(app: PushProject) -> None:
+    branch = app.project.revision(
+        "b1", None, "branch",
+        """op.add_column("prices", sa.Column("note", sa.Text))
+op.add_column("prices", sa.Column("kind", sa.Text, nullable=False, server_default="plain"))
+op.create_table("Sorts %", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text, unique=True))
+op.create_table("A list", sa.Column("id", sa.Integer, primary_key=True),
+                sa.Column("sort", sa.Integer, sa.ForeignKey("Sorts %.id")))""",
+        """op.drop_table("A list")
+op.drop_table("Sorts %")
+op.drop_column("prices", "kind")
+op.drop_column("prices", "note")""",
+    )  # fmt: skip
+    text = branch.read_text()
+    app.project.run("upgrade", "head", check=0)
+    app.rows("""UPDATE prices SET note = 'n' || id, kind = CASE id WHEN 1 THEN 'own' ELSE kind END;
+                INSERT INTO "Sorts %" (name) VALUES ('a'), ('b'); INSERT INTO "A list" (sort) VALUES (2), (1)""")
+    branch.unlink()
+    app.project.run("dev-push", "--leave", "b1", check=0)
+    app.rows("INSERT INTO prices (amount) VALUES (9)")
+    branch.write_text(text)
+    app.project.run("upgrade", "head", check=0)
+    app.rows("UPDATE prices SET note = 'written since' WHERE id = 2")
+
+    key = 'sa.Column("id", sa.Integer, primary_key=True)'
+    listed = f"""sa.Table("Sorts %", metadata, {key}, sa.Column("name", sa.Text, unique=True))
+sa.Table("A list", metadata, {key}, sa.Column("sort", sa.Integer, sa.ForeignKey("Sorts %.id")))
+"""
+    kind = 'sa.Column("kind", sa.Text, nullable=False, server_default="plain")'
+    app.push(listed + table(AMOUNT, 'sa.Column("note", sa.Text)', kind))
+    assert app.rows("SELECT id, note, kind FROM prices ORDER BY id") == [
+        (1, "n1", "own"), (2, "written since", "plain"), (3, "n3", "plain"), (4, None, "plain"),
+    ]  # fmt: skip
+    assert app.rows("""SELECT l.id, s.name FROM "A list" l JOIN "Sorts %" s ON s.id = l.sort ORDER BY 1""") == [
+        (1, "b"), (2, "a"),
+    ]  # fmt: skip
+    app.rows("""INSERT INTO "Sorts %" (name) VALUES ('counted on')""")
+    assert app.rows("SELECT value FROM alembic_safe_retired.prices_note") == [("n2",)]

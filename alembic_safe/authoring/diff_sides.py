@@ -4,6 +4,7 @@
 # read-only session, and everything else is made on a shadow.
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -102,13 +103,20 @@ def read_side(word: str, script: ScriptDirectory) -> Side:
             url = make_url(word.replace("postgres://", "postgresql://", 1))
         except ArgumentError as error:
             raise _no_side("a database URL", "postgresql://USER@HOST/DATABASE") from error
+        if url.get_backend_name() != "postgresql":
+            raise _no_side(
+                f"a {url.get_backend_name()} database; what is compared is PostgreSQL",
+                "postgresql://USER@HOST/DATABASE",
+            )
         return Side("url", url.render_as_string(hide_password=True), url=url.render_as_string(hide_password=False))
     if Path(word).is_file():
         return Side("dump", word)
     try:
         found = script.get_revisions("heads" if word in ("head", "heads") else word)
     except CommandError as error:
-        raise _no_side(f"{word}: a revision or a file", "head") from error
+        # half a URL, or libpq's words, may hold a password
+        shown = "what was typed" if re.search(r"@|pass", word, re.IGNORECASE) else word
+        raise _no_side(f"{shown}: a revision or a file", "head") from error
     heads = tuple(revision.revision for revision in found if revision is not None)
     return Side("files", word, heads)
 

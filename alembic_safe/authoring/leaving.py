@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,11 +23,12 @@ from alembic_safe.database.envpy import KEY, Consents, run_env, script_of
 from alembic_safe.database.guard import Intent, decide
 from alembic_safe.database.statements import run
 from alembic_safe.errors import Missing, NextStep, Refused, WrongUsage
-from alembic_safe.inspecting.retired import RETIRED_SCHEMA
+from alembic_safe.inspecting.retired import RETIRED_SCHEMA, read_retired
 from alembic_safe.inspecting.target import look_at
 from alembic_safe.operations.column_keep import RetireColumn
 from alembic_safe.operations.column_keep import retire_column as keep_column
 from alembic_safe.operations.consent import command_to_consent, consents
+from alembic_safe.operations.kept import write_record
 from alembic_safe.operations.registration import register
 from alembic_safe.operations.retire_table import RetireTableOp
 
@@ -130,11 +132,8 @@ def _leave(
         except DBAPIError as error:
             raise failed(error, database) from error
     _journal(connection, target, steps)
-    tell(
-        Noted(
-            "Left", f"{' and '.join(texts)}: {database} is at {at}; what went with it is kept, and comes back with it"
-        )
-    )
+    back = "what went with it is kept; once it is applied again, dev-push brings it back"
+    tell(Noted("Left", f"{' and '.join(texts)}: {database} is at {at}; {back}"))
 
 
 def _texts(connection: Any, target: Target, revision: str, files: set[str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -191,13 +190,14 @@ def _run(context: MigrationContext, kw: Mapping[str, Any], steps: Sequence[Revis
 
 
 def _refuse_lost(context: MigrationContext, kept: set[str]) -> Any:
-    """Return what looks, in the transaction of each downgrade, for columns that went without being kept."""
+    """Return what looks, in the transaction of each downgrade, at what went: all of it must be kept, and know why."""
     connection: Any = context.connection
 
     def columns() -> dict[tuple[int, int], str]:
         return {(row["oid"], row["number"]): row["shown"] for row in run(connection, _COLUMNS)}
 
     before = columns()
+    there = {retired.oid for retired in read_retired(connection)}
     connection.rollback()
 
     def look(*, step: Any, **_: Any) -> None:
@@ -208,12 +208,16 @@ def _refuse_lost(context: MigrationContext, kept: set[str]) -> Any:
         lost = sorted(name for name in lost if name not in kept)
         if lost:
             raise Refused(
-                f"The downgrade() of {step.up_revision_id} takes away {', '.join(lost[:5])} by SQL of its own, so nothing of"
+                f"The downgrade() of {step.up_revision_id} takes {', '.join(lost[:5])} away by SQL of its own, so nothing of"
                 " it would be kept.",
                 next_steps=[NextStep("check out the branch that has its file, then", "alembic dev-push")],
                 state="It was rolled back; what had been left before it is kept.",
             )
         before.update(after)
+        for retired in read_retired(connection):
+            if retired.oid not in there and retired.record is not None:
+                write_record(connection, retired.kept, replace(retired.record, left=step.up_revision_id))
+                there.add(retired.oid)
 
     return look
 

@@ -31,11 +31,12 @@ from alembic_safe.database.guard import Intent, decide
 from alembic_safe.database.replay import steps_to
 from alembic_safe.database.shadow import open_shadow
 from alembic_safe.database.statements import quoted, run
-from alembic_safe.errors import Missing, NextStep
+from alembic_safe.errors import NOTHING_CHANGED, Missing, NextStep, SafeError
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.models_catalog import ground_of, models_catalog
 from alembic_safe.inspecting.target import look_at
+from alembic_safe.operations.rows_back import bring_rows_back, places_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,7 @@ class Side:
     :param wanted: what they are as a database.
     :param extra: what only the database has, and no earlier push answered for.
     :param known: what of it the history made.
+    :param applied: the revisions that the database has: all of the files'.
     """
 
     target: Target
@@ -71,6 +73,7 @@ class Side:
     wanted: ModelsCatalog
     extra: frozenset[ObjectId] = frozenset()
     known: frozenset[ObjectId] = frozenset()
+    applied: frozenset[str] = frozenset()
 
 
 def dev_push(config: Config, settings: Settings, request: Request, tell: Tell) -> None:
@@ -125,7 +128,7 @@ def _look(context: MigrationContext, script: ScriptDirectory, settings: Settings
     )  # fmt: skip
     extra = _extra(context, target, models, wanted.catalog)
     connection.rollback()
-    return Side(target, models, ground, wanted, extra)
+    return Side(target, models, ground, wanted, extra, applied=frozenset(known))
 
 
 def _extra(
@@ -168,6 +171,8 @@ class _Push:
         """Look, ask, do: under the lock, unless nothing is going to be written."""
         if self.request.dry_run:
             run(self.connection, "SET TRANSACTION READ ONLY")
+            for kept in places_for(self.connection, self.side.applied):
+                self.tell(Noted("Back", f"{kept.where_from}: what is kept of it could go there again"))
             self._prepared()
             self.connection.rollback()
             self._end("dry-run", 0 if self.plan is None else len(self.plan.changes))
@@ -178,14 +183,36 @@ class _Push:
             wait=float(self.settings.lock_wait), no_wait=False, holder_alive=lambda *_: None,
             on_wait=lambda now: self.tell(Noted("Waiting", f"for process {now.pid}, which holds the deploy lock")),
         ):  # fmt: skip
-            if not self._prepared() or self.plan is None:
+            brought = self._bring_back()
+            try:
+                if not self._prepared() or self.plan is None:
+                    self.connection.rollback()
+                    self._end("nothing", 0)
+                    return
+                self._consent()
                 self.connection.rollback()
-                self._end("nothing", 0)
-                return
-            self._consent()
-            self.connection.rollback()
-            statements = apply_and_journal(self)
+                statements = apply_and_journal(self)
+            except SafeError as error:
+                if brought and error.state == NOTHING_CHANGED:
+                    error.state = "Nothing else was changed."
+                raise
         self._end("tried" if self.request.sql else "done", len(self.plan.changes), statements)
+
+    def _bring_back(self) -> bool:
+        """Let kept rows return to what a revision made anew, before anything else is looked at; tell whether any did."""
+        if self.request.sql or not places_for(self.connection, self.side.applied):
+            self.connection.rollback()
+            return False
+        self.connection.rollback()
+        with self.connection.begin():
+            ends = bring_rows_back(self.connection, self.side.applied, self.request.accept, self.default)
+        for end in ends:
+            rest = f"; {end.rest:,} stay kept" if end.rest else ""
+            self.tell(
+                Noted("Kept", f"{end.name}: {end.rest:,} rows stay kept. {end.why}") if end.why
+                else Noted("Back", f"{end.name}: {end.rows:,} kept rows are back{rest}")
+            )  # fmt: skip
+        return any(not end.why for end in ends)
 
     plan: Plan | None = None
     findings: tuple[Finding, ...] = ()

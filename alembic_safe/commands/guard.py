@@ -60,7 +60,7 @@ def grant_(ctx: click.Context, verb: str, ttl: Any) -> None:
     if verb not in GRANTABLE:
         raise click.BadParameter(f"{verb!r} is none of {', '.join(GRANTABLE)}", param_hint="--for")
     if not 0 < ttl <= 3600:
-        raise click.BadParameter("a grant lasts at most 1h", param_hint="--ttl")
+        raise click.BadParameter("a grant lasts more than nothing and at most 1h", param_hint="--ttl")
     config = config_of(ctx)
     for target in grant(config, Settings.load(config), verb, ttl, person_at_terminal=on_a_terminal()):
         print_granted(target, verb, ttl)

@@ -95,19 +95,6 @@ class Deployment:
     machine: str
 
 
-@dataclass(frozen=True)
-class BackupRow:
-    """A backup as the journal remembers it."""
-
-    taken_at: datetime
-    location: str
-    scope: str
-    bytes: int | None
-    sha256: str | None
-    seconds: float
-    heads: tuple[str, ...]
-
-
 def source_hash(source: str) -> str:
     """Return the sha256 of a revision file's text, line ends made one."""
     return hashlib.sha256(source.replace("\r\n", "\n").encode()).hexdigest()
@@ -288,47 +275,6 @@ def last_deployments(
         )
         for row in rows
     ]
-
-
-def record_backup(
-    connection: AnyConnection,
-    journals: Journals,
-    *,
-    location: str,
-    scope: str,
-    size: int | None,
-    sha256: str | None,
-    seconds: float,
-    heads: Sequence[str],
-    writer: Writer,
-    deployment: int | None = None,
-) -> None:
-    """Write that a backup was taken.
-
-    :param size: in bytes.
-    :param seconds: how long it took, reading it back included.
-    """
-    run(
-        connection,
-        f"INSERT INTO {journals.table('backups')} (deployment, location, scope, bytes, sha256, seconds, heads, person,"
-        " machine) VALUES (:deployment, :location, :scope, :size, :sha256, :seconds, CAST(:heads AS text[]), :person,"
-        " :machine)",
-        {
-            "deployment": deployment, "location": location, "scope": scope, "size": size, "sha256": sha256,
-            "seconds": seconds, "heads": list(heads), "person": writer.person, "machine": writer.machine,
-        },
-    )  # fmt: skip
-
-
-def last_backups(connection: AnyConnection, journals: Journals, limit: int = 3) -> list[BackupRow]:
-    """Return the newest backups, the newest first."""
-    rows = run(
-        connection,
-        f"SELECT taken_at, location, scope, bytes, sha256, seconds, heads FROM {journals.table('backups')}"
-        " ORDER BY id DESC LIMIT :limit",
-        {"limit": limit},
-    )
-    return [BackupRow(**{**row, "heads": tuple(row["heads"])}) for row in rows]
 
 
 def write_marker(

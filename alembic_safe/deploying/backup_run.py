@@ -9,7 +9,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from alembic_safe.database import journal
+from alembic_safe.database import journal, journal_backups
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.envpy import script_of
 from alembic_safe.deploying.backup import BackupRequest, remove_older, take_backup
@@ -110,7 +110,7 @@ def _note(target: Target, backup: Backup) -> str:
         return ""
     try:
         with target.connect() as connection:
-            journal.record_backup(
+            journal_backups.record_backup(
                 connection, target.journals, location=backup.location, scope=backup.scope, size=backup.size or None,
                 sha256=backup.sha256 or None, seconds=backup.seconds, heads=backup.heads,
                 writer=journal.Writer.this_process(),

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from alembic_safe.inspecting.target import Target
     from alembic_safe.settings import Settings
 
+_LONGEST_NAME = 63
+"""Characters; it stands in the first line of every command."""
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -58,9 +61,10 @@ def set_environment(
     :param accept: consents by name (``publication:NAME`` at first contact).
     """
     found: list[Declared] = []
-    if not name.strip():
+    if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
         raise WrongUsage(
-            "An environment needs a name.", next_steps=[NextStep("for example", "alembic safe-guard set production")]
+            f"An environment needs a name, of at most {_LONGEST_NAME} printable characters.",
+            next_steps=[NextStep("for example", "alembic safe-guard set production")],
         )
     protects = name.lower() not in UNPROTECTED if protected is None else protected
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe import __version__
-from alembic_safe.database import journal, journal_tables
+from alembic_safe.database import journal, journal_backups, journal_tables
 from alembic_safe.database.attempts import LockPolicy
 from alembic_safe.database.deploy_lock import deploy_lock, lock_key
 from alembic_safe.database.guard import shell_word
@@ -208,7 +208,7 @@ class _Deployment:
         self.lock.check()
         upgrade.end_reading()
         with upgrade.connection.begin():
-            journal.record_backup(
+            journal_backups.record_backup(
                 upgrade.connection, logbook.journals, location=str(backup.location), scope=backup.scope,
                 size=backup.size, sha256=backup.sha256 or None, seconds=backup.seconds, heads=plan.heads, writer=logbook.writer,
                 deployment=logbook.deployment,

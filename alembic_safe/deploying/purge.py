@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alembic_safe.database import journal
+from alembic_safe.database import journal, journal_backups
 from alembic_safe.database.agents import detect_agent
 from alembic_safe.database.envpy import run_env, script_of
 from alembic_safe.database.guard import Intent, decide, shell_word
@@ -165,7 +165,9 @@ def _oldest_backup(connection: Any, target: Target, config: Config) -> datetime 
     from sqlalchemy.exc import DBAPIError
 
     try:
-        rows: Sequence[journal.BackupRow] = journal.last_backups(connection, target.journals, _BACKUPS_LOOKED_AT)
+        rows: Sequence[journal_backups.BackupRow] = journal_backups.last_backups(
+            connection, target.journals, _BACKUPS_LOOKED_AT
+        )
     except DBAPIError:  # a role that may not read the journal
         savepoint.rollback()
         return None

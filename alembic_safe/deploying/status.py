@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from alembic_safe.database import journal, journal_tables
+from alembic_safe.database import journal, journal_backups, journal_tables
 from alembic_safe.database.envpy import run_env, script_of
 from alembic_safe.database.statements import run
 from alembic_safe.deploying.plan import Plan, make_plan, pending_steps
@@ -54,7 +54,7 @@ class Status:
     problems: tuple[Problem, ...] = ()
     ahead: Ahead | None = None
     deployments: tuple[journal.Deployment, ...] = ()
-    backups: tuple[journal.BackupRow, ...] = ()
+    backups: tuple[journal_backups.BackupRow, ...] = ()
     running: journal.Deployment | None = None
     drift: Drift | None = None
 
@@ -116,13 +116,13 @@ class _Look:
         for unfinished in self._try("indexes and constraints", self._unfinished, ()):
             self.problems.append(Problem("unfinished", unfinished.what))
         deployments: Sequence[journal.Deployment] = ()
-        backups: Sequence[journal.BackupRow] = ()
+        backups: Sequence[journal_backups.BackupRow] = ()
         running = None
         if journals is not None:
             deployments = self._try(
                 "deployments", lambda: journal.last_deployments(self.connection, journals, target.version_table), ()
             )
-            backups = self._try("backups", lambda: journal.last_backups(self.connection, journals), ())
+            backups = self._try("backups", lambda: journal_backups.last_backups(self.connection, journals), ())
             running = self._running(deployments)
         drift = self._drift(target)
         return Status(

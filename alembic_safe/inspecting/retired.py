@@ -98,6 +98,7 @@ class Record:
     :param successors: the columns that replaced it, and ``down``, the formula that leads back.
     :param rows: how many rows were kept.
     :param state: ``kept``; or ``rest``: it came back, and this is what had no row to go to.
+    :param left: the revision whose branch was left when it was retired: with that revision it may come back.
     """
 
     kind: Literal["column", "table"]
@@ -113,6 +114,7 @@ class Record:
     successors: tuple[str, ...] = ()
     down: str = ""
     state: Literal["kept", "rest"] = "kept"
+    left: str = ""
     dependants: tuple[Dependant, ...] = ()
     moved: tuple[Moved, ...] = ()
 

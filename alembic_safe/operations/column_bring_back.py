@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from alembic_safe.operations.living import LivingTable
 
 _SHOWN = 5
+# no bracket, no function: a literal, perhaps with a cast
+_CONSTANT_DEFAULT = """
+SELECT pg_get_expr(d.adbin, d.adrelid) AS it FROM pg_attrdef d
+JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+WHERE d.adrelid = CAST(:oid AS oid) AND a.attname = :column AND a.attgenerated = ''
+  AND pg_get_expr(d.adbin, d.adrelid) !~ '[(]' AND pg_get_expr(d.adbin, d.adrelid) !~* '^(current|local|session|user)'
+"""
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,24 @@ def restore_column(connection: Connection, request: RetireColumn, column: Column
         return done if kept is None else _end(connection, kept, done)
 
 
+def fill_again(connection: Connection, request: RetireColumn, table: LivingTable, kept: Retired) -> ColumnRestored:
+    """Put kept values into a column that somebody made anew, where a row has none, or the column's constant default.
+
+    :raises ConsentMissing: where a kept value could reach another row than its own.
+    """
+    record = kept.record
+    assert record is not None  # noqa: S101 - it was found by it
+    lock(connection, table, f"Restoring {request.name}")
+    _require_consent_by_key(connection, request, table, record)
+    done = ColumnRestored(f"{table.shown}.{request.column}")
+    default = run(connection, _CONSTANT_DEFAULT, {"oid": table.oid, "column": request.column})
+    with fixed_text(connection), triggers_off(connection, table):
+        done = _values(
+            connection, table, request, kept, done, only_empty=True, default=default[0]["it"] if default else ""
+        )
+    return _end(connection, kept, done)
+
+
 def _purged(connection: Connection, request: RetireColumn, table: LivingTable, kept: Retired | None) -> bool:
     """Say whether the values were purged; ask, where rows are there that would come back without them."""
     if kept is not None:
@@ -151,10 +176,12 @@ def _values(
     done: ColumnRestored,
     *,
     only_empty: bool,
+    default: str = "",
 ) -> ColumnRestored:
     """Write the values: ``down`` of the successors first, then what was kept where it is still true.
 
     :param only_empty: the column was there before; what stands in it is not overwritten.
+    :param default: unless it is this value, as SQL.
     """
     living = find_column(connection, table, request.column)
     assert living is not None  # noqa: S101 - it was just made
@@ -172,7 +199,8 @@ def _values(
     same = same_key + "".join(
         f" AND k.successor_{n} IS NOT DISTINCT FROM ({text_of('t.' + quoted(c))})" for n, c in enumerate(successors, 1)
     )
-    empty = f" AND t.{own} IS NULL" if only_empty else ""
+    or_default = f" OR t.{own} IS NOT DISTINCT FROM ({verbatim(default)})" if default else ""
+    empty = f" AND (t.{own} IS NULL{or_default})" if only_empty else ""
     run(
         connection,
         f"UPDATE {table.quoted} AS t SET {own} = CAST(k.value AS {type_}) FROM {kept.quoted} AS k WHERE {same}{empty}",

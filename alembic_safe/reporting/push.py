@@ -27,12 +27,14 @@ class PushText:
     def __init__(self, *, show_sql: bool = False) -> None:
         self.show_sql = show_sql
         self.stream = sys.stderr if show_sql else sys.stdout
+        self._brought = False
 
     def __call__(self, told: Any) -> None:
         """Tell one record."""
         if isinstance(told, Seen):
             self._say("Target", target(told.identity, told.heads))
         elif isinstance(told, Noted):
+            self._brought = self._brought or told.label == "Back"
             self._say(told.label, told.text)
         elif isinstance(told, Planned):
             self._plan(told)
@@ -58,7 +60,10 @@ class PushText:
         tables = count(told.tables, "table")
         took = duration(told.seconds)
         if told.outcome == "nothing" or (told.outcome == "dry-run" and not told.changes):
-            self._say("Done", f"{told.database} already matches the models ({tables}, {took}). Nothing was changed.")
+            nothing = (
+                "Nothing else was changed." if self._brought and told.outcome == "nothing" else "Nothing was changed."
+            )
+            self._say("Done", f"{told.database} already matches the models ({tables}, {took}). {nothing}")
         elif told.outcome == "dry-run":
             self._say("Done", f"Dry run: {count(told.changes, 'change')} in {told.database}. Nothing was changed.")
             print_next([NextStep("do it", "alembic dev-push")], stream=self.stream)

@@ -1,0 +1,74 @@
+"""Which backups of a database does its journal know?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from alembic_safe.database.statements import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    import psycopg
+    from sqlalchemy import Connection
+
+    from alembic_safe.database.environment import Journals
+    from alembic_safe.database.journal import Writer
+
+    AnyConnection = Connection | psycopg.Connection[Any]
+
+
+@dataclass(frozen=True)
+class BackupRow:
+    """A backup as the journal remembers it."""
+
+    taken_at: datetime
+    location: str
+    scope: str
+    bytes: int | None
+    sha256: str | None
+    seconds: float
+    heads: tuple[str, ...]
+
+
+def record_backup(
+    connection: AnyConnection,
+    journals: Journals,
+    *,
+    location: str,
+    scope: str,
+    size: int | None,
+    sha256: str | None,
+    seconds: float,
+    heads: Sequence[str],
+    writer: Writer,
+    deployment: int | None = None,
+) -> None:
+    """Write that a backup was taken.
+
+    :param size: in bytes.
+    :param seconds: how long it took, reading it back included.
+    """
+    run(
+        connection,
+        f"INSERT INTO {journals.table('backups')} (deployment, location, scope, bytes, sha256, seconds, heads, person,"
+        " machine) VALUES (:deployment, :location, :scope, :size, :sha256, :seconds, CAST(:heads AS text[]), :person,"
+        " :machine)",
+        {
+            "deployment": deployment, "location": location, "scope": scope, "size": size, "sha256": sha256,
+            "seconds": seconds, "heads": list(heads), "person": writer.person, "machine": writer.machine,
+        },
+    )  # fmt: skip
+
+
+def last_backups(connection: AnyConnection, journals: Journals, limit: int = 3) -> list[BackupRow]:
+    """Return the newest backups, the newest first."""
+    rows = run(
+        connection,
+        f"SELECT taken_at, location, scope, bytes, sha256, seconds, heads FROM {journals.table('backups')}"
+        " ORDER BY id DESC LIMIT :limit",
+        {"limit": limit},
+    )
+    return [BackupRow(**{**row, "heads": tuple(row["heads"])}) for row in rows]
