@@ -6,8 +6,6 @@ import contextlib
 import io
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.rows import dict_row
 
 from alembic_safe import commands
+from tests import warm
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
@@ -85,15 +84,12 @@ def safe_upgrade(project: Project, *args: str, check: int | None = 0) -> Ended:
     return ended
 
 
-def start(project: Project, *args: str, **environ: str) -> subprocess.Popen[str]:
+def start(project: Project, *args: str, **environ: str) -> warm.Started:
     """Start the command as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "alembic", "safe-upgrade", *args], cwd=project.folder, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | project.environ | environ,
-    )  # fmt: skip
+    return warm.Started(["alembic", "safe-upgrade", *args], project.folder, os.environ | project.environ | environ)
 
 
-def end_of(process: subprocess.Popen[str], number: signal.Signals | None = None, *, timeout: float = PATIENCE) -> Ended:
+def end_of(process: warm.Started, number: signal.Signals | None = None, *, timeout: float = PATIENCE) -> Ended:
     """Wait for a process, after a signal if one is given."""
     if number is not None:
         process.send_signal(number)

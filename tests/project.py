@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alembic.config import Config
 
+from tests import warm
+from tests.patience import PATIENCE
+
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 ENV_PY = """\
@@ -137,15 +139,18 @@ class Project:
         *args: str,
         check: int | None = None,
         executable: str = "alembic",
-        stdin: str | None = None,
+        stdin: str = "",
+        cold: bool = False,
         **environ: str,
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``alembic ARGS`` as a process of its own; ``check`` is the exit code that is expected."""
-        done = subprocess.run(
-            [sys.executable, "-m", *(["alembic"] if executable == "alembic" else ["alembic_safe"]), *args],
-            cwd=self.folder, capture_output=True, text=True, check=False, timeout=300,
-            stdin=subprocess.DEVNULL if stdin is None else None, input=stdin, env=os.environ | self.environ | environ,
-        )  # fmt: skip
+        """Run ``alembic ARGS`` as a process of its own.
+
+        :param check: the exit code that is expected.
+        :param cold: with an interpreter of its own, which imports everything itself.
+        """
+        words = ["alembic" if executable == "alembic" else "alembic_safe", *args]
+        run = warm.run_cold if cold else warm.run
+        done = run(words, self.folder, os.environ | self.environ | environ, stdin=stdin, timeout=PATIENCE)
         if check is not None:
             assert done.returncode == check, f"{args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done

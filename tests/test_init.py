@@ -22,6 +22,7 @@ from alembic.config import Config, main
 
 from alembic_safe.authoring.wiring_fresh import TEMPLATES
 from alembic_safe.settings import Settings
+from tests import warm
 from tests.patience import PATIENCE
 from tests.project import Project
 
@@ -242,12 +243,10 @@ def migration_tests(project: Project, url: str) -> subprocess.CompletedProcess[s
         "    yield engine\n    engine.dispose()\n"
     )
     # what is tested here is where the tests run, not their standard output: no plugin of this run is inherited
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--test-alembic", "-p", "no:cacheprovider", "-p", "no:xdist",
-         "--alembic-tests-path", "conftest.py"],
-        cwd=project.folder, capture_output=True, text=True, check=False,
-        env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST")},
-    )  # fmt: skip
+    words = ["pytest", "-q", "--test-alembic", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+    words += ["--alembic-tests-path", "conftest.py"]
+    return warm.run(words, project.folder, environ, timeout=PATIENCE)
 
 
 def test_a_migration_test_empties_the_development_database_before_the_wiring_and_never_after(

@@ -26,6 +26,7 @@ from pytest_alembic.tests import (
     test_upgrade,  # noqa: F401
 )
 
+from tests import warm
 from tests.patience import PATIENCE, eventually
 
 SAMPLE = Path(__file__).parents[1] / "sample_project"
@@ -50,10 +51,7 @@ def config_of(url):
 
 def run(*words, url):
     """Run ``python -m WORDS`` in the shop's folder."""
-    done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=SAMPLE, capture_output=True, text=True, check=False, timeout=PATIENCE,
-        env=os.environ | {"DATABASE_URL": url},
-    )  # fmt: skip
+    done = warm.run(list(words), SAMPLE, os.environ | {"DATABASE_URL": url}, timeout=PATIENCE)
     assert done.returncode == 0, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
