@@ -292,16 +292,7 @@ def _unknown(source: str, key: str, known: Mapping[str, object]) -> WrongUsage:
 def _typed(source: str, key: str, value: object, spec: Field[Any]) -> object:
     hint = get_type_hints(Settings)[key]
     try:
-<<<<<<< HEAD
         return _chosen(_read(hint, value), spec.metadata["choices"])
-=======
-        read = _read(hint, value)
-        choices = spec.metadata["choices"]
-        if choices and read not in choices:
-            near = difflib.get_close_matches(str(read), choices, n=1, cutoff=0)
-            why = f"{read!r} is none of {', '.join(choices)}; the nearest is {near[0]}"
-            raise ValueError(why)  # noqa: TRY301 - said below, with the place it came from
->>>>>>> attack
     except (TypeError, ValueError) as error:
         name = variable_of(key) if source == "environment" else key
         raise WrongUsage(f"{source}: {name} ({spec.metadata['about']}): {error}.") from error
