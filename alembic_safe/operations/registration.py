@@ -34,12 +34,15 @@ from alembic_safe.operations.rename_part import RenameConstraintOp, RenameIndexO
 from alembic_safe.operations.retire_column import RestoreColumnOp, RetireColumnOp, render_column
 from alembic_safe.operations.retire_table import RestoreTableOp, RetireTableOp, render_table
 from alembic_safe.operations.step import StepVerb
+from alembic_safe.operations.sync_columns import DropSyncOp, SyncColumnsOp, render_sync
 
 _VERBS: tuple[tuple[str, type[Any], str, Any], ...] = (
     ("retire_column", RetireColumnOp, "column_run", render_column),
     ("restore_column", RestoreColumnOp, "column_run", render_column),
     ("retire_table", RetireTableOp, "table_run", render_table),
     ("restore_table", RestoreTableOp, "table_run", render_table),
+    ("sync_columns", SyncColumnsOp, "sync_run", render_sync),
+    ("drop_sync", DropSyncOp, "sync_run", render_sync),
     ("prove_not_null", ProveNotNullOp, "not_null_run", render_prove_not_null),
     ("set_not_null", SetNotNullOp, "not_null_run", render_set_not_null),
     (
