@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--lock-wait", type=Duration(), help="How long to wait for a deploy whose holder shows no life (60s).")
 @click.option("--no-wait", is_flag=True, help="Exit 5 at once when another deploy runs.")
 @click.option("--lock-budget", type=Duration(), help="How long to try for the locks of one revision (10m).")
+@click.option("--max-time", type=Duration(), help="Stop copying after this long, exit 9; the next run goes on from there.")
 @click.option("--dry-run", is_flag=True, help="Show the plan; writes nothing at all.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress on stderr.")
 @click.pass_context
@@ -44,6 +45,7 @@ def command(
     lock_wait: float | None,
     no_wait: bool,
     lock_budget: float | None,
+    max_time: float | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -61,7 +63,7 @@ def command(
     )
     request = Request(
         revision=revision, accept=frozenset(accept), confirm=confirm, backup=backup, dry_run=dry_run, no_wait=no_wait,
-        drift=drift,
+        drift=drift, max_time=max_time,
         ask=(lambda _: True) if yes else ask if on_a_terminal() and not as_json else None,
     )  # fmt: skip
     show: Any = DeploymentJson() if as_json else DeploymentText()

@@ -9,7 +9,9 @@ from alembic_safe.database import journal, journal_tables
 from alembic_safe.database.attempts import LockPolicy
 from alembic_safe.database.deploy_lock import deploy_lock, lock_key
 from alembic_safe.database.guard import shell_word
+from alembic_safe.database.journal_steps import half_done
 from alembic_safe.database.marking import mark
+from alembic_safe.database.steps import CopyOptions
 from alembic_safe.deploying.backup_for_upgrade import back_up_first
 from alembic_safe.deploying.contact import note_first_contact
 from alembic_safe.deploying.drift_check import check_drift, keep_catalog
@@ -23,7 +25,7 @@ from alembic_safe.deploying.events import (
     PlanMade,
 )
 from alembic_safe.deploying.plan import Plan, make_plan, pending_steps
-from alembic_safe.deploying.runner import Logbook, apply_revisions
+from alembic_safe.deploying.runner import Conditions, Logbook, apply_revisions
 from alembic_safe.deploying.verification import read_unfinished
 from alembic_safe.errors import ConsentMissing, Findings, Interrupted, NextStep, Refused, RevisionFailed, SafeError
 from alembic_safe.inspecting.history import files_hash
@@ -120,7 +122,7 @@ class _Deployment:
         outcome, message = "failed", None
         try:
             lock.beat_every(HEARTBEAT, lambda c: journal.beat(c, journals, deployment))
-            self._carry_out(plan, Logbook(journals, writer, release, deployment))
+            self._carry_out(plan, Logbook(journals, writer, release, deployment, files_hash(upgrade.script)))
             outcome = "done"
         except (Interrupted, KeyboardInterrupt, SystemExit):
             outcome = "interrupted"
@@ -142,13 +144,23 @@ class _Deployment:
         upgrade.context._ensure_version_table()  # noqa: SLF001 - what Alembic's own run does first
         try:
             apply_revisions(
-                upgrade.context, upgrade.kw, steps, plan.revisions, policy=LockPolicy.of(upgrade.settings),
-                watch=upgrade.target.connect, logbook=logbook, before_each=self.lock.check, tell=upgrade.tell,
+                upgrade.context, upgrade.kw, steps, plan.revisions, conditions=self._conditions(logbook.journals),
+                logbook=logbook, tell=upgrade.tell,
             )  # fmt: skip
         except RevisionFailed:  # rolled back: what the revisions before it made is known, and whole
             keep_catalog(upgrade, logbook.journals, self.drift)
             raise
         keep_catalog(upgrade, logbook.journals, self.drift)
+
+    def _conditions(self, journals: Journals) -> Conditions:
+        upgrade = self.upgrade
+        left = half_done(upgrade.connection, journals, upgrade.target.version_table)
+        upgrade.end_reading()
+        max_time = upgrade.request.max_time
+        return Conditions(
+            LockPolicy.of(upgrade.settings), upgrade.target.connect, self.lock.check, CopyOptions(),
+            None if max_time is None else upgrade.began + max_time, frozenset(one.revision for one in left),
+        )  # fmt: skip
 
     def _consent(self, plan: Plan) -> None:
         identity, request = self.upgrade.identity, self.upgrade.request

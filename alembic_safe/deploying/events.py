@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.deploy_lock import Waiting
     from alembic_safe.database.environment import Identity
     from alembic_safe.database.failures import FailedAttempt
+    from alembic_safe.database.steps import CopyEvent
     from alembic_safe.database.waiting import WaitingForHolders
     from alembic_safe.deploying.backup import Backup
     from alembic_safe.deploying.plan import Plan, PlannedRevision
@@ -96,6 +97,23 @@ class RevisionStarted(Event):
     number: int
     of: int
     planned: PlannedRevision
+
+
+@dataclass(frozen=True)
+class StepStarted(Event):
+    """Step ``number`` of the running revision begins."""
+
+    planned: PlannedRevision
+    number: int
+    name: str
+
+
+@dataclass(frozen=True)
+class CopyProgressed(Event):
+    """A copy of the running revision has come further, pauses, or is done."""
+
+    planned: PlannedRevision
+    copy: CopyEvent
 
 
 @dataclass(frozen=True)

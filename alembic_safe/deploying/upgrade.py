@@ -39,6 +39,7 @@ class Request:
     :param confirm: the database's name, typed.
     :param backup: ``None``: on protected and undeclared databases; else always or never.
     :param no_wait: do not wait for another deployment.
+    :param max_time: seconds after which copies stop behind a committed batch.
     :param drift: ``fail``, ``warn`` or ``off``: what changes by hand meet; ``None``: fail where protected, else warn.
     :param ask: puts a yes-or-no question to a person; ``None`` where nobody can answer.
     """
@@ -49,6 +50,7 @@ class Request:
     backup: bool | None = None
     dry_run: bool = False
     no_wait: bool = False
+    max_time: float | None = None
     drift: str | None = None
     ask: Callable[[str], bool] | None = None
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ class Change:
     :param expand: the expand's id; ``copy`` and ``contract`` likewise, ``None`` where the chain has none.
     :param settles: what its contract does; empty for a change that needs none.
     :param parked: the file of its parked contract, if there is one.
+    :param joins: the open change whose contract this one takes over: one contract settles both.
+    :param joined: the change that took over this one's contract, where that is in the chain.
     """
 
     id: str
@@ -41,11 +43,13 @@ class Change:
     contract: str | None = None
     settles: tuple[Settle, ...] = ()
     parked: Path | None = None
+    joins: str | None = None
+    joined: str | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether its contract is still to come into the chain."""
-        return self.contract is None and bool(self.settles)
+        return self.contract is None and self.joined is None and bool(self.settles)
 
     @property
     def revisions(self) -> tuple[str, ...]:
@@ -117,7 +121,7 @@ def changes(script: ScriptDirectory) -> tuple[Change, ...]:
     parked = _parked_by_change(script)
     ordered = tuple(_change(script, id_, one, parked.pop(id_, None)) for id_, one in found.items())
     _require_expands(parked.values())
-    return ordered
+    return _with_joined(ordered)
 
 
 def open_changes(script: ScriptDirectory) -> tuple[Change, ...]:
@@ -219,8 +223,23 @@ def _change(script: ScriptDirectory, id_: str, found: _Found, parked: Parked | N
     contract = phases.get("contract")
     return Change(
         id_, expand.doc, expand.revision, _id(phases.get("copy")), _id(contract), _settles(expand),
-        parked.path if parked is not None else None,
+        parked.path if parked is not None else None, getattr(expand.module, "joins", None),
     )  # fmt: skip
+
+
+def _with_joined(ordered: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Say of every change whose contract was taken over by a later one that is in the chain."""
+    known = {change.id for change in ordered}
+    closed: dict[str, str] = {}
+    for change in reversed(ordered):
+        if change.joins is not None and change.joins not in known:
+            raise Findings(
+                f"The change {change.id!r} (expand {change.expand}) joins {change.joins!r}, which no revision here is of.",
+                next_steps=[NextStep("bring that change's revisions here from the branch that has them")],
+            )
+        if change.joins is not None and (change.contract is not None or change.id in closed):
+            closed[change.joins] = change.id
+    return tuple(replace(change, joined=closed.get(change.id)) for change in ordered)
 
 
 def _id(revision: Script | None) -> str | None:

@@ -167,6 +167,25 @@ class DeploymentText:
             self._now(self._number(event.number, event.of), f"{self._name(event.planned)}  running", key="revision")
 
     @_show.register
+    def _step(self, event: events.StepStarted) -> None:
+        self._now("", f"{event.planned.revision}  step {event.number}: {event.name}", key=f"step {event.name}")
+
+    @_show.register
+    def _copy(self, event: events.CopyProgressed) -> None:
+        copy = event.copy
+        text = f"{event.planned.revision}  {copy.doing} {copy.table}: {copy.rows:,}"
+        if copy.total > copy.rows:
+            text += f" of about {copy.total:,}"
+        text += " rows"
+        if copy.rate:
+            text += f", {copy.rate:,.0f}/s"
+        if copy.remaining is not None and copy.doing != "done":
+            text += f", {duration(copy.remaining)} left"
+        if copy.reason:
+            text += f" ({copy.reason})"
+        self._now("Copy", text, key=f"copy {copy.table} {copy.doing}")
+
+    @_show.register
     def _lock_missed(self, event: events.LockMissed) -> None:
         attempt = event.attempt
         relations = ", ".join(attempt.relations)
