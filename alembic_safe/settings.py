@@ -80,6 +80,14 @@ class Settings:
         in_files_only=True,  # it lowers the guard, and no variable does that
     )  # fmt: skip
     ahead: str = _setting("accept", "what a database ahead of the files meets", choices=("accept", "refuse"))
+    contract: str = _setting(
+        "park", "where a contract is written: parked until a later release appends it, or into the chain at once",
+        choices=("park", "chain"),
+    )  # fmt: skip
+    contract_min_age: Seconds = _setting(
+        Seconds(900), "how long after an expand its contract waits, on top of another release",
+        in_files_only=True,  # as a variable it would let old code meet a contract
+    )  # fmt: skip
     lock_wait: Seconds = _setting(Seconds(60), "how long to wait for a deploy lock whose holder shows no life")
     lock_budget: Seconds = _setting(Seconds(600), "how long to go on trying for the locks of one revision")
     replay_max: Seconds = _setting(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 
-import pytest
-
 from tests.deploys import SLEEPING, columns, end_of, eventually, heads, outcomes, rows, safe_upgrade, start
 
 STEPS = """
@@ -102,7 +100,7 @@ def test_a_failure_in_the_first_step_is_rolled_back_as_ever(project, cluster, da
     assert steps(cluster, database) == []
 
 
-def test_a_resumed_run_that_fails_again_stays_half_done(project, cluster, database):
+def test_a_resumed_run_that_fails_again_stays_half_done(project):
     in_steps(project, FAILING)
     safe_upgrade(project, check=7)
     project.revision("b1", "a3", "in steps", f'with op.step("one table"):\n    {FAILING}')

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 @click.option("--lock-wait", type=Duration(), help="How long to wait for a deploy whose holder shows no life (60s).")
 @click.option("--no-wait", is_flag=True, help="Exit 5 at once when another deploy runs.")
 @click.option("--lock-budget", type=Duration(), help="How long to try for the locks of one revision (10m).")
-@click.option("--max-time", type=Duration(), help="Stop copying after this long, exit 9; the next run goes on from there.")
+@click.option("--contract", "contracts", multiple=True, metavar="CHANGE", help="Let the contract of a change run, whatever the"
+              " gate says: no server runs the old code any more.")  # fmt: skip
+@click.option(
+    "--downtime", is_flag=True, help="No application is running: every contract runs; with --confirm DATABASE."
+)
+@click.option(
+    "--max-time", type=Duration(), help="Stop copying after this long, exit 9; the next run goes on from there."
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan; writes nothing at all.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress on stderr.")
 @click.pass_context
@@ -45,6 +52,8 @@ def command(
     lock_wait: float | None,
     no_wait: bool,
     lock_budget: float | None,
+    contracts: tuple[str, ...],
+    downtime: bool,
     max_time: float | None,
     dry_run: bool,
     as_json: bool,
@@ -53,6 +62,7 @@ def command(
 
     Guarded, backed up, one revision at a time under lock limits; safe to run again, and from many places at once.
     """
+    from alembic_safe.deploying.gate_evidence import Said
     from alembic_safe.deploying.upgrade import Request, safe_upgrade
     from alembic_safe.reporting.deployment import DeploymentText
     from alembic_safe.reporting.deployment_json import DeploymentJson
@@ -63,7 +73,7 @@ def command(
     )
     request = Request(
         revision=revision, accept=frozenset(accept), confirm=confirm, backup=backup, dry_run=dry_run, no_wait=no_wait,
-        drift=drift, max_time=max_time,
+        drift=drift, max_time=max_time, said=Said(frozenset(contracts), downtime, confirm),
         ask=(lambda _: True) if yes else ask if on_a_terminal() and not as_json else None,
     )  # fmt: skip
     show: Any = DeploymentJson() if as_json else DeploymentText()

@@ -24,8 +24,10 @@ from alembic_safe.deploying.events import (
     Noted,
     PlanMade,
 )
+from alembic_safe.deploying.gate_evidence import note_unseen, unseen_expands
 from alembic_safe.deploying.plan import Plan, make_plan, pending_steps
 from alembic_safe.deploying.runner import Conditions, Logbook, apply_revisions
+from alembic_safe.deploying.upgrade import waits
 from alembic_safe.deploying.verification import read_unfinished
 from alembic_safe.errors import ConsentMissing, Findings, Interrupted, NextStep, Refused, RevisionFailed, SafeError
 from alembic_safe.inspecting.history import files_hash
@@ -84,6 +86,7 @@ class _Deployment:
     def __init__(self, upgrade: Upgrade, lock: HeldLock) -> None:
         self.upgrade = upgrade
         self.lock = lock
+        self.unseen: tuple[str, ...] = ()
 
     def run(self) -> None:
         """Look again, since whoever held the lock may have done it all; then do what is left."""
@@ -99,15 +102,39 @@ class _Deployment:
             upgrade.end_reading()
             upgrade.nothing_to_do(heads)
             return
+        self.gated = upgrade.gate(steps)
+        through = upgrade.through(steps, self.gated)
+        if not through:
+            self._note_waiting(heads)
+            return
+        self.unseen = unseen_expands(upgrade.connection, upgrade.asked)
         self.drift = check_drift(upgrade)
-        plan = make_plan(steps, heads)
+        plan = make_plan(through, heads)
         upgrade.tell(PlanMade(plan))
         contact = None if upgrade.journals is not None else note_first_contact(upgrade)
         unfinished_before = read_unfinished(upgrade.connection)
         upgrade.end_reading()
         self._consent(plan)
-        self._journalled(plan, self._make_journal(contact))
+        journals = self._make_journal(contact)
+        self._note_unseen(journals)
+        self._journalled(plan, journals)
         self._verify(plan, unfinished_before)
+
+    def _note_waiting(self, heads: tuple[str, ...]) -> None:
+        """Write down when an expand was first seen, where the journal did not know it; nothing else is done."""
+        upgrade = self.upgrade
+        contact = None if upgrade.journals is not None else note_first_contact(upgrade)
+        upgrade.end_reading()
+        self._note_unseen(self._make_journal(contact))
+        upgrade.tell_waiting(self.gated)
+        upgrade.only_waiting(self.gated, heads)
+
+    def _note_unseen(self, journals: Journals) -> None:
+        """Write down when the expand of an open change was first seen, so that its contract counts from now on."""
+        unseen = sorted({*self.unseen, *self.gated.unseen})
+        if unseen:
+            with self.upgrade.connection.begin():
+                note_unseen(self.upgrade.connection, self.upgrade.asked, journals, unseen)
 
     def _journalled(self, plan: Plan, journals: Journals) -> None:
         """Carry the plan out between the row that says that it began and the one that says how it ended."""
@@ -235,7 +262,7 @@ class _Deployment:
         upgrade.end_reading()
         config = upgrade.context.config
         script = ScriptDirectory.from_config(config) if config is not None else upgrade.script
-        steps = pending_steps(script, upgrade.request.revision, heads)
+        steps = upgrade.through(pending_steps(script, upgrade.request.revision, heads), self.gated)
         if make_plan(steps, heads).hash != plan.hash:
             raise Refused(
                 "The plan changed while the backup was taken: the files or the database are no longer what was shown.",
@@ -285,5 +312,8 @@ class _Deployment:
                 next_steps=[NextStep("look", "alembic safe-status")],
                 state="The revisions were applied.",
             )
-        state = f"{upgrade.identity.place.database} is at {', '.join(heads)}."
+        upgrade.tell_waiting(self.gated)
+        waiting = f" {waits(self.gated).capitalize()}." if self.gated.waiting else ""
+        state = f"{upgrade.identity.place.database} is at {', '.join(heads)}.{waiting}"
+        upgrade.require_none_behind(self.gated, f"The revisions before it were applied: {state}")
         upgrade.tell(Finished(state, heads, upgrade.seconds(), changed=True))

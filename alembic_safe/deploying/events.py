@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.steps import CopyEvent
     from alembic_safe.database.waiting import WaitingForHolders
     from alembic_safe.deploying.backup import Backup
+    from alembic_safe.deploying.gate import Held
     from alembic_safe.deploying.plan import Plan, PlannedRevision
     from alembic_safe.inspecting.drift import Drift
 
@@ -139,6 +140,13 @@ class RevisionApplied(Event):
     planned: PlannedRevision
     seconds: float
     attempts: int
+
+
+@dataclass(frozen=True)
+class ContractWaits(Event):
+    """The gate holds a contract back."""
+
+    held: Held
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from alembic_safe.database import journal
 from alembic_safe.database.agents import detect_agent
 from alembic_safe.database.envpy import run_env, script_of
-from alembic_safe.database.guard import Intent, decide
+from alembic_safe.database.guard import Intent, decide, shell_word
 from alembic_safe.database.statements import run
 from alembic_safe.deploying.cut_short import Progress
-from alembic_safe.deploying.events import Finished, Noted, PlanMade, TargetSeen
+from alembic_safe.deploying.events import ContractWaits, Finished, Noted, PlanMade, TargetSeen
+from alembic_safe.deploying.gate_evidence import Asked, Said, ask_gate
 from alembic_safe.deploying.plan import make_plan, pending_steps
-from alembic_safe.errors import ConsentMissing, Findings, Missing, NextStep
+from alembic_safe.errors import NOTHING_CHANGED, ConsentMissing, Findings, Missing, NextStep
 from alembic_safe.inspecting.history import Ahead, History, HistoryProblem, check_history
 from alembic_safe.inspecting.target import look_at
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from alembic_safe.database.environment import Identity, Journals
     from alembic_safe.deploying.events import Tell
+    from alembic_safe.deploying.gate import Gated
     from alembic_safe.settings import Settings
 
 
@@ -40,6 +42,7 @@ class Request:
     :param backup: ``None``: on protected and undeclared databases; else always or never.
     :param no_wait: do not wait for another deployment.
     :param max_time: seconds after which copies stop behind a committed batch.
+    :param said: what a person said about contracts.
     :param drift: ``fail``, ``warn`` or ``off``: what changes by hand meet; ``None``: fail where protected, else warn.
     :param ask: puts a yes-or-no question to a person; ``None`` where nobody can answer.
     """
@@ -51,6 +54,7 @@ class Request:
     dry_run: bool = False
     no_wait: bool = False
     max_time: float | None = None
+    said: Said = Said()
     drift: str | None = None
     ask: Callable[[str], bool] | None = None
 
@@ -113,9 +117,16 @@ class Upgrade:
         if not steps:
             self.nothing_to_do(heads)
             return
+        gated = self.gate(steps)
+        through = self.through(steps, gated)
+        if not through and (not gated.unseen or self.request.dry_run):
+            self.tell_waiting(gated)
+            self.only_waiting(gated, heads)
+            return
         self._require_writable()
         if self.request.dry_run:
-            self._dry_run(steps, heads)
+            self._dry_run(through, heads)
+            self.tell_waiting(gated)
             return
         self.end_reading()
         # psycopg, tenacity and the programs for backups: most runs in a day of restarting pods never get here
@@ -158,16 +169,15 @@ class Upgrade:
 
     def read_history(self, heads: Sequence[str]) -> History:
         """Compare the files with what the journal says was applied."""
-        if self.journals is None:
-            applied: dict[str, journal.AppliedRevision] = {}
-        else:
-            applied = journal.applied_revisions(self.connection, self.journals, self.target.version_table)
+        self.applied: dict[str, journal.AppliedRevision] = {}
+        if self.journals is not None:
+            self.applied = journal.applied_revisions(self.connection, self.journals, self.target.version_table)
 
         def sources(revisions: Sequence[str]) -> dict[str, str]:
             assert self.journals is not None  # noqa: S101 - without a journal nothing is asked for
             return journal.sources_of(self.connection, self.journals, self.target.version_table, revisions)
 
-        return check_history(self.script, heads, applied, sources)
+        return check_history(self.script, heads, self.applied, sources)
 
     def accept_history(self, history: History) -> None:
         """Stop at what is wrong between files and database, unless somebody consented to it by name.
@@ -203,6 +213,58 @@ class Upgrade:
             return []  # the history check has the word
         return pending_steps(self.script, self.request.revision, heads)
 
+    def gate(self, steps: Sequence[RevisionStep]) -> Gated:
+        """Ask which of the pending revisions may run; the journal is asked only where a contract is among them."""
+        planned = make_plan(steps, self.target.heads).revisions
+        return ask_gate(self.connection, self.asked, planned, self.request.said)
+
+    @property
+    def asked(self) -> Asked:
+        """What the gate has to know of this database, by the last look."""
+        return Asked(
+            self.script, self.settings, self.identity, self.journals, self.target.version_table, self.target.heads,
+            self.applied,
+        )  # fmt: skip
+
+    @staticmethod
+    def through(steps: Sequence[RevisionStep], gated: Gated) -> list[RevisionStep]:
+        """Return the steps that the gate lets through."""
+        return [step for step in steps if step.revision.revision not in gated.held]
+
+    def tell_waiting(self, gated: Gated) -> None:
+        """Say what waits, one line for each contract."""
+        for waiting in gated.waiting:
+            self.tell(ContractWaits(waiting))
+
+    def only_waiting(self, gated: Gated, heads: tuple[str, ...]) -> None:
+        """End a run in which nothing may be applied but what waits: a normal end, no lock, no backup.
+
+        :raises Findings: when other revisions stand behind what waits.
+        """
+        self.require_none_behind(gated, NOTHING_CHANGED)
+        state = f"{self.identity.place.database} is at {', '.join(heads)}, and {waits(gated)}. Nothing was changed."
+        self.tell(Finished(state, heads, self.seconds(), changed=False))
+
+    def require_none_behind(self, gated: Gated, state: str) -> None:
+        """Stop where revisions that should run stand behind a contract that must not.
+
+        :raises Findings: names them.
+        """
+        if not gated.behind:
+            return
+        names = ", ".join(f"{one.revision} ({one.message})" for one in gated.behind)
+        contract = gated.waiting[0]
+        raise Findings(
+            f"The contract {contract.revision} of {contract.change} waits: {contract.why}. Behind it in the chain, and"
+            f" therefore not applied: {names}.",
+            next_steps=[
+                NextStep("when it may run, the same command", "alembic safe-upgrade"),
+                NextStep("if no server runs the old code any more",
+                         f"alembic safe-upgrade --contract {shell_word(contract.change)}"),
+            ],
+            state=state,
+        )  # fmt: skip
+
     def tell_ahead(self, ahead: Ahead, heads: tuple[str, ...]) -> None:
         """End a run of old files on a database that newer ones have upgraded.
 
@@ -215,6 +277,13 @@ class Upgrade:
             f"{self.identity.place.database} is {len(ahead.revisions)} revision{'s' * (len(ahead.revisions) != 1)} ahead"
             f" of these files, up to {newest.revision} ({newest.message}), applied {newest.at:%Y-%m-%d %H:%M}{release}"
         )
+        contracts = [row for row in ahead.revisions if row.phase == "contract"]
+        if contracts:
+            raise Findings(
+                f"{what}. Among them: {'; '.join(map(_contract, contracts))}. What it took away, the code of these files may"
+                " still need.",
+                next_steps=[NextStep("deploy the release that has it, or a newer one")],
+            )
         if self.settings.ahead == "refuse":
             raise Findings(
                 f"{what}; the setting ahead = refuse stops here.",
@@ -262,6 +331,16 @@ class Upgrade:
     def seconds(self) -> float:
         """Return how long this run has taken."""
         return time.monotonic() - self.began
+
+
+def waits(gated: Gated) -> str:
+    """Return the end of a sentence: ``1 contract waits``."""
+    number = len(gated.waiting)
+    return "1 contract waits" if number == 1 else f"{number} contracts wait"
+
+
+def _contract(row: journal.AppliedRevision) -> str:
+    return f"the contract {row.revision} ({row.message}) of {row.change}, run by {row.release or 'a release without a name'}"
 
 
 def _accepts(problems: Sequence[HistoryProblem]) -> str:
