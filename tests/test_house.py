@@ -164,6 +164,15 @@ JUDGED = {
         "columns": "written by the server: pg_get_constraintdef(), pg_get_indexdef()", "where": "the same, or quoted names",
         "having": "the same", "groups": "made of these",
     },
+    "alembic_safe/database/copying_pacing.py": {"verbatim(sql)": "the user's own condition, to be asked as it is"},
+    "alembic_safe/database/copying_ranges.py": {"key_text(leaf)": "quoted names", "leaf.columns": "quoted in the property"},
+    "alembic_safe/database/copying_verify.py": {
+        "counts": "the formulas of a sync", "source": "a quoted table, and a condition of quoted names",
+        "key_text(leaf)": "quoted names", "self.condition": "the formulas of a sync",
+    },
+    "alembic_safe/database/copying_walk.py": {
+        "key_text(self.leaf)": "quoted names", "order": "a condition of quoted names", "condition": "the same",
+    },
     "alembic_safe/database/failures.py": {"blocker.pid": "a number from the server"},
     "alembic_safe/database/grants.py": {
         "self.who": "quoted in the property", "target.who": "quoted in the property",

@@ -51,6 +51,18 @@ def run(
         return cursor.fetchall() if cursor.description else []
 
 
+def run_counting(
+    connection: Connection | psycopg.Connection[Any], sql: str, params: Mapping[str, object] | None = None
+) -> int:
+    """Run one statement that returns no rows, and return how many it wrote."""
+    values = dict(params or {})
+    if isinstance(connection, Connection):
+        return max(0, connection.execute(as_text(sql), values).rowcount)
+    with connection.cursor() as cursor:
+        cursor.execute(_for_psycopg(sql).encode(), values)
+        return max(0, cursor.rowcount)
+
+
 def as_text(sql: str) -> TextClause:
     """Return a statement as SQLAlchemy takes it."""
     # a colon inside a quoted name is no parameter

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import Refused
+from alembic_safe.inspecting.syncs import ROW
 from alembic_safe.operations.dependants import server_words
 from alembic_safe.operations.kept import fixed_text, verbatim
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from alembic_safe.operations.living import LivingTable
 
 _VIEW = "alembic_safe_expression_{}"
-_ROW_FROM = ' FROM {} AS "new" CROSS JOIN (SELECT 1 AS "alembic_safe_one") AS "alembic_safe_beside"'
+_ROW_FROM = ' FROM {} AS {} CROSS JOIN (SELECT 1 AS "alembic_safe_one") AS "alembic_safe_beside"'
 # What the parser made of the expression, as text: https://www.postgresql.org/docs/current/catalog-pg-rewrite.html.
 _TREE = """
 SELECT w.ev_action::text AS tree, ARRAY(SELECT DISTINCT a.attname FROM pg_depend d JOIN pg_attribute a
@@ -54,11 +55,13 @@ class Wanted:
     :param sql: as somebody wrote it.
     :param type: what it is cast to; empty: nothing.
     :param said_as: how a message names it.
+    :param may_look: whether it may look into tables with a subquery.
     """
 
     sql: str
     type: str
     said_as: str
+    may_look: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,11 @@ class Expression:
 class Views:
     """Expressions as the views that PostgreSQL made of them: their names follow a column that is renamed."""
 
-    def __init__(self, connection: Connection, table: LivingTable, wanted: Sequence[Wanted]) -> None:
+    def __init__(self, connection: Connection, table: LivingTable, wanted: Sequence[Wanted], row: str = ROW) -> None:
         self._connection = connection
         self._table = table
         self._wanted = tuple(wanted)
-        self._from = _ROW_FROM.format(table.quoted)
+        self._from = _ROW_FROM.format(table.quoted, quoted(row))
 
     def make(self) -> None:
         """Make the views.
@@ -129,7 +132,7 @@ class Views:
             ("{AGGREF", "an aggregate"),
             ("{WINDOWFUNC", "a window function"),
         ):
-            if word in tree:
+            if word in tree and not (one.may_look and word == "{SUBLINK"):
                 raise Refused(f"{one.said_as} holds {what}.", detail=[f"It says: {one.sql}"])
         found = run(self._connection, _VOLATILITY, {"oids": [int(oid) for oid in _FUNCTIONS.findall(tree)]})[0]
         return Expression(
@@ -162,18 +165,21 @@ class Views:
 
 
 @contextmanager
-def views_of(connection: Connection, table: LivingTable, wanted: Sequence[Wanted]) -> Iterator[Views]:
+def views_of(connection: Connection, table: LivingTable, wanted: Sequence[Wanted], row: str = ROW) -> Iterator[Views]:
     """Make views of expressions, for as long as a block."""
-    views = Views(connection, table, wanted)
+    views = Views(connection, table, wanted, row)
     views.make()
     yield views
     views.drop()
 
 
-def read_expressions(connection: Connection, table: LivingTable, wanted: Sequence[Wanted]) -> tuple[Expression, ...]:
+def read_expressions(
+    connection: Connection, table: LivingTable, wanted: Sequence[Wanted], row: str = ROW
+) -> tuple[Expression, ...]:
     """Return what expressions over a table's columns mean, and leave nothing behind.
 
+    :param row: what the table is called in them.
     :raises Refused: where one is none, or holds a subquery.
     """
-    with views_of(connection, table, wanted) as views:
+    with views_of(connection, table, wanted, row) as views:
         return views.read()

@@ -9,6 +9,7 @@ from alembic.autogenerate.render import renderers
 from alembic.operations.base import Operations
 
 from alembic_safe.operations.add_enum_value import AddEnumValueOp, render_add_enum_value
+from alembic_safe.operations.backfill import BackfillOp, render_backfill
 from alembic_safe.operations.concurrent_indexes import (
     CreateIndexConcurrentlyOp,
     DropIndexConcurrentlyOp,
@@ -35,6 +36,7 @@ from alembic_safe.operations.retire_column import RestoreColumnOp, RetireColumnO
 from alembic_safe.operations.retire_table import RestoreTableOp, RetireTableOp, render_table
 from alembic_safe.operations.step import StepVerb
 from alembic_safe.operations.sync_columns import DropSyncOp, SyncColumnsOp, render_sync
+from alembic_safe.operations.verify_copied import VerifyCopiedOp
 
 _VERBS: tuple[tuple[str, type[Any], str, Any], ...] = (
     ("retire_column", RetireColumnOp, "column_run", render_column),
@@ -43,6 +45,8 @@ _VERBS: tuple[tuple[str, type[Any], str, Any], ...] = (
     ("restore_table", RestoreTableOp, "table_run", render_table),
     ("sync_columns", SyncColumnsOp, "sync_run", render_sync),
     ("drop_sync", DropSyncOp, "sync_run", render_sync),
+    ("backfill", BackfillOp, "copy_run", render_backfill),
+    ("verify_copied", VerifyCopiedOp, "copy_run", render_sync),
     ("prove_not_null", ProveNotNullOp, "not_null_run", render_prove_not_null),
     ("set_not_null", SetNotNullOp, "not_null_run", render_set_not_null),
     (

@@ -110,6 +110,19 @@ def drop_triggers(connection: Connection, table: LivingTable, sync: Sync) -> Non
         run(connection, f"DROP TRIGGER {quoted(row['name'])} ON {table.quoted}")
 
 
+def refuse_later_triggers(connection: Connection, sync: Sync) -> None:
+    """Stop where somebody made a trigger that fires behind the sync's.
+
+    :raises Refused: naming it.
+    """
+    later = later_triggers(connection, sync)
+    if later:
+        raise Refused(
+            f"{sync.shown}: trigger {later[0]} fires behind the sync, and could make the columns differ unseen.",
+            next_steps=[NextStep("let op.sync_columns put its own behind it", "op.sync_columns(...)")],
+        )
+
+
 def _the_same(connection: Connection, table: LivingTable, op: _SyncOp) -> Sync | None:
     found = find_sync(connection, table, op.old, op.new)
     if found is not None and found.text.swapped:
