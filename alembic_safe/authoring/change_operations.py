@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
     from sqlalchemy.types import TypeEngine
 
+    from alembic_safe.inspecting.catalog_records import ObjectId
+
 _PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w)")  # what text() takes for a parameter
 
 
@@ -38,6 +40,32 @@ class SqlOp(ops.ExecuteSQLOp):
     def to_diff_tuple(self) -> tuple[str, str]:
         """Return what ``alembic check`` prints."""
         return ("execute", self.sql)
+
+
+class RenamedPartOp(SqlOp):
+    """An index, a constraint or a sequence under another name.
+
+    :param part: the object, under its former name.
+    :param where: its schema, as the file says it; empty for what the search path finds.
+    """
+
+    def __init__(self, part: ObjectId, new: str, *, where: str = "") -> None:
+        super().__init__(_renaming(part, part.name, new, where), _renaming(part, new, part.name, where))
+        self.part = part
+        self.new = new
+        self.where = where
+
+    def reverse(self) -> RenamedPartOp:
+        """Return the renaming back."""
+        return RenamedPartOp(self.part._replace(name=self.new), self.part.name, where=self.where)
+
+
+def _renaming(part: ObjectId, old: str, new: str, where: str) -> str:
+    named = [where] if where else []
+    if part.kind == "constraint":
+        return f"ALTER TABLE {quoted(*named, part.parent)} RENAME CONSTRAINT {quoted(old)} TO {quoted(new)}"
+    word = "INDEX" if part.kind == "index" else "SEQUENCE"
+    return f"ALTER {word} {quoted(*named, old)} RENAME TO {quoted(new)}"
 
 
 class AddLabelOp(SqlOp):

@@ -19,6 +19,8 @@ VERBS: dict[str, str] = {
     "set_type": "a column gets its type",
     "rename_column": "a column gets its name",
     "rename_table": "a table gets its name",
+    "rename_index": "an index gets its name",
+    "rename_constraint": "a constraint gets its name",
     "swap_columns": "a column takes the place of another one",
     "create_constraint": "a constraint appears",
     "drop_constraint": "a constraint goes",

@@ -25,6 +25,7 @@ from alembic_safe.operations.constraints_not_valid import (
     render_foreign_key_not_valid,
     render_validate_constraint,
 )
+from alembic_safe.operations.keep_column import KeepColumnOp, UnkeepColumnOp
 from alembic_safe.operations.not_null import (
     ProveNotNullOp,
     SetNotNullOp,
@@ -35,6 +36,7 @@ from alembic_safe.operations.rename_part import RenameConstraintOp, RenameIndexO
 from alembic_safe.operations.retire_column import RestoreColumnOp, RetireColumnOp, render_column
 from alembic_safe.operations.retire_table import RestoreTableOp, RetireTableOp, render_table
 from alembic_safe.operations.step import StepVerb
+from alembic_safe.operations.swap_columns import SwapColumnsBackOp, SwapColumnsOp, render_swap
 from alembic_safe.operations.sync_columns import DropSyncOp, SyncColumnsOp, render_sync
 from alembic_safe.operations.verify_copied import VerifyCopiedOp
 
@@ -47,6 +49,10 @@ _VERBS: tuple[tuple[str, type[Any], str, Any], ...] = (
     ("drop_sync", DropSyncOp, "sync_run", render_sync),
     ("backfill", BackfillOp, "copy_run", render_backfill),
     ("verify_copied", VerifyCopiedOp, "copy_run", render_sync),
+    ("keep_column", KeepColumnOp, "column_run", render_column),
+    ("unkeep_column", UnkeepColumnOp, "column_run", render_column),
+    ("swap_columns", SwapColumnsOp, "swap_run", render_swap),
+    ("swap_columns_back", SwapColumnsBackOp, "swap_run", render_swap),
     ("prove_not_null", ProveNotNullOp, "not_null_run", render_prove_not_null),
     ("set_not_null", SetNotNullOp, "not_null_run", render_set_not_null),
     (
