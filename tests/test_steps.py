@@ -258,3 +258,48 @@ def test_deploys_of_a_half_done_revision_at_once_end_it_once(project, cluster, d
         run.join()
     assert codes == [0, 0, 0]
     assert steps(cluster, database)[0] == ("up", 1, "one table", 2, True)
+
+
+def test_a_half_done_revision_is_taken_back_by_its_own_downgrade(project, cluster, database):
+    project.settings("environment = production")
+    in_steps(project, FAILING)
+    safe_upgrade(project, check=7)
+    shown = safe_upgrade(project, "--back-out", "--dry-run")
+    assert "b1 would be taken back: done: one table, another table" in shown.text
+    assert tables(cluster, database) == ["ones", "twos"]
+    ended = safe_upgrade(project, "--back-out")
+    assert "b1 is taken back: done: one table, another table" in ended.text
+    assert f"{database} is at a3, and nothing is half done." in ended.text
+    assert tables(cluster, database) == []
+    assert heads(cluster, database) == ["a3"]
+    assert rows(cluster, database, "SELECT 1 FROM alembic_safe.steps WHERE closed_at IS NULL") == []
+    last = rows(cluster, database, "SELECT revision, direction FROM alembic_safe.revisions ORDER BY id DESC LIMIT 1")
+    assert last == [{"revision": "b1", "direction": "down"}]
+    again = safe_upgrade(project, "--back-out")
+    assert "nothing is half done. Nothing was changed." in again.text
+    in_steps(project)
+    safe_upgrade(project)
+    assert heads(cluster, database) == ["b1"]
+
+
+def test_taking_back_that_fails_stays_half_done_and_is_gone_on_with_either_way(project, cluster, database):
+    in_steps(project, FAILING)
+    safe_upgrade(project, check=7)
+    project.revision(
+        "b1", "a3", "in steps", STEPS.format(last="pass"),
+        'with op.step("first"):\n    op.drop_table("twos", if_exists=True)\nwith op.step("second"):\n    1 / 0',
+    )  # fmt: skip
+    ended = safe_upgrade(project, "--back-out", check=7)
+    assert "and it is being taken back" in ended.text
+    assert tables(cluster, database) == ["ones"]
+    safe_upgrade(project)
+    assert tables(cluster, database) == ["ones", "threes", "twos"]
+    assert "nothing is half done" in safe_upgrade(project, "--back-out").text
+
+
+def test_a_half_done_revision_whose_file_is_not_here_is_not_guessed_at(project):
+    path = in_steps(project, FAILING)
+    safe_upgrade(project, check=7)
+    path.unlink()
+    ended = safe_upgrade(project, "--back-out", check=4)
+    assert "b1 is half done (done: one table, another table), and no file here has it" in ended.text

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--downtime", is_flag=True, help="No application is running: every contract runs; with --confirm DATABASE."
 )
+@click.option("--back-out", is_flag=True, help="Take a half-done revision back, with its own downgrade().")
 @click.option(
     "--max-time", type=Duration(), help="Stop copying after this long, exit 9; the next run goes on from there."
 )
@@ -54,6 +55,7 @@ def command(
     lock_budget: float | None,
     contracts: tuple[str, ...],
     downtime: bool,
+    back_out: bool,
     max_time: float | None,
     dry_run: bool,
     as_json: bool,
@@ -73,7 +75,7 @@ def command(
     )
     request = Request(
         revision=revision, accept=frozenset(accept), confirm=confirm, backup=backup, dry_run=dry_run, no_wait=no_wait,
-        drift=drift, max_time=max_time, said=Said(frozenset(contracts), downtime, confirm),
+        drift=drift, max_time=max_time, back_out=back_out, said=Said(frozenset(contracts), downtime, confirm),
         ask=(lambda _: True) if yes else ask if on_a_terminal() and not as_json else None,
     )  # fmt: skip
     show: Any = DeploymentJson() if as_json else DeploymentText()

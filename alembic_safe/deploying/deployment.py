@@ -12,6 +12,7 @@ from alembic_safe.database.guard import shell_word
 from alembic_safe.database.journal_steps import half_done
 from alembic_safe.database.marking import mark
 from alembic_safe.database.steps import CopyOptions
+from alembic_safe.deploying.back_out import left_half_done, nothing_left, steps_back
 from alembic_safe.deploying.backup_for_upgrade import back_up_first
 from alembic_safe.deploying.contact import note_first_contact
 from alembic_safe.deploying.drift_check import check_drift, keep_catalog
@@ -25,9 +26,9 @@ from alembic_safe.deploying.events import (
     PlanMade,
 )
 from alembic_safe.deploying.gate_evidence import note_unseen, unseen_expands
+from alembic_safe.deploying.held_back import only_waiting, require_none_behind, tell_waiting, waits
 from alembic_safe.deploying.plan import Plan, make_plan, pending_steps
 from alembic_safe.deploying.runner import Conditions, Logbook, apply_revisions
-from alembic_safe.deploying.upgrade import waits
 from alembic_safe.deploying.verification import read_unfinished
 from alembic_safe.errors import ConsentMissing, Findings, Interrupted, NextStep, Refused, RevisionFailed, SafeError
 from alembic_safe.inspecting.history import files_hash
@@ -87,12 +88,16 @@ class _Deployment:
         self.upgrade = upgrade
         self.lock = lock
         self.unseen: tuple[str, ...] = ()
+        self.back: list[RevisionStep] = []
 
     def run(self) -> None:
         """Look again, since whoever held the lock may have done it all; then do what is left."""
         upgrade = self.upgrade
         heads = upgrade.look()
         history = upgrade.read_history(heads)
+        if upgrade.request.back_out:
+            self._take_back(heads)
+            return
         if history.ahead is not None:
             upgrade.tell_ahead(history.ahead, heads)
             return
@@ -120,14 +125,32 @@ class _Deployment:
         self._journalled(plan, journals)
         self._verify(plan, unfinished_before)
 
+    def _take_back(self, heads: tuple[str, ...]) -> None:
+        """Run the downgrade of what is half done; the version table says as much as before."""
+        upgrade = self.upgrade
+        found = left_half_done(upgrade, heads)
+        self.back = steps_back(upgrade, found)
+        upgrade.end_reading()
+        if not found:
+            nothing_left(upgrade, heads)
+            return
+        plan = make_plan(self.back, heads)
+        for one in found:
+            upgrade.tell(Noted("Back", f"{one.revision} is taken back: {one.what}"))
+        self._consent(plan)
+        self._journalled(plan, self._make_journal(None))
+        state = (
+            f"{upgrade.identity.place.database} is at {', '.join(heads) or 'no revision'}, and nothing is half done."
+        )
+        upgrade.tell(Finished(state, heads, upgrade.seconds(), changed=True))
+
     def _note_waiting(self, heads: tuple[str, ...]) -> None:
         """Write down when an expand was first seen, where the journal did not know it; nothing else is done."""
         upgrade = self.upgrade
         contact = None if upgrade.journals is not None else note_first_contact(upgrade)
         upgrade.end_reading()
         self._note_unseen(self._make_journal(contact))
-        upgrade.tell_waiting(self.gated)
-        upgrade.only_waiting(self.gated, heads)
+        only_waiting(upgrade, self.gated, heads)
 
     def _note_unseen(self, journals: Journals) -> None:
         """Write down when the expand of an open change was first seen, so that its contract counts from now on."""
@@ -167,17 +190,19 @@ class _Deployment:
     def _carry_out(self, plan: Plan, logbook: Logbook) -> None:
         upgrade = self.upgrade
         self._back_up(plan, logbook)
-        steps = self._recompute(plan)
+        steps = self.back or self._recompute(plan)
         upgrade.context._ensure_version_table()  # noqa: SLF001 - what Alembic's own run does first
         try:
             apply_revisions(
                 upgrade.context, upgrade.kw, steps, plan.revisions, conditions=self._conditions(logbook.journals),
-                logbook=logbook, tell=upgrade.tell,
+                logbook=logbook, tell=upgrade.tell, taking_back=bool(self.back),
             )  # fmt: skip
         except RevisionFailed:  # rolled back: what the revisions before it made is known, and whole
-            keep_catalog(upgrade, logbook.journals, self.drift)
+            if not self.back:
+                keep_catalog(upgrade, logbook.journals, self.drift)
             raise
-        keep_catalog(upgrade, logbook.journals, self.drift)
+        if not self.back:  # else what the deployment before left is what it should be again
+            keep_catalog(upgrade, logbook.journals, self.drift)
 
     def _conditions(self, journals: Journals) -> Conditions:
         upgrade = self.upgrade
@@ -204,7 +229,9 @@ class _Deployment:
             )
         if identity.protected and request.ask is not None:
             number = len(plan.revisions)
-            what = f"Apply {number} revision{'s' * (number != 1)} to {identity.place.shown} ({identity.environment})?"
+            revisions = f"{number} revision{'s' * (number != 1)}"
+            where = f"{identity.place.shown} ({identity.environment})"
+            what = f"Take back {revisions} on {where}?" if self.back else f"Apply {revisions} to {where}?"
             if not request.ask(what):
                 raise Interrupted("Declined.")
 
@@ -312,8 +339,8 @@ class _Deployment:
                 next_steps=[NextStep("look", "alembic safe-status")],
                 state="The revisions were applied.",
             )
-        upgrade.tell_waiting(self.gated)
-        waiting = f" {waits(self.gated).capitalize()}." if self.gated.waiting else ""
+        tell_waiting(upgrade, self.gated)
+        waiting = f" {waits(self.gated)}." if self.gated.waiting else ""
         state = f"{upgrade.identity.place.database} is at {', '.join(heads)}.{waiting}"
-        upgrade.require_none_behind(self.gated, f"The revisions before it were applied: {state}")
+        require_none_behind(self.gated, f"The revisions before it were applied: {state}")
         upgrade.tell(Finished(state, heads, upgrade.seconds(), changed=True))

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from alembic_safe.database import journal
 from alembic_safe.database.agents import detect_agent
 from alembic_safe.database.envpy import run_env, script_of
-from alembic_safe.database.guard import Intent, decide, shell_word
+from alembic_safe.database.guard import Intent, decide
 from alembic_safe.database.statements import run
 from alembic_safe.deploying.cut_short import Progress
-from alembic_safe.deploying.events import ContractWaits, Finished, Noted, PlanMade, TargetSeen
+from alembic_safe.deploying.events import Finished, Noted, PlanMade, TargetSeen
 from alembic_safe.deploying.gate_evidence import Asked, Said, ask_gate
+from alembic_safe.deploying.held_back import only_waiting, tell_waiting
 from alembic_safe.deploying.plan import make_plan, pending_steps
-from alembic_safe.errors import NOTHING_CHANGED, ConsentMissing, Findings, Missing, NextStep
+from alembic_safe.errors import ConsentMissing, Findings, Missing, NextStep
 from alembic_safe.inspecting.history import Ahead, History, HistoryProblem, check_history
 from alembic_safe.inspecting.target import look_at
 
@@ -42,6 +43,7 @@ class Request:
     :param backup: ``None``: on protected and undeclared databases; else always or never.
     :param no_wait: do not wait for another deployment.
     :param max_time: seconds after which copies stop behind a committed batch.
+    :param back_out: take back what is half done, instead of applying anything.
     :param said: what a person said about contracts.
     :param drift: ``fail``, ``warn`` or ``off``: what changes by hand meet; ``None``: fail where protected, else warn.
     :param ask: puts a yes-or-no question to a person; ``None`` where nobody can answer.
@@ -54,6 +56,7 @@ class Request:
     dry_run: bool = False
     no_wait: bool = False
     max_time: float | None = None
+    back_out: bool = False
     said: Said = Said()
     drift: str | None = None
     ask: Callable[[str], bool] | None = None
@@ -107,26 +110,30 @@ class Upgrade:
             run(self.connection, "SET TRANSACTION READ ONLY")
         heads = self.look()
         history = self.read_history(heads)
+        if self.request.back_out:
+            from alembic_safe.deploying.back_out import back_out
+
+            back_out(self, heads)
+            return
         if history.ahead is not None:
             self.tell_ahead(history.ahead, heads)
             return
         steps = self.steps_from(heads)
         self.tell(TargetSeen(self.identity, heads, len(steps)))
         self.accept_history(history)
-        self._guard()
+        self.guard()
         if not steps:
             self.nothing_to_do(heads)
             return
         gated = self.gate(steps)
         through = self.through(steps, gated)
         if not through and (not gated.unseen or self.request.dry_run):
-            self.tell_waiting(gated)
-            self.only_waiting(gated, heads)
+            only_waiting(self, gated, heads)
             return
-        self._require_writable()
+        self.require_writable()
         if self.request.dry_run:
             self._dry_run(through, heads)
-            self.tell_waiting(gated)
+            tell_waiting(self, gated)
             return
         self.end_reading()
         # psycopg, tenacity and the programs for backups: most runs in a day of restarting pods never get here
@@ -154,7 +161,11 @@ class Upgrade:
         """Where the journal is, if there is one, by the last look."""
         return self.target.journals
 
-    def _guard(self) -> None:
+    def guard(self) -> None:
+        """Ask the guard.
+
+        :raises Refused: where this command may not run here.
+        """
         agent = detect_agent()
         granted = (
             agent is not None
@@ -231,40 +242,6 @@ class Upgrade:
         """Return the steps that the gate lets through."""
         return [step for step in steps if step.revision.revision not in gated.held]
 
-    def tell_waiting(self, gated: Gated) -> None:
-        """Say what waits, one line for each contract."""
-        for waiting in gated.waiting:
-            self.tell(ContractWaits(waiting))
-
-    def only_waiting(self, gated: Gated, heads: tuple[str, ...]) -> None:
-        """End a run in which nothing may be applied but what waits: a normal end, no lock, no backup.
-
-        :raises Findings: when other revisions stand behind what waits.
-        """
-        self.require_none_behind(gated, NOTHING_CHANGED)
-        state = f"{self.identity.place.database} is at {', '.join(heads)}, and {waits(gated)}. Nothing was changed."
-        self.tell(Finished(state, heads, self.seconds(), changed=False))
-
-    def require_none_behind(self, gated: Gated, state: str) -> None:
-        """Stop where revisions that should run stand behind a contract that must not.
-
-        :raises Findings: names them.
-        """
-        if not gated.behind:
-            return
-        names = ", ".join(f"{one.revision} ({one.message})" for one in gated.behind)
-        contract = gated.waiting[0]
-        raise Findings(
-            f"The contract {contract.revision} of {contract.change} waits: {contract.why}. Behind it in the chain, and"
-            f" therefore not applied: {names}.",
-            next_steps=[
-                NextStep("when it may run, the same command", "alembic safe-upgrade"),
-                NextStep("if no server runs the old code any more",
-                         f"alembic safe-upgrade --contract {shell_word(contract.change)}"),
-            ],
-            state=state,
-        )  # fmt: skip
-
     def tell_ahead(self, ahead: Ahead, heads: tuple[str, ...]) -> None:
         """End a run of old files on a database that newer ones have upgraded.
 
@@ -297,7 +274,11 @@ class Upgrade:
         state = f"{self.identity.place.database} is at {at}, nothing is pending. Nothing was changed."
         self.tell(Finished(state, heads, self.seconds(), changed=False))
 
-    def _require_writable(self) -> None:
+    def require_writable(self) -> None:
+        """Stop where nothing can be written.
+
+        :raises Missing: on a replica, and for a role that only reads.
+        """
         place = self.identity.place
         if place.in_recovery:
             raise Missing(
@@ -331,12 +312,6 @@ class Upgrade:
     def seconds(self) -> float:
         """Return how long this run has taken."""
         return time.monotonic() - self.began
-
-
-def waits(gated: Gated) -> str:
-    """Return the end of a sentence: ``1 contract waits``."""
-    number = len(gated.waiting)
-    return "1 contract waits" if number == 1 else f"{number} contracts wait"
 
 
 def _contract(row: journal.AppliedRevision) -> str:
