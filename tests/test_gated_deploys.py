@@ -235,3 +235,50 @@ def test_a_chain_of_all_phases_needs_a_declared_release(project, cluster, databa
     assert heads(cluster, database) == ["a1"]
     safe_upgrade(project, "--release", "v1")
     assert heads(cluster, database) == ["c1"]
+
+
+SYNCED = """
+with op.step("add"):
+    op.add_column("users", sa.Column("name", sa.Text), if_not_exists=True)
+with op.step("sync"):
+    op.sync_columns("users", "fullname", "name")
+"""
+COPIED = """
+with op.step("copy"):
+    op.backfill("users", set_={"name": "fullname"})
+with op.step("verify"):
+    op.verify_copied("users", "fullname", "name")
+"""
+ENDED = """
+with op.step("unsync"):
+    op.drop_sync("users", "fullname", "name")
+with op.step("drop"):
+    op.drop_column("users", "fullname", if_exists=True)
+"""
+
+
+def test_the_copy_is_verified_again_before_a_contract_and_rows_that_contradict_themselves_stop_it(
+    project, cluster, database
+):
+    rows(cluster, database, "INSERT INTO users SELECT n, 'name ' || n FROM generate_series(1, 50) n")
+    project.revision("e1", "a1", "names", SYNCED, extra=phase("expand", more=SETTLES))
+    project.revision("c1", "e1", "copy", COPIED, extra=phase("copy"))
+    safe_upgrade(project, "--release", "v1")
+    project.revision("k1", "c1", "end", ENDED, extra=phase("contract"))
+    wrong = "SET session_replication_role = replica; UPDATE users SET name = 'x' WHERE id = 7"
+    with cluster.connect(database) as c:
+        c.execute("ALTER TABLE users DISABLE TRIGGER USER")
+        c.execute(wrong)
+    before = backups(cluster, database)
+    ended = safe_upgrade(project, "--release", "v2", "--drift", "off", check=4)
+    assert "in 1 of 50 rows of public.users the columns fullname -> name contradict each other" in ended.text
+    assert "For example where id = 7." in ended.text
+    assert "Nothing was changed." in ended.text
+    assert backups(cluster, database) == before
+    assert heads(cluster, database) == ["c1"]
+    rows(cluster, database, "UPDATE users SET name = fullname WHERE id = 7")
+    done = safe_upgrade(project, "--release", "v2", "--drift", "off")
+    assert "public.users: fullname -> name agree in 50 rows" in done.text
+    assert columns(cluster, database, "users") == ["id", "name"]
+    found = rows(cluster, database, "SELECT revision, rows, mismatches FROM alembic_safe.copy_evidence ORDER BY id")
+    assert found[-1] == {"revision": "k1", "rows": 50, "mismatches": 0}

@@ -8,6 +8,7 @@ from alembic.runtime.migration import RevisionStep
 
 from alembic_safe.database.journal_steps import half_done
 from alembic_safe.deploying.events import Finished, Noted, TargetSeen
+from alembic_safe.deploying.plan import pending_steps
 from alembic_safe.errors import Findings, NextStep
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def back_out(upgrade: Upgrade, heads: tuple[str, ...]) -> None:
     """Take back what is half done, under the deploy lock; end at once where nothing is."""
     found = left_half_done(upgrade, heads)
-    upgrade.tell(TargetSeen(upgrade.identity, heads, 0))
+    upgrade.tell(TargetSeen(upgrade.identity, heads, len(pending_steps(upgrade.script, "heads", heads))))
     upgrade.guard()
     steps_back(upgrade, found)
     if not found or upgrade.request.dry_run:

@@ -26,11 +26,12 @@ from alembic_safe.deploying.events import (
     PlanMade,
 )
 from alembic_safe.deploying.gate_evidence import note_unseen, unseen_expands
-from alembic_safe.deploying.held_back import only_waiting, require_none_behind, tell_waiting, waits
+from alembic_safe.deploying.gate_verification import note_evidence, verify_copies
+from alembic_safe.deploying.held_back import only_waiting
 from alembic_safe.deploying.plan import Plan, make_plan, pending_steps
 from alembic_safe.deploying.runner import Conditions, Logbook, apply_revisions
-from alembic_safe.deploying.verification import read_unfinished
-from alembic_safe.errors import ConsentMissing, Findings, Interrupted, NextStep, Refused, RevisionFailed, SafeError
+from alembic_safe.deploying.verification import read_unfinished, verify_outcome
+from alembic_safe.errors import ConsentMissing, Interrupted, NextStep, Refused, RevisionFailed, SafeError
 from alembic_safe.inspecting.history import files_hash
 from alembic_safe.settings import project_folder
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.deploy_lock import HeldLock, Waiting
     from alembic_safe.database.environment import Journals
     from alembic_safe.database.first_contact import FirstContact
+    from alembic_safe.database.steps import CopyEvidence
     from alembic_safe.deploying.upgrade import Upgrade
 
 
@@ -88,6 +90,7 @@ class _Deployment:
         self.upgrade = upgrade
         self.lock = lock
         self.unseen: tuple[str, ...] = ()
+        self.evidence: tuple[tuple[str, CopyEvidence], ...] = ()
         self.back: list[RevisionStep] = []
 
     def run(self) -> None:
@@ -117,13 +120,14 @@ class _Deployment:
         plan = make_plan(through, heads)
         upgrade.tell(PlanMade(plan))
         contact = None if upgrade.journals is not None else note_first_contact(upgrade)
+        self.evidence = verify_copies(upgrade, plan) if upgrade.identity.protected else ()
         unfinished_before = read_unfinished(upgrade.connection)
         upgrade.end_reading()
         self._consent(plan)
         journals = self._make_journal(contact)
         self._note_unseen(journals)
         self._journalled(plan, journals)
-        self._verify(plan, unfinished_before)
+        verify_outcome(upgrade, plan, self.gated, unfinished_before)
 
     def _take_back(self, heads: tuple[str, ...]) -> None:
         """Run the downgrade of what is half done; the version table says as much as before."""
@@ -171,6 +175,7 @@ class _Deployment:
             )  # fmt: skip
         outcome, message = "failed", None
         try:
+            note_evidence(upgrade, journals, deployment, self.evidence)
             lock.beat_every(HEARTBEAT, lambda c: journal.beat(c, journals, deployment))
             self._carry_out(plan, Logbook(journals, writer, release, deployment, files_hash(upgrade.script)))
             outcome = "done"
@@ -322,25 +327,3 @@ class _Deployment:
             except psycopg.Error:  # the lock's session is gone, the revisions' own is still there
                 with upgrade.connection.begin():
                     write(upgrade.connection)
-
-    def _verify(self, plan: Plan, unfinished_before: frozenset[Any]) -> None:
-        upgrade = self.upgrade
-        heads = upgrade.context.get_current_heads()
-        left = sorted(read_unfinished(upgrade.connection) - unfinished_before, key=lambda u: (u.kind, u.name))
-        upgrade.end_reading()
-        for unfinished in left:
-            upgrade.tell(Noted("Check", unfinished.what))
-        expected = {step.revision for step in plan.revisions}
-        parents = {parent for step in plan.revisions for parent in step.parents}
-        if not (expected - parents) <= set(heads):
-            raise Findings(
-                f"Every revision ran, and the version table says {', '.join(heads) or 'nothing'}.",
-                detail=["A revision or a callback of env.py has written to the version table itself."],
-                next_steps=[NextStep("look", "alembic safe-status")],
-                state="The revisions were applied.",
-            )
-        tell_waiting(upgrade, self.gated)
-        waiting = f" {waits(self.gated)}." if self.gated.waiting else ""
-        state = f"{upgrade.identity.place.database} is at {', '.join(heads)}.{waiting}"
-        require_none_behind(self.gated, f"The revisions before it were applied: {state}")
-        upgrade.tell(Finished(state, heads, upgrade.seconds(), changed=True))
