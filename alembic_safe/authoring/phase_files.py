@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from alembic.operations.ops import MigrationScript
     from alembic.script import Script, ScriptDirectory
 
+_LOG = logging.getLogger("alembic.safe.authoring")
 _PARKING = "_alembic_safe_parking"
 
 
@@ -88,6 +90,7 @@ def prepare(revisions: RevisionContext, place: Callable[[Path], Path] | None = N
             contract = getattr(getattr(script, KEY, None), "contract", None)
             if contract is not None:
                 park(revisions, contract, parking)
+                _LOG.info("the contract is parked; in a later release `alembic safe-contract` brings it into the chain")
 
     revisions._to_script = with_words  # type: ignore[method-assign,assignment]  # noqa: SLF001
     revisions.generate_scripts = and_park  # type: ignore[method-assign]

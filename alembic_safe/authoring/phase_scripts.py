@@ -67,10 +67,13 @@ class DifferingOps(ops.UpgradeOps):
         return list(ops.OpContainer._ops_as_diffs(ops.UpgradeOps(list(self.differing))))  # noqa: SLF001
 
 
-def arrange(first: ops.MigrationScript, arranged: Arranged, taken: Collection[str]) -> list[ops.MigrationScript]:
+def arrange(
+    first: ops.MigrationScript, arranged: Arranged, taken: Collection[str], *, in_chain: bool = False
+) -> list[ops.MigrationScript]:
     """Return the directives in their order; the contract hangs on the first, to be parked.
 
     :param taken: names that other changes have.
+    :param in_chain: whether the contract is one of the directives instead.
     """
     runs = arranged.runs
     settles = tuple(dict.fromkeys(line for run in runs for line in run.plan.settles))
@@ -90,14 +93,33 @@ def arrange(first: ops.MigrationScript, arranged: Arranged, taken: Collection[st
         _fill(script, phase, runs)
         _name(script, phase, message, arranged.change, settles, _words(runs), is_alone=is_alone)
         scripts.append(script)
-    _tell_what_differs(scripts[-1], runs)
     arranged.contract = None
     if settles:
-        arranged.contract = _behind(scripts[-1], first)
-        _fill(arranged.contract, "contract", runs)
-        _name(arranged.contract, "contract", message, arranged.change, (), _words(runs), is_alone=False)
+        contract = _behind(scripts[-1], first)
+        _fill(contract, "contract", runs)
+        _name(contract, "contract", message, arranged.change, settles, _words(runs), is_alone=False)
+        if in_chain:
+            scripts.append(contract)
+        else:
+            arranged.contract = contract
+    _tell_what_differs(scripts[-1], runs)
     setattr(first, KEY, arranged)
     return scripts
+
+
+def contract_script(message: str, change: str, settles: Sequence[Settle], run: PlannedRun, head: str) -> Any:
+    """Return the directive of a contract that is written by itself.
+
+    :param message: the change's, without the word for its phase.
+    :param head: the change's last revision in the chain.
+    """
+    script = ops.MigrationScript(
+        rev_id=util.rev_id(), upgrade_ops=ops.UpgradeOps([]), downgrade_ops=ops.DowngradeOps([]), message=None,
+        imports=set(), head=head, splice=True,
+    )  # fmt: skip
+    _fill(script, "contract", [run])
+    _name(script, "contract", message, change, settles, run.plan.words, is_alone=False)
+    return script
 
 
 def is_split(directive: ops.MigrationScript) -> bool:

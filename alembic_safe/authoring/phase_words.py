@@ -6,6 +6,8 @@ import re
 import textwrap
 from typing import TYPE_CHECKING
 
+from alembic_safe.authoring.recipes.records import rest_of
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
@@ -42,6 +44,41 @@ def body_of(phase: str, words: Words, *, is_alone: bool, is_empty: bool) -> str:
     return "\n\n".join(paragraphs)
 
 
+def contract_words(settles: Iterable[Settle], default_schema: str) -> tuple[str, ...]:
+    """Return what a contract does, from the lines that it is written from."""
+    return tuple(
+        sentence for line in settles for sentence in _contract_words(line, default_schema) if "goes_with" not in line.rest
+    )  # fmt: skip
+
+
+def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
+    rest = rest_of(line)
+    table = line.table if line.schema == default_schema else f"{line.schema}.{line.table}"
+    shown = f"{table}.{line.name}" if line.name else table
+    kept = "kept in schema alembic_safe_retired"
+    if line.verb == "retire_column" and "replaced_by" in rest:
+        return (f"Ends {shown}: what {rest['replaced_by']} does not say is {kept}.",)
+    if line.verb == "swap_columns":
+        prepared = (
+            f"A connection that has prepared a statement over {shown} fails in it once, as its type is another one: psycopg"
+            " with prepare_threshold=None and asyncpg with statement_cache_size=0 prepare none."
+        )
+        taken = f"{table}.{rest['new']} takes the name {line.name}, under one short lock; the old values are {kept}."
+        return (taken, prepared)
+    if line.verb == "set_not_null":
+        filled = f"Rows without {shown} get {rest['fill']}. " if rest.get("fill") else ""
+        return (f"{filled}Makes {shown} NOT NULL, without a scan under its lock; it stops where a row holds NULL.",)
+    if line.verb == "drop_constraint":
+        guarded = rest.get("guarded")
+        return (f"Drops {line.name}." + (f" Nothing guards afterwards that {guarded}." if guarded else ""),)
+    sentence = {
+        "retire_column": f"Retires {shown}: its values are {kept}.", "retire_table": f"Retires {shown}: its rows are {kept}.",
+        "drop_column": f"Drops {shown}, which holds nothing of its own.", "drop_index": f"Drops {line.name}.",
+        "drop_default": f"Takes the default from {shown}.",
+    }.get(line.verb)  # fmt: skip
+    return (sentence,) if sentence else ()
+
+
 def message_of(phase: str, message: str, *, is_alone: bool) -> str:
     """Return the message of one file of a change."""
     return message if not phase or is_alone else f"{phase}: {message}"
@@ -64,7 +101,7 @@ def slug_of(message: str, taken: Collection[str]) -> str:
 def identifiers(phase: str, change: str, settles: Iterable[Settle]) -> str:
     """Return the lines of Python that say what a file is."""
     lines = [f"phase = {phase!r}", f"change = {change!r}"]
-    if phase == "expand":
+    if phase in {"expand", "contract"}:
         said = [f"    {str(one)!r}," for one in settles]
         lines.append("\n".join(["settles = (", *said, ")"]) if said else "settles = ()")
     return "\n".join(lines)

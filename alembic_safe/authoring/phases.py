@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from alembic.operations import ops
 
 from alembic_safe.authoring.contracts import contract_steps
+from alembic_safe.authoring.phase_words import contract_words
 from alembic_safe.authoring.recipes.add_column import add_column
 from alembic_safe.authoring.recipes.add_constraint import add_constraint
 from alembic_safe.authoring.recipes.change_default import change_default
@@ -46,7 +47,6 @@ class Plan:
 
     :param titles: what it is, in a few words for each operation that was split.
     :param settles: what the contract does.
-    :param untouched: kinds of operations of other packages, that nothing is known of.
     """
 
     titles: tuple[str, ...]
@@ -56,7 +56,6 @@ class Plan:
     contract: tuple[Step, ...]
     settles: tuple[Settle, ...]
     words: Words
-    untouched: tuple[str, ...] = ()
 
     @property
     def is_split(self) -> bool:
@@ -126,11 +125,11 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], facts:
     lines = dict.fromkeys(line for one in found for line in one.settles)
     # what takes a name over, and a table as a whole, comes when everything else has gone
     settles = tuple(sorted(lines, key=lambda line: _LAST.index(line.verb) + 1 if line.verb in _LAST else 0))
-    untouched = tuple(dict.fromkeys(type(op).__name__ for op in first if not _is_known(op)))
+    others = tuple(dict.fromkeys(f"{type(op).__module__}.{type(op).__name__}" for op in first if not _is_known(op)))
     copy_steps = (*(step for one in found for step in one.copy), *late)
     return Plan(
         tuple(one.title for one in found if one.expand or one.copy or one.settles), tuple(first), tuple(expand),
-        copy_steps, contract_steps(settles, facts), settles, _words(found), untouched,
+        copy_steps, contract_steps(settles, facts), settles, _words(found, settles, facts, others),
     )  # fmt: skip
 
 
@@ -153,11 +152,13 @@ def _is_about(step: Step, columns: frozenset[ObjectId], facts: Facts) -> bool:
     return False
 
 
-def _words(found: Sequence[Phased]) -> Words:
+def _words(found: Sequence[Phased], settles: Sequence[Settle], facts: Facts, others: Sequence[str]) -> Words:
     def every(phase: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(sentence for one in found for sentence in getattr(one.words, phase)))
 
-    return Words(every("ordinary"), every("expand"), every("copy"), every("contract"))
+    contract = contract_words(settles, facts.default_schema)
+    untouched = tuple(f"{name} is another package's operation, and stands as that package wrote it." for name in others)
+    return Words((*every("ordinary"), *untouched), every("expand"), every("copy"), contract)
 
 
 def _is_known(op: ops.MigrateOperation) -> bool:

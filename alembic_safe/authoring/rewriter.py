@@ -14,10 +14,14 @@ from alembic_safe.authoring.looking import look, models_of
 from alembic_safe.authoring.phase_files import prepare
 from alembic_safe.authoring.phase_scripts import KEY, Arranged, PlannedRun, arrange, say_more
 from alembic_safe.authoring.phases import ordinary, split
+from alembic_safe.authoring.recipes.records import rest_of
 from alembic_safe.authoring.renamed_operations import with_renames
 from alembic_safe.authoring.renames import Rename, marked
-from alembic_safe.inspecting.changes import changes
+from alembic_safe.errors import NextStep, Refused
+from alembic_safe.inspecting.changes import changes, open_changes
 from alembic_safe.operations.registration import register
+from alembic_safe.operations.retire_column import RetireColumnOp
+from alembic_safe.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -93,6 +97,7 @@ def _rewrite(context: MigrationContext, directive: ops.MigrationScript) -> list[
     for upgrade, downgrade in zip(directive.upgrade_ops_list[new], directive.downgrade_ops_list[new], strict=True):
         _keep_rows(context, upgrade, downgrade)
         naive = tuple(flattened(upgrade.ops))
+        _require_no_overlap(context, naive)
         plan = split(naive, look(context, naive)) if naive and context.connection is not None else ordinary(naive)
         arranged.runs.append(PlannedRun(plan, naive, upgrade.upgrade_token, downgrade.downgrade_token))
     setattr(directive, KEY, arranged)
@@ -102,8 +107,42 @@ def _rewrite(context: MigrationContext, directive: ops.MigrationScript) -> list[
     if not any(run.plan.is_split for run in arranged.runs):
         say_more(directive, arranged)
         return [directive]
-    taken = {change.id for change in changes(revisions.script_directory)} if revisions is not None else set()
-    return arrange(directive, arranged, taken)
+    known = changes(revisions.script_directory) if revisions is not None else ()
+    in_chain = Settings.load(context.config).contract == "chain"
+    return arrange(directive, arranged, {change.id for change in known}, in_chain=in_chain)
+
+
+def _require_no_overlap(context: MigrationContext, operations: Iterable[ops.MigrateOperation]) -> None:
+    """Stop where something is to be done with a column that an open change is still about.
+
+    :raises Refused: naming the column and the change; two syncs of one column would not know which of them is right.
+    """
+    if context.script is None or context.connection is None:
+        return
+    default = context.dialect.default_schema_name or "public"
+    touched = {(*place, name) for op in operations for place, name in _columns_of(op, default)}
+    for change in open_changes(context.script):
+        for line in change.settles:
+            rest = rest_of(line)
+            for name in (line.name, rest.get("replaced_by"), rest.get("new")):
+                if name and (line.schema, line.table, name) in touched:
+                    raise Refused(
+                        f"{line.table}.{name} belongs to the open change {change.id!r}, whose contract is still to come:"
+                        f" {line}.",
+                        next_steps=[
+                            NextStep("ship its contract first, where no old application runs", "alembic safe-contract"),
+                            NextStep("or give that change up", f"alembic safe-contract --abandon {change.id}"),
+                        ],
+                    )
+
+
+def _columns_of(op: ops.MigrateOperation, default: str) -> Iterable[tuple[tuple[str, str], str]]:
+    table = str(getattr(op, "table_name", ""))
+    place = (str(getattr(op, "schema", None) or default), table)
+    if isinstance(op, ops.AlterColumnOp):
+        yield place, op.column_name
+    elif isinstance(op, RetireColumnOp):
+        yield place, op.column.name
 
 
 def _keep_rows(context: MigrationContext, upgrade: ops.UpgradeOps, downgrade: ops.DowngradeOps) -> None:
@@ -134,7 +173,6 @@ def _answered(context: MigrationContext) -> tuple[Rename, ...]:
     from alembic_safe.database.journal_pushes import has_pushes, rename_answers
     from alembic_safe.database.statements import run
     from alembic_safe.inspecting.target import look_at
-    from alembic_safe.settings import Settings
 
     connection: Any = context.connection
     if connection is None or not run(connection, MARKED)[0]["it"]:

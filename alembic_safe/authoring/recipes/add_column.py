@@ -96,7 +96,6 @@ def _filled(op: ops.AddColumnOp, facts: Facts) -> Phased:
         words=Words(
             expand=(f"Adds {shown}, which may be NULL until the application that knows nothing of it is gone.",),
             copy=(f"Fills {shown} in the rows that are there, in batches.",),
-            contract=(f"Fills {shown} in the rows that came without it meanwhile, and makes it NOT NULL.",),
         ),
     )  # fmt: skip
 
@@ -114,7 +113,6 @@ def _filled_by_default(op: ops.AddColumnOp, fill: str, facts: Facts) -> Phased:
         settles=(settle("drop_default", id_, was=fill),), fresh=(id_,),
         words=Words(
             expand=(f"Adds {shown} with a default, so that the application that knows nothing of it can insert rows.",),
-            contract=(f"Takes the default from {shown}: every application that runs says the value.",),
         ),
     )  # fmt: skip
 

@@ -31,6 +31,5 @@ def change_default(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperatio
         f"{shown} has no default", settles=(settle("drop_default", id_, was=was),),
         words=Words(
             expand=(f"{shown} loses its default in the contract: new code says the value.",),
-            contract=(f"Takes the default from {shown}.",),
         ),
     )  # fmt: skip

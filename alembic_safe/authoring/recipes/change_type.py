@@ -62,20 +62,12 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
     back = None if down is None else _over(down, old.name, beside)
     split = replaced(facts, Replacement(table, old.name, column, up, back, {}))
     swap = settle("swap_columns", id_, new=beside, up=up, down=back)
-    plan_cache = (
-        f"A connection that has prepared a statement over {shown} fails in it once, as its type is another one: psycopg"
-        " with prepare_threshold=None and asyncpg with statement_cache_size=0 prepare none."
-    )
     return Phased(
         f"{shown} becomes {becomes}", expand=split.expand, copy=split.copy, settles=(*split.settles, swap),
         fresh=(id_._replace(name=beside),),
         words=Words(
             expand=(f"Adds {beside} beside {shown}, of type {becomes}, and keeps both equal.",),
             copy=(f"Fills {beside} in the rows that were there, then builds for it what stands on {old.name}.",),
-            contract=(
-                f"{beside} takes the name {old.name}, under one short lock; the values of type {was} are retired.",
-                plan_cache,
-            ),
         ),
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
 
@@ -14,6 +14,8 @@ from alembic_safe.operations.retire_column import RetireColumnOp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlalchemy import Column
 
     from alembic_safe.authoring.recipes.records import Facts
 
@@ -43,7 +45,7 @@ def drop_column(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
         return Phased(f"{shown} goes", settles=(*gone, settle("drop_column", id_)), consumed=tuple(with_it))
     expand: tuple[Step, ...] = ()
     words = f"{shown} goes in the contract. An application that has forgotten it can insert rows already."
-    if not column.nullable and column.server_default is None and column.identity is None:
+    if may_be_left_out_from_expand_on(column):
         type_ = made_type(column.type)
         allow = ops.AlterColumnOp(
             op.table_name, column.name, schema=op.schema, existing_type=type_, existing_nullable=False,
@@ -56,6 +58,10 @@ def drop_column(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
         f"{shown} goes", expand=expand, settles=(*gone, settle("retire_column", id_)), consumed=tuple(with_it),
         words=Words(
             expand=(words,),
-            contract=(f"Retires {shown}: its values are kept in schema alembic_safe_retired.",),
         ),
     )  # fmt: skip
+
+
+def may_be_left_out_from_expand_on(column: Column[Any]) -> bool:
+    """Tell whether a row needs a value for a column today, so that the expand must let it be NULL."""
+    return not column.nullable and column.server_default is None and column.identity is None

@@ -25,16 +25,14 @@ def drop_constraint(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperati
         return None
     name = str(op.constraint_name)
     found = next((one for one in facts.tables[id_].constraints if one.name == name), None)
-    guards = ""
+    guarded = None
     if isinstance(found, ForeignKeyConstraint):
         does = f"ON DELETE {found.ondelete}" if found.ondelete else "it stops a DELETE of a row that is referred to"
-        names = ", ".join(found.column_keys)
-        guards = f" It guarded that {names} refers to a row ({does}); nothing in the database does that afterwards."
+        guarded = f"{', '.join(found.column_keys)} refers to a row ({does})"
     part = ObjectId("constraint", id_.schema, name, id_.name)
     return Phased(
-        f"{name} goes", settles=(settle("drop_constraint", part, type=op.constraint_type),),
+        f"{name} goes", settles=(settle("drop_constraint", part, type=op.constraint_type, guarded=guarded),),
         words=Words(
             expand=(f"{name} goes in the contract; until then every application keeps to it.",),
-            contract=(f"Drops {name}.{guards}",),
         ),
     )  # fmt: skip

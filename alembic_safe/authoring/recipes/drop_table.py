@@ -35,6 +35,5 @@ def drop_table(op: MigrateOperation, every: Sequence[MigrateOperation], facts: F
         f"{shown} goes", settles=(*gone, settle("retire_table", id_)), consumed=tuple(with_it),
         words=Words(
             expand=(f"{shown} goes in the contract.",),
-            contract=(f"Retires {shown}: the table moves with its rows into schema alembic_safe_retired.",),
         ),
     )  # fmt: skip

@@ -50,6 +50,5 @@ def drop_index(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], 
         f"{name} goes", settles=(settle("drop_index", ObjectId("index", table.schema, name, table.name)),),
         words=Words(
             expand=(f"{name} goes in the contract, when no application needs it any more.",),
-            contract=(f"Drops {name}.",),
         ),
     )  # fmt: skip

@@ -67,6 +67,7 @@ class Words:
     expand: tuple[str, ...] = ()
     copy: tuple[str, ...] = ()
     contract: tuple[str, ...] = ()
+    """Made from the lines of ``settles``, never by a recipe."""
 
 
 @dataclass(frozen=True)

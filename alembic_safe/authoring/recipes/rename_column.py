@@ -87,7 +87,4 @@ def _words(table: str, old: str, new: str) -> Words:
         copy=(
             f"Fills {table}.{new} in the rows that were there before the expand, then builds for it what stands on {old}.",
         ),
-        contract=(
-            f"Ends {table}.{old}. Values that {new} does not say are kept in schema alembic_safe_retired.",
-        ),
     )  # fmt: skip

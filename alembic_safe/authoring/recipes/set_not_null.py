@@ -40,7 +40,6 @@ def set_not_null(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation]
         words=Words(
             expand=(f"{shown} takes no NULL any more from the contract on: new code writes a value always.",),
             copy=(f"Fills {shown} where it is NULL, in batches.",) if fill else (),
-            contract=(f"Makes {shown} NOT NULL, without a scan under its lock; it stops where a row holds NULL.",),
         ),
     )  # fmt: skip
 
