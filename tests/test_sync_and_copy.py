@@ -47,7 +47,8 @@ def _rounded(value: Decimal | None) -> int | None:
 CONVERSIONS = {
     "a wider type": Conversion("integer", "bigint", None, None, _same, _same, (None, 1, 2, 3), (None, 1, 2, 4)),
     "lossy: case": Conversion(
-        "text", "text", "lower(a)", "b", lambda v: v and v.lower(), _same, (None, "A", "a", "Bc", ""), (None, "a", "A", "bC", ""),
+        "text", "text", "lower(a)", "b", lambda v: v and v.lower(), _same, (None, "A", "a", "Bc", ""),
+        (None, "a", "A", "bC", ""),
     ),
     "lossy: rounding, without a key": Conversion(
         "numeric", "integer", None, None, _rounded, lambda v: None if v is None else Decimal(v),
@@ -72,9 +73,8 @@ class World:
     rows: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
     def begin(self) -> None:
-        self.place.run(
-            f"DROP TABLE IF EXISTS t; CREATE TABLE t (id integer {self.it.key}, a {self.it.old}, b {self.it.new}, other integer)"
-        )
+        columns = f"id integer {self.it.key}, a {self.it.old}, b {self.it.new}, other integer"
+        self.place.run(f"DROP TABLE IF EXISTS t; CREATE TABLE t ({columns})")
         for n in range(ROWS):
             value = self.it.old_values[n % len(self.it.old_values)]
             self.sql("INSERT INTO t (id, a) VALUES (%s, %s)", n, value)

@@ -54,6 +54,7 @@ class SyncText:
     :param old: the old columns, ``new``: the new ones, by the names that they have now.
     :param up: what the revision file says; ``down`` likewise; empty: the columns themselves, cast.
     :param compiled_up: the same, every name qualified and every column one of ``new.``, cast to its column's type.
+    :param assigned_up: likewise, without the length of the type: what a trigger assigns.
     :param swapped: whether ``op.swap_columns`` changed the names.
     """
 
@@ -63,6 +64,8 @@ class SyncText:
     down: tuple[str, ...] = ()
     compiled_up: tuple[str, ...] = ()
     compiled_down: tuple[str, ...] = ()
+    assigned_up: tuple[str, ...] = ()
+    assigned_down: tuple[str, ...] = ()
     swapped: bool = False
 
     @property

@@ -10,7 +10,7 @@ from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.operations.constraints_not_valid import CreateForeignKeyNotValidOp
-from alembic_safe.operations.dependants import server_words
+from alembic_safe.operations.dependants import refused_by_restrict, server_words
 from alembic_safe.operations.kept import verbatim
 from alembic_safe.operations.living import find_table
 from alembic_safe.operations.speaking import is_script, place, say, table_of
@@ -181,11 +181,20 @@ def add_constraint_using_index(operations: Operations, op: AddConstraintUsingInd
         return
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
     found = _found(connection, table.oid, op.constraint_name)
+    has_index = bool(run(connection, _INDEX, {"oid": table.oid, "name": op.index_name}))
     if found is not None:
         if found["type"] != kind[0].lower():
             raise _taken(table, op.constraint_name, op.verb)
-        return
+        # an index that became the constraint's has its name, and is not found under its own any more
+        if not op.replace or not has_index or op.index_name == op.constraint_name:
+            return
     _require_usable(connection, table, op)
+    if found is not None:
+        drop = f"ALTER TABLE {table.quoted} DROP CONSTRAINT {quoted(op.constraint_name)} RESTRICT"
+        depends = refused_by_restrict(connection, drop)
+        if depends:
+            raise Refused(f"op.{op.verb}: others depend on constraint {op.constraint_name}.", detail=depends)
+        clause = f"DROP CONSTRAINT {quoted(op.constraint_name)} RESTRICT, {clause}"
     run(connection, f"ALTER TABLE {table.quoted} {clause}")
 
 

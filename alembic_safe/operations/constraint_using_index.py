@@ -27,6 +27,7 @@ class AddConstraintUsingIndexOp(AlterTableOp):
         *,
         deferrable: bool | None = None,
         initially: str | None = None,
+        replace: bool = False,
         schema: str | None = None,
     ) -> None:
         super().__init__(table_name, schema=schema)
@@ -37,6 +38,7 @@ class AddConstraintUsingIndexOp(AlterTableOp):
         self.type_ = type_
         self.deferrable = deferrable
         self.initially = initially
+        self.replace = replace
 
     @classmethod
     def add_constraint_using_index(
@@ -49,6 +51,7 @@ class AddConstraintUsingIndexOp(AlterTableOp):
         *,
         deferrable: bool | None = None,
         initially: str | None = None,
+        replace: bool = False,
         schema: str | None = None,
     ) -> None:
         """Make a unique index that is there the index of a UNIQUE or PRIMARY KEY constraint, for a moment's lock.
@@ -56,10 +59,12 @@ class AddConstraintUsingIndexOp(AlterTableOp):
         The index takes the constraint's name. Running it again changes nothing.
 
         :param type_: ``unique`` or ``primary``; for a primary key, the columns are NOT NULL before.
+        :param replace: where a constraint of that name and kind stands on another index, let it go in the same moment.
         :raises Refused: where the index is not there, not valid, not unique, or over expressions or a part of the rows.
         """
         op = cls(
-            constraint_name, table_name, index_name, type_, deferrable=deferrable, initially=initially, schema=schema
+            constraint_name, table_name, index_name, type_, deferrable=deferrable, initially=initially,
+            replace=replace, schema=schema,
         )  # fmt: skip
         return operations.invoke(op)
 
@@ -77,5 +82,5 @@ class AddConstraintUsingIndexOp(AlterTableOp):
 def render_constraint_using_index(autogen_context: AutogenContext, op: AddConstraintUsingIndexOp) -> str:
     """Return the line that stands in a revision file."""
     words = [name_of(op.constraint_name), name_of(op.table_name), name_of(op.index_name), repr(op.type_)]
-    named = {"deferrable": op.deferrable, "initially": op.initially}
+    named = {"deferrable": op.deferrable, "initially": op.initially, "replace": op.replace}
     return call(autogen_context, op.verb, words, named, op.schema)

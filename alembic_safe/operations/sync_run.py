@@ -68,7 +68,8 @@ def sync_columns(operations: Operations, op: SyncColumnsOp) -> None:
     with rights_named(connection, subject, [_owner_step(connection, table)]):
         name = there.name if there is not None else _function_name(table, op)
         _make_schema(connection)
-        install(connection, table, name, columns, _text_of(op, columns), replacing=there)
+        text = text_of(columns, up=op.up or (), down=op.down or ())
+        install(connection, table, name, columns, text, replacing=there)
     _warn_of_watchers(connection, table, op)
 
 
@@ -224,10 +225,13 @@ def _refuse_expressions(op: _SyncOp, found: Sequence[Expression], subject: str) 
             raise Refused(f"{subject}: {word} says something else each time it is asked: {expression.sql}")
 
 
-def _text_of(op: _SyncOp, columns: Columns) -> SyncText:
+def text_of(columns: Columns, *, up: tuple[str, ...], down: tuple[str, ...], swapped: bool = False) -> SyncText:
+    """Return what the comment of the function says."""
     return SyncText(
-        op.old, op.new, op.up or (), op.down or (), tuple(f.compared.sql for f in columns.up),
-        tuple(f.compared.sql for f in columns.down),
+        columns.old, columns.new, up, down,
+        compiled_up=tuple(f.compared.sql for f in columns.up), compiled_down=tuple(f.compared.sql for f in columns.down),
+        assigned_up=tuple(f.value.sql for f in columns.up), assigned_down=tuple(f.value.sql for f in columns.down),
+        swapped=swapped,
     )  # fmt: skip
 
 
