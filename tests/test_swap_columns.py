@@ -129,10 +129,14 @@ def test_names_of_indexes_and_constraints_are_exchanged(place: Stepwise) -> None
     finish(place)
 
     place.in_twin(
-        "ALTER TABLE t ALTER c TYPE bigint; CREATE INDEX ix ON t (c, other); CREATE INDEX ex ON t ((c + 1)); CREATE INDEX alone"
-        f" ON t (c); ALTER TABLE t ADD CONSTRAINT u UNIQUE (c), ADD CONSTRAINT k CHECK (c > 0), ADD CONSTRAINT {'l' * 63} CHECK (c < 9)"
+        "ALTER TABLE t ALTER c TYPE bigint; CREATE INDEX ix ON t (c, other); CREATE INDEX ex ON t ((c + 1));"
+        "CREATE INDEX alone ON t (c); ALTER TABLE t ADD CONSTRAINT u UNIQUE (c), ADD CONSTRAINT k CHECK (c > 0),"
+        f" ADD CONSTRAINT {'l' * 63} CHECK (c < 9)"
     )
-    query = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' UNION ALL SELECT conname || pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 't'::regclass ORDER BY 1"
+    query = (
+        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' UNION ALL SELECT conname || pg_get_constraintdef(oid)"
+        " FROM pg_constraint WHERE conrelid = 't'::regclass ORDER BY 1"
+    )
     with place.cluster.connect(place.twin) as c:
         assert place.all(query) == c.execute(query).fetchall()
 
@@ -140,14 +144,16 @@ def test_names_of_indexes_and_constraints_are_exchanged(place: Stepwise) -> None
 def test_what_was_said_of_the_name_is_said_of_it_again(place: Stepwise) -> None:
     prepared(place)
     place.run("DO $$ BEGIN CREATE ROLE app_writer LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;")
-    place.run(
-        "GRANT UPDATE (c) ON t TO app_writer; COMMENT ON COLUMN t.c IS 'it''s: %'; ALTER TABLE t ALTER c SET STATISTICS 7"
-    )
+    place.run("GRANT UPDATE (c) ON t TO app_writer; COMMENT ON COLUMN t.c IS 'it''s: %'")
+    place.run("ALTER TABLE t ALTER c SET STATISTICS 7")
 
     place.op("swap_columns", "t", "c", "c_new")
 
-    assert place.all("SELECT col_description('t'::regclass, attnum), attstattarget, attacl::text FROM pg_attribute"
-                     " WHERE attrelid = 't'::regclass AND attname = 'c'") == [("it's: %", 7, "{app_writer=w/postgres}")]  # fmt: skip
+    said = place.all(
+        "SELECT col_description('t'::regclass, attnum), attstattarget, attacl::text FROM pg_attribute"
+        " WHERE attrelid = 't'::regclass AND attname = 'c'"
+    )
+    assert said == [("it's: %", 7, "{app_writer=w/postgres}")]
     place.run("REVOKE UPDATE (c) ON t FROM app_writer; REVOKE UPDATE (c_new) ON t FROM app_writer")
 
 
@@ -211,7 +217,10 @@ def test_hostile_names_in_a_schema_off_the_search_path(place: Stepwise, name: st
     place.given(
         f"CREATE SCHEMA {q}; CREATE TABLE {quoted(name, name)} (id integer, {q} integer DEFAULT 4, {new} bigint)"
     )
-    place.run(f"CREATE INDEX {q} ON {quoted(name, name)} ({q})" if len(name) < 30 else "SELECT 1")
+    index, beside = (quoted(("i" + name)[:58] + ending) for ending in ("", "_new"))
+    place.run(
+        f"CREATE INDEX {index} ON {quoted(name, name)} ({q}); CREATE INDEX {beside} ON {quoted(name, name)} ({new})"
+    )
     place.op("sync_columns", name, name, "n" + name[:40], schema=name)
 
     for _ in range(2):
