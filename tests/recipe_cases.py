@@ -33,7 +33,7 @@ config = context.config
 engine = config.attributes["engine"]
 with engine.connect() as connection:
     context.configure(
-        connection=connection, target_metadata=config.attributes["models"], transaction_per_migration=True,
+        connection=connection, target_metadata=config.attributes.get("models"), transaction_per_migration=True,
         process_revision_directives=config.attributes.get("hook", alembic_safe.rewriter), include_schemas=True,
     )
     with context.begin_transaction():

@@ -42,10 +42,11 @@ class Arranged:
     """What hangs on the first directive, so that a further context of the same ``env.py`` finds it.
 
     :param message: as the person gave it.
-    :param body: what stands in the docstring besides, where the writer of the file has a place for it.
+    :param imports: lines that somebody else wanted in the file.
     """
 
     message: str | None
+    imports: frozenset[str] = frozenset()
     runs: list[PlannedRun] = field(default_factory=list)
     contract: ops.MigrationScript | None = None
     change: str = ""
@@ -58,9 +59,16 @@ BODY = "_alembic_safe_body"
 
 
 class DifferingOps(ops.UpgradeOps):
-    """The operations of the last directive; asked what differs, they say it of the whole."""
+    """The operations of a directive that is a part of something, and therefore never an empty revision.
+
+    Those of the last one, asked what differs, say it of the whole.
+    """
 
     differing: Sequence[ops.MigrateOperation] = ()
+
+    def is_empty(self) -> bool:
+        """Return that there is a reason for this revision, also where it does nothing yet."""
+        return False
 
     def as_diffs(self) -> Any:
         """Return what ``alembic check`` prints."""
@@ -88,6 +96,7 @@ def arrange(
         ) if is_there
     ]  # fmt: skip
     scripts: list[ops.MigrationScript] = []
+    first.imports = set(arranged.imports)  # a context of env.py before this one may have made it another phase
     for phase in phases:
         script = first if not scripts else _behind(scripts[-1], first)
         _fill(script, phase, runs)
@@ -102,7 +111,8 @@ def arrange(
             scripts.append(contract)
         else:
             arranged.contract = contract
-    _tell_what_differs(scripts[-1], runs)
+    for script in scripts:
+        _tell_what_differs(script, runs if script is scripts[-1] else ())
     setattr(first, KEY, arranged)
     return scripts
 
@@ -194,13 +204,13 @@ def _name(
         script.imports = {*script.imports, identifiers(phase, change, settles)}
 
 
-def _tell_what_differs(last: ops.MigrationScript, runs: Sequence[PlannedRun]) -> None:
+def _tell_what_differs(script: ops.MigrationScript, runs: Sequence[PlannedRun]) -> None:
     told: list[ops.UpgradeOps] = []
-    for run, upgrade in zip(runs, last.upgrade_ops_list, strict=True):
+    for n, upgrade in enumerate(script.upgrade_ops_list):
         differing = DifferingOps(upgrade.ops, upgrade_token=upgrade.upgrade_token)
-        differing.differing = run.naive
+        differing.differing = runs[n].naive if runs else ()
         told.append(differing)
-    last._upgrade_ops = told  # noqa: SLF001
+    script._upgrade_ops = told  # noqa: SLF001
 
 
 def _words(runs: Sequence[PlannedRun]) -> Words:

@@ -92,7 +92,7 @@ def _bring_home(directives: list[Any]) -> None:
 
 
 def _rewrite(context: MigrationContext, directive: ops.MigrationScript) -> list[ops.MigrationScript]:
-    arranged: Arranged = getattr(directive, KEY, None) or Arranged(directive.message)
+    arranged: Arranged = getattr(directive, KEY, None) or Arranged(directive.message, frozenset(directive.imports))
     new = slice(len(arranged.runs), None)
     for upgrade, downgrade in zip(directive.upgrade_ops_list[new], directive.downgrade_ops_list[new], strict=True):
         _keep_rows(context, upgrade, downgrade)
