@@ -42,6 +42,34 @@ class SqlOp(ops.ExecuteSQLOp):
         return ("execute", self.sql)
 
 
+class FillOp(SqlOp):
+    """What the rows that have no value in a column get.
+
+    :param column: the column.
+    :param expression: SQL over the table's columns.
+    """
+
+    def __init__(self, column: ObjectId, expression: str) -> None:
+        table, name = quoted(column.schema, column.parent), quoted(column.name)
+        super().__init__(f"UPDATE {table} SET {name} = {expression} WHERE {name} IS NULL")
+        self.column = column
+        self.expression = expression
+
+
+class CheckOp(SqlOp):
+    """A check that comes; Alembic before 1.19 cannot write one into a file.
+
+    :param part: the constraint.
+    :param condition: as the server writes it.
+    """
+
+    def __init__(self, part: ObjectId, condition: str) -> None:
+        alter, name = f"ALTER TABLE {quoted(part.schema, part.parent)}", quoted(part.name)
+        super().__init__(f"{alter} ADD CONSTRAINT {name} CHECK ({condition})", f"{alter} DROP CONSTRAINT {name}")
+        self.part = part
+        self.condition = condition
+
+
 class RenamedPartOp(SqlOp):
     """An index, a constraint or a sequence under another name.
 

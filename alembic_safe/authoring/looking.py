@@ -76,6 +76,9 @@ def _said(models: Sequence[MetaData], default: str) -> dict[ObjectId, Mapping[st
 
 
 def _table(op: MigrateOperation, default: str) -> ObjectId:
+    part = getattr(op, "part", None)
+    if part is not None:
+        return ObjectId("table", part.schema or default, part.parent)
     name = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
     schema = getattr(op, "schema", None) or getattr(op, "source_schema", None) or default
     return ObjectId("table", str(schema), str(name))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from alembic.operations import ops
 
+from alembic_safe.authoring.change_operations import SqlOp
 from alembic_safe.authoring.contracts import contract_steps
 from alembic_safe.authoring.phase_words import contract_words
 from alembic_safe.authoring.recipes.add_column import add_column
@@ -18,15 +19,15 @@ from alembic_safe.authoring.recipes.drop_column import drop_column
 from alembic_safe.authoring.recipes.drop_constraint import drop_constraint
 from alembic_safe.authoring.recipes.drop_table import drop_table
 from alembic_safe.authoring.recipes.indexes import create_index, drop_index
-from alembic_safe.authoring.recipes.records import Words
+from alembic_safe.authoring.recipes.records import Step, Words
 from alembic_safe.authoring.recipes.rename_column import rename_column
 from alembic_safe.authoring.recipes.set_not_null import set_not_null
-from alembic_safe.authoring.recipes.standing_on import table_of
+from alembic_safe.authoring.recipes.standing_on import named_in, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from alembic_safe.authoring.recipes.records import Facts, Phased, Step
+    from alembic_safe.authoring.recipes.records import Facts, Phased
     from alembic_safe.inspecting.catalog_records import ObjectId
     from alembic_safe.inspecting.settles import Settle
 
@@ -38,6 +39,7 @@ RECIPES: tuple[Recipe, ...] = (
     add_column, change_type, set_not_null, change_default, add_constraint, drop_constraint, create_index, drop_index,
 )  # fmt: skip
 """Asked in this order; the first that knows an operation has it."""
+_LONGEST = 60
 _LAST = ("rename_index", "rename_constraint", "retire_table")
 
 
@@ -120,13 +122,18 @@ def decomposed(op: ops.MigrateOperation) -> tuple[ops.MigrateOperation, ...]:
 
 def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
     fresh = frozenset(id_ for one in found for id_ in one.fresh)
-    expand = [step for one in found for step in one.expand if one.fresh or not _is_about(step, fresh, facts)]
-    late = [step for one in found for step in one.expand if not one.fresh and _is_about(step, fresh, facts)]
+    # SQL that names a column which is being filled has to wait for it
+    waiting = [op for op in first if isinstance(op, SqlOp) and any(named_in(op.sql, id_.name) for id_ in fresh)]
+    first = [op for op in first if op not in waiting]
+    behind = [one for one in found if not one.fresh and any(_is_about(step, fresh, facts) for step in one.expand)]
+    expand = [step for one in found if one not in behind for step in one.expand]
+    late = [step for one in behind for step in one.expand]
     lines = dict.fromkeys(line for one in found for line in one.settles)
     # what takes a name over, and a table as a whole, comes when everything else has gone
     settles = tuple(sorted(lines, key=lambda line: _LAST.index(line.verb) + 1 if line.verb in _LAST else 0))
     others = tuple(dict.fromkeys(f"{type(op).__module__}.{type(op).__name__}" for op in first if not _is_known(op)))
-    copy_steps = (*(step for one in found for step in one.copy), *late)
+    after = [Step(op.sql if len(op.sql) < _LONGEST else f"{op.sql[:_LONGEST]}...", (op,)) for op in waiting]
+    copy_steps = (*(step for one in found for step in one.copy), *late, *after)
     return Plan(
         tuple(one.title for one in found if one.expand or one.copy or one.settles), tuple(first), tuple(expand),
         copy_steps, contract_steps(settles, facts), settles, _words(found, settles, facts, others),
@@ -147,8 +154,11 @@ def _is_about(step: Step, columns: frozenset[ObjectId], facts: Facts) -> bool:
             str(getattr(one, "name", one)) for one in (*getattr(op, "columns", ()), *getattr(op, "local_cols", ()))
         }
         names.add(str(getattr(op, "column_name", "")))
-        if any((id_.schema, id_.parent) == (table.schema, table.name) and id_.name in names for id_ in columns):
-            return True
+        condition = str(getattr(op, "condition", ""))
+        for id_ in columns:
+            here = (id_.schema, id_.parent) == (table.schema, table.name)
+            if here and (id_.name in names or named_in(condition, id_.name)):
+                return True
     return False
 
 

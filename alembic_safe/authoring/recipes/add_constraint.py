@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
 
+from alembic_safe.authoring.change_operations import CheckOp
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
 from alembic_safe.authoring.recipes.standing_on import (
     check_steps,
     dropped_name,
-    for_now,
     foreign_key_steps,
     table_of,
     unique_steps,
@@ -18,6 +18,7 @@ from alembic_safe.authoring.recipes.standing_on import (
 from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.operations.constraints_not_valid import CreateForeignKeyNotValidOp
+from alembic_safe.operations.swap_names import beside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,12 +32,18 @@ _KINDS = (ops.CreateForeignKeyOp, ops.CreateUniqueConstraintOp, ops.CreateCheckC
 def add_constraint(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], facts: Facts) -> Phased | None:
     """Add it for new rows first and for the others beside them, or on an index that was built beside them."""
     table = table_of(op, facts)
+    if isinstance(op, CheckOp):
+        schema = None if op.part.schema == facts.default_schema else op.part.schema
+        return Phased(
+            f"{op.part.name} comes", expand=check_steps(op.part.name, op.part.parent, op.condition, schema),
+            words=Words(expand=(f"Adds {op.part.name} to {facts.shown(op.part.parent, schema)}; {_rule(op)}",)),
+        )  # fmt: skip
     if not isinstance(op, _KINDS) or table not in facts.tables:
         return None
     name = name_of_created(op, table.name)
     schema = None if table.schema == facts.default_schema else table.schema
     replaces = any(dropped_name(one) == name and table_of(one, facts) == table for one in every)
-    made = for_now(name) if replaces else name
+    made = beside(name) if replaces else name
     settles: tuple[Settle, ...] = ()
     if replaces:
         id_ = ObjectId("constraint", table.schema, made, table.name)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from alembic.operations import ops
 
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
-from alembic_safe.authoring.recipes.standing_on import dropped_name, for_now, index_steps, table_of
+from alembic_safe.authoring.recipes.standing_on import dropped_name, index_steps, table_of
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.operations.swap_names import beside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +29,9 @@ def create_index(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation]
     settles: tuple[Settle, ...] = ()
     if replaces:
         made = ops.CreateIndexOp(
-            for_now(name), op.table_name, op.columns, schema=op.schema, unique=op.unique, **op.kw
+            beside(name), op.table_name, op.columns, schema=op.schema, unique=op.unique, **op.kw
         )  # fmt: skip
-        settles = (settle("rename_index", ObjectId("index", table.schema, for_now(name), table.name), to=name),)
+        settles = (settle("rename_index", ObjectId("index", table.schema, beside(name), table.name), to=name),)
     shown = facts.shown(table.name, op.schema)
     unique = " Rows that are duplicates stop it." if op.unique else ""
     return Phased(

@@ -41,6 +41,7 @@ class Replacement:
     :param down: the way back.
     :param names: what the dependants are called in the end, where that is another name than now.
     :param dropped: the dependants that the new column has no like of.
+    :param swaps: whether the new column takes the old one's name in the end.
     """
 
     table: Table
@@ -50,6 +51,7 @@ class Replacement:
     down: str | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     dropped: frozenset[str] = frozenset()
+    swaps: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def replaced(facts: Facts, what: Replacement) -> Replaced:
         ),
         Step(f"compare {old} and {new.name}", (VerifyCopiedOp(table.name, old, new.name, **words),)),
     ]
-    standing = built_anew(facts, table, old, new.name, what.names, what.dropped)
+    standing = built_anew(facts, table, old, new.name, what.names, what.dropped, swaps=what.swaps)
     copy += standing.steps
     now = ObjectId("column", schema or facts.default_schema, new.name, table.name)
     settles: list[Settle] = []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from alembic.operations import ops
 
+from alembic_safe.authoring.change_operations import FillOp
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
 from alembic_safe.authoring.recipes.replacing import quoted_if_needed
 from alembic_safe.operations.backfill import BackfillOp
@@ -22,7 +23,6 @@ def set_not_null(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation]
 
     The old application may write NULL until it is gone, so that nothing stands against that before the contract.
     """
-    del every
     if not isinstance(op, ops.AlterColumnOp) or op.modify_nullable is None:
         return None
     id_ = facts.column(op.table_name, op.schema, op.column_name)
@@ -33,9 +33,10 @@ def set_not_null(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation]
             f"{shown} may be NULL", expand=(Step(f"{op.column_name} may be NULL", (op,), undo=(undo,)),),
             words=Words(expand=(f"Lets {shown} be NULL: the application of today must be able to read that.",)),
         )  # fmt: skip
-    fill = facts.said.get(id_, {}).get("fill")
+    filled = [one for one in every if isinstance(one, FillOp) and one.column == id_]
+    fill = filled[0].expression if filled else facts.said.get(id_, {}).get("fill")
     return Phased(
-        f"{shown} is never NULL", copy=fill_steps(op, fill),
+        f"{shown} is never NULL", copy=fill_steps(op, fill), consumed=tuple(filled),
         settles=(settle("set_not_null", id_, fill=fill, prove=True),),
         words=Words(
             expand=(f"{shown} takes no NULL any more from the contract on: new code writes a value always.",),
