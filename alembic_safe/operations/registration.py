@@ -25,6 +25,7 @@ from alembic_safe.operations.constraints_not_valid import (
     render_foreign_key_not_valid,
     render_validate_constraint,
 )
+from alembic_safe.operations.keep_column import KeepColumnOp, UnkeepColumnOp
 from alembic_safe.operations.not_null import (
     ProveNotNullOp,
     SetNotNullOp,
@@ -48,6 +49,8 @@ _VERBS: tuple[tuple[str, type[Any], str, Any], ...] = (
     ("drop_sync", DropSyncOp, "sync_run", render_sync),
     ("backfill", BackfillOp, "copy_run", render_backfill),
     ("verify_copied", VerifyCopiedOp, "copy_run", render_sync),
+    ("keep_column", KeepColumnOp, "column_run", render_column),
+    ("unkeep_column", UnkeepColumnOp, "column_run", render_column),
     ("swap_columns", SwapColumnsOp, "swap_run", render_swap),
     ("swap_columns_back", SwapColumnsBackOp, "swap_run", render_swap),
     ("prove_not_null", ProveNotNullOp, "not_null_run", render_prove_not_null),

@@ -67,7 +67,7 @@ def sync_columns(operations: Operations, op: SyncColumnsOp) -> None:
     columns = compile_sync(connection, table, op, subject)
     with rights_named(connection, subject, [_owner_step(connection, table)]):
         name = there.name if there is not None else _function_name(table, op)
-        _make_schema(connection)
+        make_sync_schema(connection)
         text = text_of(columns, up=op.up or (), down=op.down or ())
         install(connection, table, name, columns, text, replacing=there)
     _warn_of_watchers(connection, table, op)
@@ -270,7 +270,8 @@ def _warn_of_watchers(connection: Connection, table: LivingTable, op: _SyncOp) -
         )  # fmt: skip
 
 
-def _make_schema(connection: Connection) -> None:
+def make_sync_schema(connection: Connection) -> None:
+    """Make the schema of the functions behind our triggers, where there is none."""
     # two runs at once: the second waits, and finds the schema
     run(connection, "SELECT pg_advisory_xact_lock(hashtextextended('alembic-safe sync', 0))")
     found = run(connection, "SELECT FROM pg_namespace WHERE nspname = :schema", {"schema": SYNC_SCHEMA})
