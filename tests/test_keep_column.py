@@ -112,7 +112,12 @@ def test_a_row_that_somebody_holds_is_kept_as_it_is_in_the_end(place: Stepwise) 
     place.given(TABLE)
     with place.cluster.connect(place.name, autocommit=False) as holder:
         holder.execute("SELECT FROM t WHERE id = 150 FOR UPDATE")
-        held = threading.Timer(1.0, lambda: (holder.execute("UPDATE t SET c = NULL WHERE id = 150"), holder.commit()))
+
+        def write() -> None:
+            holder.execute("UPDATE t SET c = NULL WHERE id = 150")
+            holder.commit()
+
+        held = threading.Timer(1.0, write)
         # the triggers are made when it holds no lock on the table that they would wait for
         holder.rollback()
         place.steps("keep_column", "t", C)
