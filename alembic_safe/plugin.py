@@ -27,6 +27,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("safe-adopt", "adopt", "Make a revision of what was changed by hand, and stamp this database with it."),
     ("safe-backup", "backup", "Take a verified backup of the database with pg_dump."),
     ("safe-baseline", "baseline", "Find or write the revision that an existing database is at, and stamp it."),
+    (
+        "safe-contract",
+        "contract",
+        "Bring the parked contracts of open changes into the chain, check them, or give one up.",
+    ),
     ("safe-diff", "diff", "Show in what two schemas differ: models, files, databases, dumps; writes nothing."),
     ("safe-guard", "guard", "Show, set or lend out what this database allows: environment, protection, grants."),
     ("safe-init", "init", "Wire alembic-safe into an Alembic environment; shows every edit first."),

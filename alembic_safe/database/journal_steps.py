@@ -264,3 +264,29 @@ def copies_of(connection: AnyConnection, journals: Journals, version_table: str)
         {"version_table": version_table},
     )
     return tuple(CopyRow(**row) for row in rows)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A revision that a database has, and since when."""
+
+    revision: str
+    at: datetime
+    release: str | None
+
+
+def live_revisions(connection: AnyConnection, journals: Journals, revisions: list[str]) -> dict[str, Live]:
+    """Return those of some revisions that a journal knows to be applied, in whichever of its version tables."""
+    seen = (
+        f" UNION ALL SELECT revision, at, release, 'up' FROM {journals.table('sightings')}"
+        if has_steps(connection, journals)
+        else ""
+    )
+    rows = run(
+        connection,
+        "SELECT DISTINCT ON (revision) revision, at, release FROM (SELECT * FROM (SELECT DISTINCT ON (version_table, revision)"
+        f" revision, at, release, direction FROM {journals.table('revisions')} ORDER BY version_table, revision, id DESC) last"
+        f" WHERE direction <> 'down'{seen}) live WHERE revision = ANY(CAST(:revisions AS text[])) ORDER BY revision, at",
+        {"revisions": revisions},
+    )
+    return {row["revision"]: Live(**row) for row in rows}

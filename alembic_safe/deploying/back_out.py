@@ -8,6 +8,7 @@ from alembic.runtime.migration import RevisionStep
 
 from alembic_safe.database.journal_steps import half_done
 from alembic_safe.deploying.events import Finished, Noted, TargetSeen
+from alembic_safe.deploying.gate_evidence import applied_in_files
 from alembic_safe.deploying.plan import pending_steps
 from alembic_safe.errors import Findings, NextStep
 
@@ -38,9 +39,7 @@ def left_half_done(upgrade: Upgrade, heads: tuple[str, ...]) -> tuple[HalfDone, 
     """Return the revisions that are half done, the latest first."""
     if upgrade.journals is None:
         return ()
-    known = {revision.revision for revision in upgrade.script.walk_revisions()}
-    at = tuple(head for head in heads if head in known)
-    applied = {revision.revision for revision in upgrade.script.iterate_revisions(at, "base")} if at else set()
+    applied = applied_in_files(upgrade.script, heads)
     found = half_done(upgrade.connection, upgrade.journals, upgrade.target.version_table)
     return tuple(one for one in found if one.revision not in applied)
 

@@ -92,7 +92,7 @@ def note_unseen(connection: Any, asked: Asked, journals: Journals, unseen: Seque
 
 def unseen_expands(connection: Any, asked: Asked) -> tuple[str, ...]:
     """Return the applied expands of open changes that the journal does not know yet."""
-    there = _applied_in_files(asked)
+    there = applied_in_files(asked.script, asked.heads)
     found = [
         c.expand for c in changes(asked.script) if c.is_open and c.expand in there and c.expand not in asked.applied
     ]
@@ -132,10 +132,11 @@ def _met_empty(connection: Any, asked: Asked, this: Release) -> bool:
     return journal_steps.met_empty(connection, asked.journals, asked.version_table, this.name, this.files_hash)
 
 
-def _applied_in_files(asked: Asked) -> set[str]:
-    known = {revision.revision for revision in asked.script.walk_revisions()}
-    heads = tuple(head for head in asked.heads if head in known)
-    return {revision.revision for revision in asked.script.iterate_revisions(heads, "base")} if heads else set()
+def applied_in_files(script: ScriptDirectory, heads: Sequence[str]) -> set[str]:
+    """Return the revisions of the files that a database has, as its version table says."""
+    known = {revision.revision for revision in script.walk_revisions()}
+    at = tuple(head for head in heads if head in known)
+    return {revision.revision for revision in script.iterate_revisions(at, "base")} if at else set()
 
 
 def _require_name(identity: Identity, said: Said) -> None:

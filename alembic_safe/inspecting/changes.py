@@ -34,6 +34,7 @@ class Change:
     :param parked: the file of its parked contract, if there is one.
     :param joins: the open change whose contract this one takes over: one contract settles both.
     :param joined: the change that took over this one's contract, where that is in the chain.
+    :param abandoned: the revision that gave the change up: what its contract was to take away stays.
     """
 
     id: str
@@ -45,11 +46,12 @@ class Change:
     parked: Path | None = None
     joins: str | None = None
     joined: str | None = None
+    abandoned: str | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether its contract is still to come into the chain."""
-        return self.contract is None and self.joined is None and bool(self.settles)
+        return (self.contract, self.joined, self.abandoned) == (None, None, None) and bool(self.settles)
 
     @property
     def revisions(self) -> tuple[str, ...]:
@@ -114,14 +116,18 @@ def changes(script: ScriptDirectory) -> tuple[Change, ...]:
     :raises Findings: where files contradict each other; the message names them.
     """
     found: dict[str, _Found] = {}
+    abandoned: dict[str, str] = {}
     for revision in _in_chain_order(script):
         id_ = change_of(revision)
         if id_ is not None:
             _add(found.setdefault(id_, _Found()), id_, revision)
+        given_up = getattr(revision.module, "abandons", None)
+        if given_up is not None:
+            abandoned[given_up] = revision.revision
     parked = _parked_by_change(script)
     ordered = tuple(_change(script, id_, one, parked.pop(id_, None)) for id_, one in found.items())
     _require_expands(parked.values())
-    return _with_joined(ordered)
+    return tuple(replace(one, abandoned=abandoned.get(one.id)) for one in _with_joined(ordered))
 
 
 def open_changes(script: ScriptDirectory) -> tuple[Change, ...]:
