@@ -282,3 +282,35 @@ def test_the_copy_is_verified_again_before_a_contract_and_rows_that_contradict_t
     assert columns(cluster, database, "users") == ["id", "name"]
     found = rows(cluster, database, "SELECT revision, rows, mismatches FROM alembic_safe.copy_evidence ORDER BY id")
     assert found[-1] == {"revision": "k1", "rows": 50, "mismatches": 0}
+
+
+def test_models_that_have_what_a_contract_takes_away_stop_it(project, cluster, database):
+    safe_upgrade(project, "--release", "v1")
+    contract(project)
+    env = project.folder / "migrations" / "env.py"
+    models = "import sqlalchemy as sa\n\ntarget_metadata = sa.MetaData()\n"
+    models += "sa.Table('users', target_metadata, sa.Column('id', sa.Integer), sa.Column('{}', sa.Text))\n"
+    plain = env.read_text()
+    env.write_text(plain.replace("target_metadata = None", models.format("fullname")))
+    ended = safe_upgrade(project, "--release", "v2", check=4)
+    assert "the open change 'names' will do the opposite: retire_column public.users.fullname" in ended.text
+    assert heads(cluster, database) == ["c1"]
+    project.revision("b1", "k1", "again", 'op.add_column("users", sa.Column("fullname", sa.Text), if_not_exists=True)')
+    safe_upgrade(project, "--release", "v2")  # a later revision brings the column back: the models speak of that one
+    assert heads(cluster, database) == ["b1"]
+
+
+def test_a_jump_over_three_releases_is_made_in_a_downtime(project, cluster, database):
+    contract(project)
+    for n, (before, change) in enumerate([("k1", "second"), ("k2", "third")], 2):
+        add = f'op.add_column("users", sa.Column("x{n}", sa.Text), if_not_exists=True)'
+        settles = f'settles = ("retire_column public.users.x{n}",)'
+        project.revision(f"e{n}", before, "more", add, extra=phase("expand", change, settles))
+        drop = f'op.drop_column("users", "x{n}", if_exists=True)'
+        project.revision(f"k{n}", f"e{n}", "end", drop, extra=phase("contract", change))
+    first = safe_upgrade(project, "--release", "v9", check=4)
+    assert "not applied: e2 (more), k2 (end), e3 (more), k3 (end)" in first.text
+    assert heads(cluster, database) == ["c1"]
+    safe_upgrade(project, "--release", "v9", "--downtime", "--confirm", database)
+    assert heads(cluster, database) == ["k3"]
+    assert columns(cluster, database, "users") == ["id", "name"]

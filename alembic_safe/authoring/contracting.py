@@ -98,7 +98,7 @@ def _prepare(script: ScriptDirectory, folder: Path, change: Change) -> tuple[Pat
     if loaded is None:
         raise Findings(
             f"{shown(change.parked)} cannot be appended: Alembic does not take {final.name} for a revision.",
-            next_steps=[NextStep("see which names it takes", "alembic help revision")],
+            next_steps=[NextStep("see how its files are called", "alembic revision --help")],
         )
     script.revision_map.add_revision(loaded)
     return aside, Appended(change.id, parked.revision, Path(final), head)

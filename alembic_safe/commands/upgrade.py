@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-time", type=Duration(), help="Stop copying after this long, exit 9; the next run goes on from there."
 )
+@click.option("--workers", type=click.IntRange(1), help="How many connections copy one table at once (1).")
 @click.option("--dry-run", is_flag=True, help="Show the plan; writes nothing at all.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress on stderr.")
 @click.pass_context
@@ -57,6 +58,7 @@ def command(
     downtime: bool,
     back_out: bool,
     max_time: float | None,
+    workers: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -71,7 +73,12 @@ def command(
 
     config = config_of(ctx)
     settings = Settings.load(
-        config, release=release, backup_scope=backup_scope, lock_wait=lock_wait, lock_budget=lock_budget
+        config,
+        release=release,
+        backup_scope=backup_scope,
+        lock_wait=lock_wait,
+        lock_budget=lock_budget,
+        copy_workers=workers,
     )
     request = Request(
         revision=revision, accept=frozenset(accept), confirm=confirm, backup=backup, dry_run=dry_run, no_wait=no_wait,

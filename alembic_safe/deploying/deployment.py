@@ -11,10 +11,10 @@ from alembic_safe.database.deploy_lock import deploy_lock, lock_key
 from alembic_safe.database.guard import shell_word
 from alembic_safe.database.journal_steps import half_done
 from alembic_safe.database.marking import mark
-from alembic_safe.database.steps import CopyOptions
 from alembic_safe.deploying.back_out import left_half_done, nothing_left, steps_back
 from alembic_safe.deploying.backup_for_upgrade import back_up_first
 from alembic_safe.deploying.contact import note_first_contact
+from alembic_safe.deploying.copy_options import copy_options
 from alembic_safe.deploying.drift_check import check_drift, keep_catalog
 from alembic_safe.deploying.events import (
     BackupProgressed,
@@ -215,7 +215,8 @@ class _Deployment:
         upgrade.end_reading()
         max_time = upgrade.request.max_time
         return Conditions(
-            LockPolicy.of(upgrade.settings), upgrade.target.connect, self.lock.check, CopyOptions(),
+            LockPolicy.of(upgrade.settings), upgrade.target.connect, self.lock.check,
+            copy_options(upgrade.settings),
             None if max_time is None else upgrade.began + max_time, frozenset(one.revision for one in left),
         )  # fmt: skip
 

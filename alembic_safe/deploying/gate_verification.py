@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.copying_verify import count_mismatches
 from alembic_safe.database.journal_steps import save_evidence
@@ -10,6 +10,7 @@ from alembic_safe.database.steps import CopyEvidence
 from alembic_safe.deploying.events import Noted
 from alembic_safe.errors import Findings, NextStep
 from alembic_safe.inspecting.changes import changes
+from alembic_safe.inspecting.open_differences import require_no_contradiction
 from alembic_safe.inspecting.syncs import read_syncs
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def verify_copies(upgrade: Upgrade, plan: Plan) -> tuple[tuple[str, CopyEvidence
     contracts = {one.change or "": one.revision for one in plan.revisions if one.phase == "contract"}
     if not contracts:
         return ()
-    found = [c for c in changes(upgrade.script) if c.id in contracts and not {c.expand, c.copy} & pending]
+    every = changes(upgrade.script)
+    _require_models_agree(upgrade, [change for change in every if change.contract in _at_the_end(upgrade, plan)])
+    found = [c for c in every if c.id in contracts and not {c.expand, c.copy} & pending]
     syncs = read_syncs(upgrade.connection)
     return tuple(
         (contracts[change.id], _verified(upgrade, change, sync))
@@ -40,6 +43,30 @@ def verify_copies(upgrade: Upgrade, plan: Plan) -> tuple[tuple[str, CopyEvidence
         for sync in syncs
         if _is_of(sync, change)
     )
+
+
+def _at_the_end(upgrade: Upgrade, plan: Plan) -> set[str]:
+    """Return the pending contracts that nothing but contracts follows: what models say of these is said of now."""
+    last: set[str] = set()
+    contracts = {one.revision for one in plan.revisions if one.phase == "contract"}
+    todo = list(upgrade.script.get_heads())
+    while todo:
+        revision = todo.pop()
+        if revision in contracts:
+            last.add(revision)
+            found: Any = upgrade.script.get_revision(revision)
+            todo.extend(found._all_down_revisions)  # noqa: SLF001 - as the plan reads them
+    return last
+
+
+def _require_models_agree(upgrade: Upgrade, found: list[Change]) -> None:
+    """Stop where the models that are deployed together with a contract have what it takes away.
+
+    :raises Findings: naming both.
+    """
+    given = upgrade.context.opts.get("target_metadata")
+    models = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
+    require_no_contradiction(found, models, upgrade.context.dialect.default_schema_name or "public")
 
 
 def note_evidence(
