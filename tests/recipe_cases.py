@@ -167,17 +167,21 @@ def walk(case: Case, old: sa.MetaData, new: sa.MetaData, rows: str = "") -> dict
         case.ship()
         case.upgrade()
         assert_makes_nothing(before[-1], case.catalog, wanted)
-    assert compare(wanted, case.catalog, owners=False) == ()
+    assert_same(wanted, case.catalog, "the end")
     case.check(new)
     for n, expected in reversed(list(enumerate(before))):
         down = ([*chain, "head"] if "contract" in texts else chain)[n - 1] if n else "base"
         if n < len(before) - 1 or "contract" in texts:
             case.downgrade(down)
-        left = compare(expected, case.catalog, owners=False)
-        assert left == (), (down, [str(one) for one in left])
+        assert_same(expected, case.catalog, f"back at {down}")
     case.upgrade()
-    assert compare(wanted, case.catalog, owners=False) == ()
+    assert_same(wanted, case.catalog, "the end, again")
     return texts
+
+
+def assert_same(expected: Catalog, found: Catalog, where: str) -> None:
+    differing = [str(one) for one in compare(expected, found, owners=False)]
+    assert not differing, f"{where}: {differing}"
 
 
 def assert_drops_nothing(before: Catalog, after: Catalog) -> None:

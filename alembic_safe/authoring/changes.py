@@ -18,8 +18,10 @@ from alembic_safe.authoring.change_counters import swapped_counters
 from alembic_safe.authoring.change_operations import AddLabelOp, RenameColumnOp, RenamedPartOp, RenamedTableOp, SqlOp
 from alembic_safe.authoring.change_rest import FIRST, CatalogChanges
 from alembic_safe.authoring.change_retired import follow
+from alembic_safe.authoring.change_syncs import ended_syncs
 from alembic_safe.authoring.expressible import differences
 from alembic_safe.authoring.following_names import new_names
+from alembic_safe.authoring.keeping import taken_back_by
 from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.catalog import read_catalog
@@ -162,6 +164,7 @@ class _Work:
     def run(self) -> Changes:
         """Go through the steps."""
         if self.found(self.read()):
+            self.end_syncs()
             self.rename()
             self.make_enums_again(early=True)
             self.add_labels()
@@ -195,11 +198,19 @@ class _Work:
             self.operations.invoke(op)
         if backward is None:
             backward = [op.reverse() for op in reversed(forward)]
+        else:
+            backward = tuple(backward)
+            taken_back_by(forward, backward)
         self.done.append(Change(forward, tuple(backward)))
 
     def schema(self, name: str) -> str | None:
         """Return a schema as operations say it: nothing for the default."""
         return None if name == self.default else name
+
+    def end_syncs(self) -> None:
+        for fill, end in ended_syncs(self.connection, self.aim.catalog, self.default):
+            self.do(fill, backward=())
+            self.do(end)
 
     def rename(self) -> None:
         for rename in self.aim.renames:
@@ -240,7 +251,10 @@ class _Work:
             # nothing takes a label back but a type made anew
             added = enum_labels.after_additions(wanted, held)
             steps = enum_labels.made_again(self.connection, type_, held, added) if added != held else []
-            self.done.append(Change((), tuple(SqlOp(step.forward) for step in steps)))
+            back = tuple(SqlOp(step.forward) for step in steps)
+            if steps:
+                taken_back_by(self.done[-1].forward, back)
+            self.done.append(Change((), back))
 
     def make_enums_again(self, *, early: bool = False) -> None:
         """Take labels away, or order them anew: at once, unless a column that goes still holds what goes with it."""

@@ -70,10 +70,10 @@ def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
         return (f"{filled}Makes {shown} NOT NULL, without a scan under its lock; it stops where a row holds NULL.",)
     if line.verb == "drop_constraint":
         guarded = rest.get("guarded")
-        return (f"Drops {line.name}." + (f" Nothing guards afterwards that {guarded}." if guarded else ""),)
+        return (f"Takes {line.name} away." + (f" Nothing guards afterwards that {guarded}." if guarded else ""),)
     sentence = {
         "retire_column": f"Retires {shown}: its values are {kept}.", "retire_table": f"Retires {shown}: its rows are {kept}.",
-        "drop_column": f"Drops {shown}, which holds nothing of its own.", "drop_index": f"Drops {line.name}.",
+        "drop_column": f"Takes {shown} away, which holds nothing of its own.", "drop_index": f"Takes {line.name} away.",
         "drop_default": f"Takes the default from {shown}.",
     }.get(line.verb)  # fmt: skip
     return (sentence,) if sentence else ()

@@ -10,6 +10,7 @@ from alembic.operations import ops
 
 from alembic_safe.authoring.change_operations import SqlOp
 from alembic_safe.authoring.contracts import contract_steps
+from alembic_safe.authoring.keeping import UNDO
 from alembic_safe.authoring.phase_words import contract_words
 from alembic_safe.authoring.recipes.add_column import add_column
 from alembic_safe.authoring.recipes.add_constraint import add_constraint
@@ -111,6 +112,7 @@ def decomposed(op: ops.MigrateOperation) -> tuple[ops.MigrateOperation, ...]:
     found = []
     for name in changed:
         one = copy.copy(op)
+        vars(one).pop(UNDO, None)
         for other in changed:
             if other != name:
                 setattr(one, other, nothing[other])

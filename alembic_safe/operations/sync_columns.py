@@ -24,6 +24,7 @@ class _SyncOp(AlterTableOp):
     :param up: SQL over the old columns that gives the new ones, one expression for each; unset: the column itself,
         cast where the types differ.
     :param down: SQL over the new columns, and the old ones, that leads back.
+    :param swapped: whether the columns have changed names.
     """
 
     verb = ""
@@ -36,9 +37,11 @@ class _SyncOp(AlterTableOp):
         *,
         up: OneOrMore | None = None,
         down: OneOrMore | None = None,
+        swapped: bool = False,
         schema: str | None = None,
     ) -> None:
         super().__init__(table_name, schema=schema)
+        self.swapped = swapped
         self.old = several(old)
         self.new = several(new)
         self.up = several_or_none(up)
@@ -58,7 +61,7 @@ class _SyncOp(AlterTableOp):
 
     def words(self) -> dict[str, Any]:
         """Return what stands behind the names, to make another operation of the same."""
-        return {"up": self.up, "down": self.down, "schema": self.schema}
+        return {"up": self.up, "down": self.down, "swapped": self.swapped, "schema": self.schema}
 
 
 class SyncColumnsOp(_SyncOp):
@@ -76,6 +79,7 @@ class SyncColumnsOp(_SyncOp):
         *,
         up: OneOrMore | None = None,
         down: OneOrMore | None = None,
+        swapped: bool = False,
         schema: str | None = None,
     ) -> None:
         """Put triggers on a table that keep the old and the new column equal, whoever writes which of them.
@@ -93,9 +97,12 @@ class SyncColumnsOp(_SyncOp):
         :param up: SQL expression over the old columns, one for each new column; unset: the column, cast to the new
             type. It may hold no subquery and nothing volatile, and is evaluated in time zone UTC.
         :param down: SQL expression over the new and the old columns, one for each old column; unset: the column, cast.
+        :param swapped: whether ``op.swap_columns`` has changed the names already, as the way back of a contract finds
+            it; where there is a sync of these columns, that one knows better.
         :raises Refused: with the reason, before anything is changed.
         """
-        return operations.invoke(cls(table_name, old, new, up=up, down=down, schema=schema))
+        op = cls(table_name, old, new, up=up, down=down, swapped=swapped, schema=schema)
+        return operations.invoke(op)
 
     def reverse(self) -> DropSyncOp:
         """Return the operation that takes the triggers away."""
@@ -121,6 +128,7 @@ class DropSyncOp(_SyncOp):
         *,
         up: OneOrMore | None = None,
         down: OneOrMore | None = None,
+        swapped: bool = False,
         schema: str | None = None,
     ) -> None:
         """Take the triggers of ``op.sync_columns`` away; both columns keep their values.
@@ -129,7 +137,8 @@ class DropSyncOp(_SyncOp):
 
         :param up: together with ``down``, what the reverse operation says.
         """
-        return operations.invoke(cls(table_name, old, new, up=up, down=down, schema=schema))
+        op = cls(table_name, old, new, up=up, down=down, swapped=swapped, schema=schema)
+        return operations.invoke(op)
 
     def reverse(self) -> SyncColumnsOp:
         """Return the operation that puts the triggers back."""
@@ -147,4 +156,4 @@ def render_sync(autogen_context: AutogenContext, op: _SyncOp) -> str:
         given = getattr(op, name)
         if given is not None:
             words.append(f"{name}={one_or_more(given)}")
-    return call(autogen_context, op.verb, words, {}, op.schema)
+    return call(autogen_context, op.verb, words, {"swapped": op.swapped}, op.schema)

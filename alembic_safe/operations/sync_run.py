@@ -37,6 +37,28 @@ SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, format_t
 FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[])) AND a.attnum > 0
   AND NOT a.attisdropped
 """
+# Types whose equality is that of their bytes: text as well, unless a nondeterministic collation says otherwise.
+_BITWISE = (
+    "bool",
+    "char",
+    "date",
+    "int2",
+    "int4",
+    "int8",
+    "name",
+    "oid",
+    "text",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "varchar",
+)
+_EXACT = """
+SELECT a.attname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace
+LEFT JOIN pg_collation c ON c.oid = a.attcollation WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[]))
+  AND (n.nspname = 'pg_catalog' AND t.typname = ANY(CAST(:types AS text[])) OR t.typtype = 'e')
+  AND coalesce(c.collisdeterministic, true)
+"""
 _PARTITION_KEY = """
 SELECT DISTINCT a.attname AS name FROM pg_partitioned_table p JOIN pg_attribute a ON a.attrelid = p.partrelid
   AND a.attnum = ANY(p.partattrs::int2[]) WHERE a.attname = ANY(CAST(:names AS text[]))
@@ -59,7 +81,7 @@ def sync_columns(operations: Operations, op: SyncColumnsOp) -> None:
     subject = f"op.{op.verb} on {table.shown}"
     refuse_inheritance(table, subject)
     there = _the_same(connection, table, op)
-    if there is not None and _is_in_place(connection, there, op):
+    if there is not None and (op.swapped or _is_in_place(connection, there, op)):
         return
     if there is None:
         _refuse_overlap(connection, table, op, subject)
@@ -68,7 +90,7 @@ def sync_columns(operations: Operations, op: SyncColumnsOp) -> None:
     with rights_named(connection, subject, [_owner_step(connection, table)]):
         name = there.name if there is not None else _function_name(table, op)
         make_sync_schema(connection)
-        text = text_of(columns, up=op.up or (), down=op.down or ())
+        text = text_of(columns, up=op.up or (), down=op.down or (), swapped=op.swapped)
         install(connection, table, name, columns, text, replacing=there)
     _warn_of_watchers(connection, table, op)
 
@@ -185,7 +207,7 @@ def compile_sync(connection: Connection, table: LivingTable, op: _SyncOp, subjec
     wanted = wanted_of(connection, table, op, subject)
     found = read_expressions(connection, table, wanted)
     _refuse_expressions(op, found, subject)
-    return columns_of(op.old, op.new, found)
+    return columns_of(connection, table, op.old, op.new, found)
 
 
 def wanted_of(connection: Connection, table: LivingTable, op: _SyncOp, subject: str) -> list[Wanted]:
@@ -202,12 +224,16 @@ def wanted_of(connection: Connection, table: LivingTable, op: _SyncOp, subject: 
     return wanted
 
 
-def columns_of(old: tuple[str, ...], new: tuple[str, ...], found: Sequence[Expression]) -> Columns:
+def columns_of(
+    connection: Connection, table: LivingTable, old: tuple[str, ...], new: tuple[str, ...], found: Sequence[Expression]
+) -> Columns:
     """Put looked-at formulas together again."""
+    exact = run(connection, _EXACT, {"oid": table.oid, "names": [*old, *new], "types": list(_BITWISE)})
     pairs = [
         Formula(column, found[2 * n], found[2 * n + 1]) for n, column in enumerate((*new, *old))
     ]  # fmt: skip
-    return Columns(old, new, tuple(pairs[: len(new)]), tuple(pairs[len(new) :]))
+    names = frozenset(row["name"] for row in exact)
+    return Columns(old, new, tuple(pairs[: len(new)]), tuple(pairs[len(new) :]), names)
 
 
 def _refuse_expressions(op: _SyncOp, found: Sequence[Expression], subject: str) -> None:
