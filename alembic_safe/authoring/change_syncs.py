@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alembic_safe.authoring.recipes.replacing import quoted_if_needed
 from alembic_safe.inspecting.catalog_records import ObjectId
@@ -39,5 +39,5 @@ def ended_syncs(
         )
 
 
-def _formulas(sync: Sync) -> dict[str, tuple[str, ...] | None]:
+def _formulas(sync: Sync) -> dict[str, Any]:
     return {"up": sync.text.up or None, "down": sync.text.down or None}

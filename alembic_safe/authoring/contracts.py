@@ -99,7 +99,7 @@ class _Writing:
         last: list[MigrateOperation] = []
         if new is not None:
             words |= {"replaced_by": new, "down": rest.get("down") or quoted_if_needed(new)}
-            sync = {"up": rest.get("up"), "down": rest.get("down"), "schema": schema}
+            sync: dict[str, Any] = {"up": rest.get("up"), "down": rest.get("down"), "schema": schema}
             compare = VerifyCopiedOp(line.table, line.name, new, **sync)
             first.append(Step(f"compare {line.name} and {new} once more", (compare,)))
             last += [DropSyncOp(line.table, line.name, new, **sync), *self._with_it(line)]

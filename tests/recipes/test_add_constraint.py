@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 import alembic_safe
-
 from tests.recipe_cases import walk
 
 if TYPE_CHECKING:

@@ -72,7 +72,8 @@ def test_what_touches_no_row_is_ordinary(case: Case) -> None:
 
 
 def test_which_changes_postgresql_makes_without_a_row() -> None:
-    free = [("character varying(20)", "character varying(40)"), ("character varying(20)", "text"), ("text", "character varying"),
+    free = [("character varying(20)", "character varying(40)"), ("character varying(20)", "text"),
+            ("text", "character varying"),
             ("numeric(10,2)", "numeric(12,2)"), ("numeric(10,2)", "numeric"), ("cidr", "inet"), ("integer", "integer"),
             ("timestamp(3) without time zone", "timestamp without time zone")]  # fmt: skip
     not_free = [("character varying(40)", "character varying(20)"), ("text", "character varying(9)"), ("integer", "bigint"),

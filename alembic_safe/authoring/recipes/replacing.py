@@ -72,7 +72,7 @@ def replaced(facts: Facts, what: Replacement) -> Replaced:
     table, old, new = what.table, what.old, what.new
     schema = table.schema
     plain = Column(new.name, made_type(new.type), nullable=True, comment=new.comment)
-    words = {"up": what.up, "down": what.down, "schema": schema}
+    words: dict[str, Any] = {"up": what.up, "down": what.down, "schema": schema}
     sync = SyncColumnsOp(table.name, old, new.name, **words)
     up = what.up or quoted_if_needed(old)
     expand = Step(
