@@ -133,6 +133,13 @@ class ProofFailed(SafeError):
     label = "Stopped"
 
 
+class CopyUnfinished(SafeError):
+    """A copy was not done within ``--max-time``; what it copied is committed, and the next run goes on behind it."""
+
+    exit_code = 9
+    label = "Stopped"
+
+
 class Missing(SafeError):
     """The database cannot be reached, or a right, a program or a file is missing."""
 
@@ -157,6 +164,7 @@ EXIT_CODES: tuple[tuple[int, str], ...] = (
     (6, "a revision failed and was rolled back"),
     (7, "a revision failed part-way, resumable"),
     (8, "backup or proof failed; the target was not touched"),
+    (9, "copy not finished within --max-time; run again to resume"),
     (10, "the database cannot be reached, or a right, program or file is missing"),
     (130, "interrupted or declined"),
 )

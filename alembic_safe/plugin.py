@@ -27,6 +27,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("safe-adopt", "adopt", "Make a revision of what was changed by hand, and stamp this database with it."),
     ("safe-backup", "backup", "Take a verified backup of the database with pg_dump."),
     ("safe-baseline", "baseline", "Find or write the revision that an existing database is at, and stamp it."),
+    (
+        "safe-contract",
+        "contract",
+        "Bring the parked contracts of open changes into the chain, check them, or give one up.",
+    ),
     ("safe-diff", "diff", "Show in what two schemas differ: models, files, databases, dumps; writes nothing."),
     ("safe-guard", "guard", "Show, set or lend out what this database allows: environment, protection, grants."),
     ("safe-init", "init", "Wire alembic-safe into an Alembic environment; shows every edit first."),
@@ -265,7 +270,7 @@ def _register_operations(module: ModuleType) -> None:
 
 
 def _subtract_from_autogenerate(plugin: Any) -> None:
-    """Door 4: what is ours in the database is no difference to the models; after a push there is no answer to give."""
+    """Door 4: what is ours, or an open change will settle, is no difference; after a push there is no answer to give."""
     priority = importlib.import_module("alembic.util").DispatchPriority
     logging.getLogger("alembic.runtime.plugins").addFilter(_QuietAboutUs())
 
@@ -277,7 +282,14 @@ def _subtract_from_autogenerate(plugin: Any) -> None:
         stop_on_pushes(autogen_context)
         return leave_ours_out(autogen_context)
 
+    def subtract_open_changes(autogen_context: Any, upgrade_ops: Any) -> Any:
+        from alembic_safe.inspecting.open_differences import subtract_open_changes
+
+        subtract_open_changes(autogen_context, upgrade_ops)
+        return importlib.import_module("alembic.util").PriorityDispatchResult.CONTINUE
+
     plugin.add_autogenerate_comparator(leave_ours_out, "autogenerate", priority=priority.FIRST)
+    plugin.add_autogenerate_comparator(subtract_open_changes, "autogenerate", priority=priority.LAST)
 
 
 sys.modules[__name__].__class__ = _IterablePluginModule

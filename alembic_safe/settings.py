@@ -80,6 +80,19 @@ class Settings:
         in_files_only=True,  # it lowers the guard, and no variable does that
     )  # fmt: skip
     ahead: str = _setting("accept", "what a database ahead of the files meets", choices=("accept", "refuse"))
+    contract: str = _setting(
+        "park", "where a contract is written: parked until a later release appends it, or into the chain at once",
+        choices=("park", "chain"),
+    )  # fmt: skip
+    contract_min_age: Seconds = _setting(
+        Seconds(900), "how long after an expand its contract waits, on top of another release",
+        in_files_only=True,  # as a variable it would let old code meet a contract
+    )  # fmt: skip
+    copy_workers: Count = _setting(Count(1), "how many connections copy one table at once")
+    copy_max_lag: Seconds = _setting(Seconds(10), "copies wait while a standby lags behind for longer")
+    copy_max_slot: Bytes = _setting(Bytes(1000**3), "copies wait while a replication slot holds back more WAL")
+    copy_wait_while: str | None = _setting(None, "SQL condition of yours; copies wait while it is true")
+    copy_window: str | None = _setting(None, "hours of the day (UTC) in which copies run, such as 22:00-05:30")
     lock_wait: Seconds = _setting(Seconds(60), "how long to wait for a deploy lock whose holder shows no life")
     lock_budget: Seconds = _setting(Seconds(600), "how long to go on trying for the locks of one revision")
     replay_max: Seconds = _setting(

@@ -111,7 +111,7 @@ class Living:
     def dump(self, database: str = "") -> str:
         """The schema of everything but our own, as pg_dump writes it."""
         done = subprocess.run(
-            [self.cluster.bin / "pg_dump", "--schema-only", f"--exclude-schema={RETIRED_SCHEMA}", "-h", "127.0.0.1",
+            [self.cluster.bin / "pg_dump", "--schema-only", "--exclude-schema=alembic_safe*", "-h", "127.0.0.1",
              "-p", str(self.cluster.port), "-U", "postgres", database or self.name],
             capture_output=True, text=True, check=True,
         )  # fmt: skip

@@ -156,7 +156,9 @@ QUOTED = {"quoted", "name_of", "literal", "table", "quote_identifier", "quote", 
 
 
 JUDGED = {
-    "alembic_safe/authoring/change_columns.py": {"expression": "SQL that a person typed behind --fill, to be run as it is"},
+    "alembic_safe/authoring/change_operations.py": {
+        "expression": "SQL that a person typed behind --fill, to be run as it is",
+    },
     "alembic_safe/authoring/enum_labels.py": {"row['definition']": "written by the server"},
     "alembic_safe/authoring/push_findings.py": {
         "self._rows_of(id_)": "made of quoted names alone", "changed": "a quoted column and types as the server writes them",
@@ -165,6 +167,15 @@ JUDGED = {
         "having": "the same", "groups": "made of these", "rows_of": "made of quoted names alone",
     },
     "alembic_safe/authoring/push_returning.py": {"valid": "a type as the server writes it, in a literal"},
+    "alembic_safe/database/copying_pacing.py": {"verbatim(sql)": "the user's own condition, to be asked as it is"},
+    "alembic_safe/database/copying_ranges.py": {"key_text(leaf)": "quoted names", "leaf.columns": "quoted in the property"},
+    "alembic_safe/database/copying_verify.py": {
+        "counts": "the formulas of a sync", "source": "a quoted table, and a condition of quoted names",
+        "key_text(leaf)": "quoted names", "self.condition": "the formulas of a sync",
+    },
+    "alembic_safe/database/copying_walk.py": {
+        "key_text(self.leaf)": "quoted names", "order": "a condition of quoted names", "condition": "the same",
+    },
     "alembic_safe/database/failures.py": {"blocker.pid": "a number from the server"},
     "alembic_safe/database/grants.py": {
         "self.who": "quoted in the property", "target.who": "quoted in the property",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from alembic import command
 
-from alembic_safe.database import journal, journal_tables
+from alembic_safe.database import journal, journal_steps, journal_tables
 from alembic_safe.inspecting.history import code_of
 from tests.guard_targets import JOURNALS
 from tests.guarded import as_role, mark_as, ours, role
@@ -101,6 +101,28 @@ def test_a_journal_of_an_older_version_is_brought_forward(
         assert c.execute("SELECT note FROM alembic_safe.backups").fetchall() == []
         assert c.execute("SELECT environment FROM alembic_safe.environment").fetchone() == ("production",)
     assert made.heads() == {"a3"}
+
+
+def test_a_journal_from_before_there_were_phases_is_read_and_then_brought_forward(project: Project, made: Made) -> None:
+    command.upgrade(project.config, "a2")
+    with made.connect() as c, pytest.MonkeyPatch.context() as before:
+        before.setattr(journal_tables, "VERSIONS", journal_tables.VERSIONS[:3])
+        journal_tables.make_or_upgrade(c, JOURNALS, tool="0.1")
+        c.execute(
+            "INSERT INTO alembic_safe.revisions (version_table, revision, parents, message, direction, command, person,"
+            " machine) VALUES ('alembic_version', 'a2', '{a1}', 'names', 'up', 'alembic', 'ann', 'box')"
+        )
+    with made.connect() as c:
+        (row,) = journal.applied_revisions(c, JOURNALS, "alembic_version").values()
+        assert (row.revision, row.phase, row.change, row.files_hash) == ("a2", None, None, None)
+        assert 0 <= row.age < 600
+        assert journal_steps.half_done(c, JOURNALS, "alembic_version") == ()
+        assert journal_steps.sightings(c, JOURNALS, "alembic_version") == {}
+    ours(project, "safe-upgrade")
+    with made.connect() as c:
+        found = journal.applied_revisions(c, JOURNALS, "alembic_version")
+        assert (found["a3"].phase, found["a3"].change) == (None, None)
+        assert found["a3"].files_hash
 
 
 def test_a_journal_of_a_newer_version_is_left_as_it_is(

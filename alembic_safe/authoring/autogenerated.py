@@ -17,6 +17,7 @@ from sqlalchemy.types import TypeDecorator
 
 from alembic_safe.inspecting.catalog import RETIRED_SCHEMA
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.open_differences import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -83,7 +84,7 @@ def _rank(op: ops.MigrateOperation) -> tuple[int, int]:
 
 def _options(context: MigrationContext, models: Sequence[MetaData], schemas: AbstractSet[str]) -> dict[str, Any]:
     default = context.dialect.default_schema_name
-    options = dict(context.opts)
+    options = dict(context.opts) | {WHOLE: True}
     named = {table.schema for metadata in models for table in metadata.tables.values()}
     named = (named | schemas) - {None, default, ""}
     given = options.get("include_name")

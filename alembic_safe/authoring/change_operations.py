@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
     from sqlalchemy.types import TypeEngine
 
+    from alembic_safe.inspecting.catalog_records import ObjectId
+
 _PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w)")  # what text() takes for a parameter
 
 
@@ -38,6 +40,60 @@ class SqlOp(ops.ExecuteSQLOp):
     def to_diff_tuple(self) -> tuple[str, str]:
         """Return what ``alembic check`` prints."""
         return ("execute", self.sql)
+
+
+class FillOp(SqlOp):
+    """What the rows that have no value in a column get.
+
+    :param column: the column.
+    :param expression: SQL over the table's columns.
+    """
+
+    def __init__(self, column: ObjectId, expression: str) -> None:
+        table, name = quoted(column.schema, column.parent), quoted(column.name)
+        super().__init__(f"UPDATE {table} SET {name} = {expression} WHERE {name} IS NULL")
+        self.column = column
+        self.expression = expression
+
+
+class CheckOp(SqlOp):
+    """A check that comes; Alembic before 1.19 cannot write one into a file.
+
+    :param part: the constraint.
+    :param condition: as the server writes it.
+    """
+
+    def __init__(self, part: ObjectId, condition: str) -> None:
+        alter, name = f"ALTER TABLE {quoted(part.schema, part.parent)}", quoted(part.name)
+        super().__init__(f"{alter} ADD CONSTRAINT {name} CHECK ({condition})", f"{alter} DROP CONSTRAINT {name}")
+        self.part = part
+        self.condition = condition
+
+
+class RenamedPartOp(SqlOp):
+    """An index, a constraint or a sequence under another name.
+
+    :param part: the object, under its former name.
+    :param where: its schema, as the file says it; empty for what the search path finds.
+    """
+
+    def __init__(self, part: ObjectId, new: str, *, where: str = "") -> None:
+        super().__init__(_renaming(part, part.name, new, where), _renaming(part, new, part.name, where))
+        self.part = part
+        self.new = new
+        self.where = where
+
+    def reverse(self) -> RenamedPartOp:
+        """Return the renaming back."""
+        return RenamedPartOp(self.part._replace(name=self.new), self.part.name, where=self.where)
+
+
+def _renaming(part: ObjectId, old: str, new: str, where: str) -> str:
+    named = [where] if where else []
+    if part.kind == "constraint":
+        return f"ALTER TABLE {quoted(*named, part.parent)} RENAME CONSTRAINT {quoted(old)} TO {quoted(new)}"
+    word = "INDEX" if part.kind == "index" else "SEQUENCE"
+    return f"ALTER {word} {quoted(*named, old)} RENAME TO {quoted(new)}"
 
 
 class AddLabelOp(SqlOp):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from alembic_safe.authoring.change_operations import SqlOp
+from alembic_safe.authoring.change_operations import CheckOp, SqlOp
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.comparison import Difference
 from alembic_safe.inspecting.difference_sql import undo_sql
@@ -23,6 +24,8 @@ FIRST = frozenset({"schema", "extension", "collation", "enum", "domain", "compos
 """The kinds that tables are made of: they come before the first table."""
 
 _MOST_PASSES = 4
+_PLAIN_CHECK = frozenset({"definition", "sort", "position"})
+"""What the catalog says of a check that is valid, enforced, inherited and uncommented."""
 _KEYS_ON = """
 SELECT n.nspname AS schema, c.relname AS table, k.conname AS name, pg_get_constraintdef(k.oid) AS definition
 FROM pg_constraint u JOIN pg_class uc ON uc.oid = u.conrelid JOIN pg_namespace un ON un.oid = uc.relnamespace
@@ -122,6 +125,12 @@ class CatalogChanges:
             return
         if id_.kind == "constraint" and _sort(now, id_) in {"p", "u"}:
             self._drop_keys_on(id_)
+        if difference.is_missing and id_.kind == "constraint":
+            said = self.models.objects[id_]
+            whole = re.fullmatch(r"CHECK \((.*)\)", str(said["definition"]), re.DOTALL)
+            if whole is not None and said.keys() <= _PLAIN_CHECK:
+                self.do(CheckOp(id_, whole[1]))
+                return
         turned = Difference(id_, difference.what, difference.right, difference.left)
         back = [SqlOp(sql) for one in undo_sql([turned], now, self.models) for sql in one.statements]
         self.do(*(SqlOp(sql) for sql in undo.statements), backward=back)

@@ -8,8 +8,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alembic_safe.database.statements import quoted
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -27,16 +25,6 @@ class NewName:
 
     object: ObjectId
     name: str
-
-    @property
-    def forward(self) -> str:
-        """The statement that gives it."""
-        return _statement(self.object, self.object.name, self.name)
-
-    @property
-    def backward(self) -> str:
-        """The statement that takes it back."""
-        return _statement(self.object, self.name, self.object.name)
 
 
 def new_names(models: Catalog, database: Catalog, found: Sequence[Difference]) -> tuple[NewName, ...]:
@@ -72,10 +60,3 @@ def _says(catalog: Catalog, id_: ObjectId) -> object:
     if id_.kind not in {"constraint", "index", "sequence"} or not attributes:
         return id_
     return (id_.kind, id_.schema, id_.parent, tuple(sorted(attributes.items())))
-
-
-def _statement(id_: ObjectId, old: str, new: str) -> str:
-    if id_.kind == "constraint":
-        return f"ALTER TABLE {quoted(id_.schema, id_.parent)} RENAME CONSTRAINT {quoted(old)} TO {quoted(new)}"
-    word = "INDEX" if id_.kind == "index" else "SEQUENCE"
-    return f"ALTER {word} {quoted(id_.schema, old)} RENAME TO {quoted(new)}"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alembic_safe.authoring.milestone_changes import find
 from alembic_safe.authoring.milestone_proof import differences_from, prove
@@ -17,9 +17,12 @@ from alembic_safe.authoring.milestone_words import docstring_body
 from alembic_safe.authoring.moving_in import aside_folder, keep_rejected, move_in
 from alembic_safe.authoring.writing import AsideWriter, Wanted
 from alembic_safe.database.envpy import script_of
+from alembic_safe.database.replay import replay
 from alembic_safe.database.replay_cache import open_replayed
 from alembic_safe.errors import Findings, NextStep, ProofFailed, SafeError, WrongUsage
+from alembic_safe.inspecting.changes import open_changes
 from alembic_safe.inspecting.expected import catalogs_of
+from alembic_safe.inspecting.with_contracts import with_contracts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from alembic_safe.authoring.writing import Written
     from alembic_safe.database.replay import Replayed, ReplayStep
     from alembic_safe.database.shadow import Shadow, ShadowNote
+    from alembic_safe.inspecting.expected import FilesCatalog
+    from alembic_safe.inspecting.settles import Settle
     from alembic_safe.settings import Settings
 
 
@@ -175,6 +180,7 @@ class _Milestone:
         self.show = show
         self.script = script
         self.sides = sides
+        self.open = open_changes(script)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -184,6 +190,9 @@ class _Milestone:
         with self._folder() as folder, self._shadow() as (shadow, replayed):
             self.show.built(replayed)
             before = catalogs_of(shadow, replayed)
+            if self.open:
+                # the models are what the open changes lead to: only what comes on top of them is new
+                replay(self.config, with_contracts(self.script), shadow, to="heads")
             writer = AsideWriter(self.config, script_of(self.config), self.request.wanted, folder)
 
             def on_found(context: MigrationContext, one: Found) -> None:
@@ -206,9 +215,9 @@ class _Milestone:
             if writer.is_empty:
                 raise _emptied(lines)
             files = writer.write(docstring_body(lines))
-            self.show.wrote(files)
-            proven = self._prove(writer.script, shadow, found, files)
-            return self._end(folder, writer.script, files, found, proven, lines)
+            self.show.wrote((*files, *writer.parked))
+            proven = self._prove(writer, shadow, found, files, before)
+            return self._end(folder, writer, files, found, proven, lines, before)
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
@@ -230,19 +239,23 @@ class _Milestone:
             yield made
 
     def _prove(
-        self, script: ScriptDirectory, shadow: Shadow, found: Sequence[Found], files: Sequence[Written]
-    ) -> Proven:
+        self, writer: AsideWriter, shadow: Shadow, found: Sequence[Found], files: Sequence[Written],
+        before: Sequence[FilesCatalog],
+    ) -> Proven:  # fmt: skip
+        script = with_contracts(writer.script, [file.aside for file in writer.parked])
+        known = {revision.revision for revision in self.script.walk_revisions()}
+        new = [one.revision for one in reversed(list(script.walk_revisions())) if one.revision not in known]
         try:
-            if not any(one.dirty for one in found):
-                return prove(self.config, script, shadow, found, files, self.show.proved)
+            if not self.open and not any(one.dirty for one in found):
+                return prove(self.config, script, shadow, found, new, before, self.show.proved)
             with self._shadow() as (fresh, _):
-                return prove(self.config, script, fresh, found, files, self.show.proved)
+                return prove(self.config, script, fresh, found, new, before, self.show.proved)
         except ProofFailed as error:
             if self.request.dry_run:
                 raise
-            raise _rejected(error, keep_rejected(self.script, files)) from error
+            raise _rejected(error, keep_rejected(self.script, [*files, *writer.parked])) from error
 
-    def _nothing(self, found: Sequence[Found], before: Sequence[Any]) -> Outcome:
+    def _nothing(self, found: Sequence[Found], before: Sequence[FilesCatalog]) -> Outcome:
         different = self._different(before)
         if not different and self.request.stamp and not self.request.dry_run:
             settle_pushes(self.config, self.script, self.settings, self.sides)
@@ -251,24 +264,26 @@ class _Milestone:
             dry_run=self.request.dry_run,
         )  # fmt: skip
 
-    def _different(self, files: Sequence[Any]) -> tuple[str, ...]:
+    def _different(self, files: Sequence[FilesCatalog], settles: Sequence[Settle] = ()) -> tuple[str, ...]:
+        settles = settles or [line for change in self.open for line in change.settles]
         return tuple(
             str(difference)
             for side, made in zip(self.sides, files, strict=True)
-            for difference in differences_from(side, made)
+            for difference in differences_from(side, made, settles)
         )
 
     def _end(
-        self, folder: Path, script: ScriptDirectory, files: Sequence[Written], found: Sequence[Found], proven: Proven,
-        lines: tuple[PlannedChange, ...],
+        self, folder: Path, writer: AsideWriter, files: Sequence[Written], found: Sequence[Found], proven: Proven,
+        lines: tuple[PlannedChange, ...], before: Sequence[FilesCatalog],
     ) -> Outcome:  # fmt: skip
-        unapplied = not self._pushed and not self._different(
-            [replace(made, catalog=one.before) for one, made in zip(found, proven.catalogs, strict=True)]
-        )
-        different = () if unapplied else self._different(proven.catalogs)
+        script = writer.script
+        unapplied = not self._pushed and not self._different(before)
+        settles = [line for change in open_changes(script) for line in change.settles]
+        different = () if unapplied else self._different(proven.catalogs, settles)
         stamps = self.request.stamp and not self.request.dry_run and not different and not unapplied
         if not different and not unapplied:
             self.show.proved(f"equal to {', '.join(self.names)}, column order aside")
+        files = [*files, *writer.parked]
         written = tuple(WrittenFile(file.revision, file.message, file.final, file.text) for file in files)
         if stamps:
             stamp_all(

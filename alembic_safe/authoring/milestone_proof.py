@@ -10,6 +10,7 @@ from alembic_safe.errors import ProofFailed, ReplayFailed
 from alembic_safe.inspecting.comparison import compare
 from alembic_safe.inspecting.drift import owned_as
 from alembic_safe.inspecting.expected import catalogs_of
+from alembic_safe.inspecting.open_differences import is_settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
     from alembic_safe.authoring.milestone_changes import Found
     from alembic_safe.authoring.milestone_side import Side
-    from alembic_safe.authoring.writing import Written
     from alembic_safe.database.replay import Replayed
     from alembic_safe.database.shadow import Shadow
     from alembic_safe.inspecting.comparison import Difference
     from alembic_safe.inspecting.expected import FilesCatalog
+    from alembic_safe.inspecting.settles import Settle
 
 _LISTED = 12
 
@@ -43,12 +44,15 @@ def prove(
     script: ScriptDirectory,
     shadow: Shadow,
     found: Sequence[Found],
-    files: Sequence[Written],
+    files: Sequence[str],
+    before: Sequence[FilesCatalog],
     on_proved: Callable[[str], None],
 ) -> Proven:
     """Apply new files on a shadow that stands where the others end, take them back, and apply them again.
 
-    :param script: knows the new files.
+    :param script: knows the new files, and every contract behind them.
+    :param files: those that are new to this shadow, in the order of the chain.
+    :param before: what the shadow is, in the order of ``env.py``.
     :param on_proved: called with what is proven as soon as it is.
     :raises ProofFailed: naming what does not hold.
     """
@@ -58,9 +62,9 @@ def prove(
         _equal(compare(one.after, made.catalog), "the files do not lead to the models", "models", "files")
     on_proved("upgrade on a shadow leads to the models")
     back = _replayed(config, script, shadow, _way_back(script, files), "downgrade()")
-    for one, made in zip(found, catalogs_of(shadow, back), strict=True):
+    for one_, made in zip(before, catalogs_of(shadow, back), strict=True):
         _equal(
-            compare(one.before, made.catalog), "downgrade() does not lead back to what was before", "before", "after"
+            compare(one_.catalog, made.catalog), "downgrade() does not lead back to what was before", "before", "after"
         )
     again = _replayed(config, script, shadow, "heads", "the second upgrade()")
     for one_, other in zip(first, catalogs_of(shadow, again), strict=True):
@@ -69,16 +73,22 @@ def prove(
     return Proven(first)
 
 
-def differences_from(side: Side, files: FilesCatalog) -> tuple[Difference, ...]:
-    """Return what a development database (right) is otherwise than the files (left) make; column order aside."""
-    return compare(owned_as(files.catalog, side.catalog, made_by=files.role), side.catalog)
+def differences_from(
+    side: Side, files: FilesCatalog, settles: Sequence[Settle] = ()
+) -> tuple[Difference, ...]:  # fmt: skip
+    """Return what a development database (right) is otherwise than the files (left) make; column order aside.
+
+    :param settles: what open changes will do: it may have been done there, or not.
+    """
+    found = compare(owned_as(files.catalog, side.catalog, made_by=files.role), side.catalog)
+    return tuple(one for one in found if not is_settled(one, settles))
 
 
-def _way_back(script: ScriptDirectory, files: Sequence[Written]) -> str:
+def _way_back(script: ScriptDirectory, files: Sequence[str]) -> str:
     """Return the destination of a downgrade that undoes the new files and nothing else."""
     down = f"-{len(files)}"
     # beside other heads: those stay, also where the new revision has the same parent
-    return down if len(script.get_heads()) == 1 else f"{files[-1].revision}@{down}"
+    return down if len(script.get_heads()) == 1 else f"{files[-1]}@{down}"
 
 
 def _replayed(config: Config, script: ScriptDirectory, shadow: Shadow, to: str, what: str) -> Replayed:

@@ -46,7 +46,8 @@ def stamp_all(
         side = sides[len(done)]
 
         def last() -> None:
-            _record(context, side, files[-1].revision)
+            # a contract is parked: the database stands in front of it
+            _record(context, side, next(file.revision for file in reversed(files) if file.revision in heads))
             if not moved:
                 move()
                 moved.append(True)

@@ -88,7 +88,7 @@ def move_in(folder: Path, files: Sequence[Written], *, stamps: bool) -> None:
     try:
         for file in files:
             file.final.parent.mkdir(parents=True, exist_ok=True)
-            _place(file.aside, file.final)
+            place_file(file.aside, file.final)
             moved.append(file.final)
     except BaseException as error:
         for path in moved:
@@ -147,7 +147,7 @@ def _remove_unchanged(files: Sequence[tuple[Path, str]]) -> None:
                 path.unlink()
 
 
-def _place(source: Path, target: Path) -> None:
+def place_file(source: Path, target: Path) -> None:
     """Put a file where it belongs in one step; a link fails where something is already, a rename would not."""
     try:
         os.link(source, target)

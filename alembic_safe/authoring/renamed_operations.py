@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
 
-from alembic_safe.authoring.change_operations import RenameColumnOp, RenamedTableOp, SqlOp
-from alembic_safe.database.statements import quoted
+from alembic_safe.authoring.change_operations import RenameColumnOp, RenamedPartOp, RenamedTableOp
+from alembic_safe.inspecting.catalog_records import ObjectId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,22 +101,16 @@ def _follow(left: Operations, rename: Rename, default: str, schema: str | None) 
         left.remove(drop)
         left.remove(create)
         old = str(drop.index_name if isinstance(drop, ops.DropIndexOp) else drop.constraint_name)
-        new = _name(create, rename.table)
+        new = name_of_created(create, rename.table)
         if new != old:
             found.append(_renamed(drop, old, new, schema))
     return found
 
 
-def _renamed(drop: ops.DropIndexOp | ops.DropConstraintOp, old: str, new: str, schema: str | None) -> SqlOp:
-    def statement(one: str, other: str) -> str:
-        # without a schema in the models the search path finds it, as it does for every other line of the file
-        where = [schema] if schema else []
-        if isinstance(drop, ops.DropIndexOp):
-            return f"ALTER INDEX {quoted(*where, one)} RENAME TO {quoted(other)}"
-        table = quoted(*where, str(drop.table_name))
-        return f"ALTER TABLE {table} RENAME CONSTRAINT {quoted(one)} TO {quoted(other)}"
-
-    return SqlOp(statement(old, new), statement(new, old))
+def _renamed(drop: ops.DropIndexOp | ops.DropConstraintOp, old: str, new: str, schema: str | None) -> RenamedPartOp:
+    kind = "index" if isinstance(drop, ops.DropIndexOp) else "constraint"
+    # without a schema in the models the search path finds it, as it does for every other line of the file
+    return RenamedPartOp(ObjectId(kind, schema or "", old, str(drop.table_name)), new, where=schema or "")
 
 
 def _said(op: Any, rename: Rename | None) -> object:
@@ -144,7 +138,7 @@ def _said(op: Any, rename: Rename | None) -> object:
     return None
 
 
-def _name(create: Any, table: str) -> str:
+def name_of_created(create: Any, table: str) -> str:
     """Return the name that a fresh CREATE would have given: the models', the convention's, or PostgreSQL's own choice."""
     name = create.index_name if isinstance(create, ops.CreateIndexOp) else create.constraint_name
     if name is not None:
@@ -173,13 +167,9 @@ def _rename_table(left: Operations, rename: Rename, default: str) -> Operations:
     left.remove(create)
     found: Operations = [RenamedTableOp(rename.old, rename.new, schema=drop.schema)]
     found += _follow_table(left, rename, default, drop.schema)
-    where = [drop.schema] if drop.schema else []
     if old.primary_key.name and old.primary_key.name != (wanted := str(new.primary_key.name or f"{rename.new}_pkey")):
-        alter = f"ALTER TABLE {quoted(*where, rename.new)} RENAME CONSTRAINT"
-        was = str(old.primary_key.name)
-        found.append(
-            SqlOp(f"{alter} {quoted(was)} TO {quoted(wanted)}", f"{alter} {quoted(wanted)} TO {quoted(was)}")
-        )  # fmt: skip
+        key = ObjectId("constraint", drop.schema or "", str(old.primary_key.name), rename.new)
+        found.append(RenamedPartOp(key, wanted, where=drop.schema or ""))
     return found
 
 

@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 @click.option("--lock-wait", type=Duration(), help="How long to wait for a deploy whose holder shows no life (60s).")
 @click.option("--no-wait", is_flag=True, help="Exit 5 at once when another deploy runs.")
 @click.option("--lock-budget", type=Duration(), help="How long to try for the locks of one revision (10m).")
+@click.option("--contract", "contracts", multiple=True, metavar="CHANGE", help="Let the contract of a change run, whatever the"
+              " gate says: no server runs the old code any more.")  # fmt: skip
+@click.option(
+    "--downtime", is_flag=True, help="No application is running: every contract runs; with --confirm DATABASE."
+)
+@click.option("--back-out", is_flag=True, help="Take a half-done revision back, with its own downgrade().")
+@click.option(
+    "--max-time", type=Duration(), help="Stop copying after this long, exit 9; the next run goes on from there."
+)
+@click.option("--workers", type=click.IntRange(1), help="How many connections copy one table at once (1).")
 @click.option("--dry-run", is_flag=True, help="Show the plan; writes nothing at all.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress on stderr.")
 @click.pass_context
@@ -44,6 +54,11 @@ def command(
     lock_wait: float | None,
     no_wait: bool,
     lock_budget: float | None,
+    contracts: tuple[str, ...],
+    downtime: bool,
+    back_out: bool,
+    max_time: float | None,
+    workers: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -51,17 +66,23 @@ def command(
 
     Guarded, backed up, one revision at a time under lock limits; safe to run again, and from many places at once.
     """
+    from alembic_safe.deploying.gate_evidence import Said
     from alembic_safe.deploying.upgrade import Request, safe_upgrade
     from alembic_safe.reporting.deployment import DeploymentText
     from alembic_safe.reporting.deployment_json import DeploymentJson
 
     config = config_of(ctx)
     settings = Settings.load(
-        config, release=release, backup_scope=backup_scope, lock_wait=lock_wait, lock_budget=lock_budget
+        config,
+        release=release,
+        backup_scope=backup_scope,
+        lock_wait=lock_wait,
+        lock_budget=lock_budget,
+        copy_workers=workers,
     )
     request = Request(
         revision=revision, accept=frozenset(accept), confirm=confirm, backup=backup, dry_run=dry_run, no_wait=no_wait,
-        drift=drift,
+        drift=drift, max_time=max_time, back_out=back_out, said=Said(frozenset(contracts), downtime, confirm),
         ask=(lambda _: True) if yes else ask if on_a_terminal() and not as_json else None,
     )  # fmt: skip
     show: Any = DeploymentJson() if as_json else DeploymentText()

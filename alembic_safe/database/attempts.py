@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from alembic_safe.database.blockers import AUTOVACUUM, Lookout
 from alembic_safe.database.failures import (
@@ -36,6 +36,7 @@ __all__ = [
     "FailedAttempt",
     "LockPolicy",
     "Outcome",
+    "Parts",
     "WaitingForHolders",
     "run_with_attempts",
 ]
@@ -73,6 +74,7 @@ def run_with_attempts(
     on_failed_attempt: Callable[[FailedAttempt], None],
     may_replay: bool = True,
     on_wait: Callable[[WaitingForHolders], None] | None = None,
+    parts: Parts | None = None,
     subject: str = "the revision",
 ) -> T:
     """Run one revision's transactions under the timeout and retry policy, and return what ``body`` returns.
@@ -83,6 +85,7 @@ def run_with_attempts(
     :param on_failed_attempt: called after each lock failure that was rolled back.
     :param may_replay: False for a revision that says ``replay = False``: the first lock failure ends it.
     :param on_wait: called about once a second while old holders are waited for.
+    :param parts: for a body that commits in parts and can begin again behind each: see :class:`Parts`.
     :param subject: what the messages call it: ``revision a2 (names)``.
     :raises LockNotObtained: when the budget is spent; everything was rolled back.
     :raises AttemptFailed: for every other failure; its ``outcome`` tells whether a part was committed.
@@ -99,15 +102,35 @@ def run_with_attempts(
                 connection, body, policy, timeouts, lookout, Queue(lookout, deadlock_timeout),
                 _rungs(policy.first, deadlock_timeout), on_failed_attempt, on_wait, subject, may_replay,
             )  # fmt: skip
+            if parts is not None:
+                parts.attempts = attempts
             retrying = Retrying(
                 retry=retry_if_exception_type(_LockFailedError),
-                stop=stop_after_delay(policy.budget),
+                stop=lambda _: time.monotonic() - attempts.began >= policy.budget,
                 # for holders that are short; old ones are waited for by name
                 wait=wait_random_exponential(multiplier=POLL, max=2.0),
                 sleep=attempts.pause,
                 retry_error_callback=attempts.give_up,
             )
             return retrying(attempts.run)
+
+
+class Parts:
+    """How a body says that a part of it is committed for good: what comes behind it is judged by itself.
+
+    A lock failure then takes back that later part alone, and the body is called again: it must find out by itself what
+    is there already. Budget, attempt and :class:`Outcome` count from the last part on.
+    """
+
+    def __init__(self) -> None:
+        self.attempts: _Attempts[Any] | None = None
+        self.committed = 0
+
+    def commit(self) -> None:
+        """Say that what the connection did so far was committed just now."""
+        self.committed += 1
+        if self.attempts is not None:
+            self.attempts.begin_part()
 
 
 class _LockFailedError(Exception):
@@ -132,23 +155,30 @@ class _Attempts(Generic[T]):
     number: int = 0
     rung: int = 0
     began: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
     failed: FailedAttempt = field(init=False)
 
     def run(self) -> T:
         """Make one attempt."""
         self.number += 1
         self.timeouts.start_attempt(self.rungs[self.rung % len(self.rungs)])
-        started = time.monotonic()
+        self.started = time.monotonic()
         self.lookout.start()
         try:
             return self.body()
         except Exception as error:  # noqa: BLE001 - a revision may raise anything; it is told apart below
-            self._judge(error, started)
+            self._judge(error, self.started)
         except BaseException as interruption:
             outcome = self._end_transaction(interruption)
             raise AttemptInterrupted(interruption, outcome) from interruption
         finally:
             self.lookout.stop()
+
+    def begin_part(self) -> None:
+        """Let everything count anew behind a part that is committed."""
+        self.began = self.started = time.monotonic()
+        self.rung = 0
+        self.timeouts.start_attempt(self.rungs[0])
 
     def pause(self, seconds: float) -> None:
         """Wait until the next attempt is worth making.

@@ -76,6 +76,11 @@ class AppliedRevision:
     machine: str
     source_sha256: str | None
     milliseconds: int | None = None
+    phase: str | None = None
+    change: str | None = None
+    files_hash: str | None = None
+    age: float = 0.0
+    """Seconds since then, by the server's clock."""
 
 
 @dataclass(frozen=True)
@@ -115,24 +120,32 @@ def record_revision(
     writer: Writer,
     milliseconds: int | None = None,
     deployment: int | None = None,
+    phase: str | None = None,
+    change: str | None = None,
+    files_hash: str | None = None,
 ) -> None:
-    """Write that a revision was applied, undone or stamped; in the transaction that changes the version table."""
+    """Write that a revision was applied, undone or stamped; in the transaction that changes the version table.
+
+    :param phase: its phase, and ``change`` the change that it is a part of, where it says so.
+    :param files_hash: what the release is told by where nobody declared its name: the heads in its files.
+    """
     run(
         connection,
         f"INSERT INTO {journals.table('revisions')} (version_table, revision, parents, message, direction, milliseconds,"
-        " source_sha256, source, command, release, deployment, person, machine) VALUES (:version_table, :revision,"
-        " CAST(:parents AS text[]), :message, :direction, :milliseconds, :sha, :source, :command, :release, :deployment,"
-        " :person, :machine)",
-        _storable(connection, {
+        " source_sha256, source, command, release, deployment, person, machine, phase, change, files_hash)"
+        " VALUES (:version_table, :revision, CAST(:parents AS text[]), :message, :direction, :milliseconds, :sha, :source,"
+        " :command, :release, :deployment, :person, :machine, :phase, :change, :files_hash)",
+        storable(connection, {
             "version_table": version_table, "revision": revision, "parents": list(parents), "message": message,
             "direction": direction, "milliseconds": milliseconds, "sha": source_hash(source) if source else None,
             "source": source, "command": command, "release": release, "deployment": deployment,
-            "person": writer.person, "machine": writer.machine,
+            "person": writer.person, "machine": writer.machine, "phase": phase, "change": change,
+            "files_hash": files_hash,
         }),
     )  # fmt: skip
 
 
-def _storable(connection: AnyConnection, values: dict[str, object]) -> dict[str, object]:
+def storable(connection: AnyConnection, values: dict[str, object]) -> dict[str, object]:
     r"""Escape what a database in another encoding than UTF-8 cannot hold; a revision's text may hold anything.
 
     ``\u6f22`` in place of a letter is the same letter to Python, so the text still says the same code.
@@ -149,10 +162,15 @@ def _storable(connection: AnyConnection, values: dict[str, object]) -> dict[str,
 
 def applied_revisions(connection: AnyConnection, journals: Journals, version_table: str) -> dict[str, AppliedRevision]:
     """Return what the journal last knew of every revision that was applied and not undone since."""
+    # a journal that no deploy has brought forward yet lacks the newest columns: a name that the inner query does not
+    # find is looked for in the outer one
     rows = run(
         connection,
-        "SELECT * FROM (SELECT DISTINCT ON (revision) revision, parents, message, at, release, command, person, machine,"
-        f" source_sha256, milliseconds, direction FROM {journals.table('revisions')} WHERE version_table = :version_table"
+        "SELECT last.* FROM (SELECT NULL::text AS phase, NULL::text AS change, NULL::text AS files_hash) missing CROSS JOIN"
+        " LATERAL (SELECT DISTINCT ON (revision) revision, parents, message, at, release, command, person, machine,"
+        " source_sha256, milliseconds, direction, phase, change, files_hash,"
+        " extract(epoch FROM clock_timestamp() - at)::float8 AS age"
+        f" FROM {journals.table('revisions')} WHERE version_table = :version_table"
         " ORDER BY revision, id DESC) last WHERE direction <> 'down'",
         {"version_table": version_table},
     )
@@ -238,7 +256,7 @@ def close_deployment(
         connection,
         f"UPDATE {journals.table('deployments')} SET outcome = :outcome, to_heads = CAST(:heads AS text[]),"
         " message = :message, finished_at = clock_timestamp(), heartbeat_at = clock_timestamp() WHERE id = :id",
-        _storable(connection, {"outcome": outcome, "heads": list(to_heads), "message": message, "id": deployment}),
+        storable(connection, {"outcome": outcome, "heads": list(to_heads), "message": message, "id": deployment}),
     )
 
 

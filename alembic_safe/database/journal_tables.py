@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     AnyConnection = Connection | psycopg.Connection[Any]
 
 TABLES = ("journal_version", "environment", "deployments", "revisions", "backups", "grants", "catalogs", "pushes",
-          "pushed_objects", "rename_answers", "fill_answers")  # fmt: skip
+          "pushed_objects", "rename_answers", "fill_answers", "steps", "copies", "copy_evidence", "copy_pauses",
+          "sightings")  # fmt: skip
 
 # One entry for each version of the journal. An entry never changes once released: a database that has it
 # is brought forward by the entries behind it. {name} is the quoted, qualified table.
@@ -142,6 +143,60 @@ VERSIONS: tuple[tuple[str, ...], ...] = (
              parent text NOT NULL,
              name text NOT NULL,
              expression text NOT NULL)""",
+    ),
+    (
+        "ALTER TABLE {revisions} ADD COLUMN phase text, ADD COLUMN change text, ADD COLUMN files_hash text",
+        """CREATE TABLE {steps} (
+             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+             version_table text NOT NULL,
+             revision text NOT NULL,
+             direction text NOT NULL,
+             number integer NOT NULL,
+             name text NOT NULL,
+             entered integer NOT NULL DEFAULT 1,
+             began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+             finished_at timestamptz,
+             closed_at timestamptz,
+             deployment bigint NOT NULL REFERENCES {deployments})""",
+        "CREATE UNIQUE INDEX ON {steps} (version_table, revision, direction, number) WHERE closed_at IS NULL",
+        """CREATE TABLE {copies} (
+             version_table text NOT NULL,
+             revision text NOT NULL,
+             copy text NOT NULL,
+             of_table text NOT NULL,
+             cursor text,
+             rows bigint NOT NULL,
+             total bigint,
+             milliseconds bigint NOT NULL,
+             status text NOT NULL,
+             began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+             at timestamptz NOT NULL DEFAULT clock_timestamp(),
+             PRIMARY KEY (version_table, revision, copy))""",
+        """CREATE TABLE {copy_evidence} (
+             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+             version_table text NOT NULL,
+             revision text NOT NULL,
+             copy text NOT NULL,
+             of_table text NOT NULL,
+             columns text NOT NULL,
+             rows bigint NOT NULL,
+             mismatches bigint NOT NULL,
+             at timestamptz NOT NULL DEFAULT clock_timestamp(),
+             deployment bigint REFERENCES {deployments})""",
+        "CREATE INDEX ON {copy_evidence} (version_table, revision, id)",
+        """CREATE TABLE {copy_pauses} (
+             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+             copy text,
+             why text,
+             at timestamptz NOT NULL DEFAULT now(),
+             role text NOT NULL DEFAULT current_user)""",
+        """CREATE TABLE {sightings} (
+             version_table text NOT NULL,
+             revision text NOT NULL,
+             at timestamptz NOT NULL DEFAULT clock_timestamp(),
+             release text,
+             files_hash text,
+             PRIMARY KEY (version_table, revision))""",
     ),
 )
 

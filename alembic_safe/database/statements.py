@@ -14,15 +14,22 @@ if TYPE_CHECKING:
 
     import psycopg
     from sqlalchemy import TextClause
+    from sqlalchemy.schema import DDLElement
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 # named: a preparer for a driver with % parameters would double every % here, and text() once more
-_PREPARER = postgresql.dialect(paramstyle="named").identifier_preparer  # type: ignore[no-untyped-call,unused-ignore]
+_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call,unused-ignore]
+_PREPARER = _DIALECT.identifier_preparer
 
 
 def quoted(*names: str) -> str:
     """Return a (qualified) identifier, every part quoted whatever it holds: ``"public"."Order"``."""
     return ".".join(_PREPARER.quote_identifier(quoted_name(name, quote=True)) for name in names)
+
+
+def ddl_text(element: DDLElement) -> str:
+    """Return SQLAlchemy's text for a CREATE or DROP, every % in it single."""
+    return str(element.compile(dialect=_DIALECT))
 
 
 def run(
@@ -35,7 +42,7 @@ def run(
     """
     values = dict(params or {})
     if isinstance(connection, Connection):
-        result = connection.execute(_text(sql), values)
+        result = connection.execute(as_text(sql), values)
         return [dict(row) for row in result.mappings()] if result.returns_rows else []
     from psycopg.rows import dict_row
 
@@ -44,7 +51,20 @@ def run(
         return cursor.fetchall() if cursor.description else []
 
 
-def _text(sql: str) -> TextClause:
+def run_counting(
+    connection: Connection | psycopg.Connection[Any], sql: str, params: Mapping[str, object] | None = None
+) -> int:
+    """Run one statement that returns no rows, and return how many it wrote."""
+    values = dict(params or {})
+    if isinstance(connection, Connection):
+        return max(0, connection.execute(as_text(sql), values).rowcount)
+    with connection.cursor() as cursor:
+        cursor.execute(_for_psycopg(sql).encode(), values)
+        return max(0, cursor.rowcount)
+
+
+def as_text(sql: str) -> TextClause:
+    """Return a statement as SQLAlchemy takes it."""
     # a colon inside a quoted name is no parameter
     return text(_QUOTED.sub(lambda match: match[0].replace(":", "\\:"), sql))
 
@@ -53,4 +73,4 @@ def _text(sql: str) -> TextClause:
 def _for_psycopg(sql: str) -> str:
     from sqlalchemy.dialects.postgresql import psycopg as dialect
 
-    return str(_text(sql).compile(dialect=dialect.dialect()))  # type: ignore[no-untyped-call,unused-ignore]
+    return str(as_text(sql).compile(dialect=dialect.dialect()))  # type: ignore[no-untyped-call,unused-ignore]

@@ -10,9 +10,12 @@ from alembic_safe.database.attempts import LockPolicy
 from alembic_safe.database.deploy_lock import deploy_lock, lock_key
 from alembic_safe.database.guard import shell_word
 from alembic_safe.database.idle import kept_awake
+from alembic_safe.database.journal_steps import half_done
 from alembic_safe.database.marking import mark
+from alembic_safe.deploying.back_out import left_half_done, nothing_left, steps_back
 from alembic_safe.deploying.backup_for_upgrade import back_up_first
 from alembic_safe.deploying.contact import note_first_contact
+from alembic_safe.deploying.copy_options import copy_options
 from alembic_safe.deploying.drift_check import check_drift, keep_catalog
 from alembic_safe.deploying.events import (
     BackupProgressed,
@@ -23,10 +26,13 @@ from alembic_safe.deploying.events import (
     Noted,
     PlanMade,
 )
+from alembic_safe.deploying.gate_evidence import note_unseen, unseen_expands
+from alembic_safe.deploying.gate_verification import note_evidence, verify_copies
+from alembic_safe.deploying.held_back import only_waiting
 from alembic_safe.deploying.plan import Plan, make_plan, pending_steps
-from alembic_safe.deploying.runner import Logbook, apply_revisions
-from alembic_safe.deploying.verification import read_unfinished
-from alembic_safe.errors import ConsentMissing, Findings, Interrupted, NextStep, Refused, RevisionFailed, SafeError
+from alembic_safe.deploying.runner import Conditions, Logbook, apply_revisions
+from alembic_safe.deploying.verification import read_unfinished, verify_outcome
+from alembic_safe.errors import ConsentMissing, Interrupted, NextStep, Refused, RevisionFailed, SafeError
 from alembic_safe.inspecting.history import files_hash
 from alembic_safe.settings import project_folder
 
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.deploy_lock import HeldLock, Waiting
     from alembic_safe.database.environment import Journals
     from alembic_safe.database.first_contact import FirstContact
+    from alembic_safe.database.steps import CopyEvidence
     from alembic_safe.deploying.upgrade import Upgrade
 
 
@@ -83,12 +90,18 @@ class _Deployment:
     def __init__(self, upgrade: Upgrade, lock: HeldLock) -> None:
         self.upgrade = upgrade
         self.lock = lock
+        self.unseen: tuple[str, ...] = ()
+        self.evidence: tuple[tuple[str, CopyEvidence], ...] = ()
+        self.back: list[RevisionStep] = []
 
     def run(self) -> None:
         """Look again, since whoever held the lock may have done it all; then do what is left."""
         upgrade = self.upgrade
         heads = upgrade.look()
         history = upgrade.read_history(heads)
+        if upgrade.request.back_out:
+            self._take_back(heads)
+            return
         if history.ahead is not None:
             upgrade.tell_ahead(history.ahead, heads)
             return
@@ -98,15 +111,58 @@ class _Deployment:
             upgrade.end_reading()
             upgrade.nothing_to_do(heads)
             return
+        self.gated = upgrade.gate(steps)
+        through = upgrade.through(steps, self.gated)
+        if not through:
+            self._note_waiting(heads)
+            return
+        self.unseen = unseen_expands(upgrade.connection, upgrade.asked)
         self.drift = check_drift(upgrade)
-        plan = make_plan(steps, heads)
+        plan = make_plan(through, heads)
         upgrade.tell(PlanMade(plan))
         contact = None if upgrade.journals is not None else note_first_contact(upgrade)
+        self.evidence = verify_copies(upgrade, plan) if upgrade.identity.protected else ()
         unfinished_before = read_unfinished(upgrade.connection)
         upgrade.end_reading()
         self._consent(plan)
-        self._journalled(plan, self._make_journal(contact))
-        self._verify(plan, unfinished_before)
+        journals = self._make_journal(contact)
+        self._note_unseen(journals)
+        self._journalled(plan, journals)
+        verify_outcome(upgrade, plan, self.gated, unfinished_before)
+
+    def _take_back(self, heads: tuple[str, ...]) -> None:
+        """Run the downgrade of what is half done; the version table says as much as before."""
+        upgrade = self.upgrade
+        found = left_half_done(upgrade, heads)
+        self.back = steps_back(upgrade, found)
+        upgrade.end_reading()
+        if not found:
+            nothing_left(upgrade, heads)
+            return
+        plan = make_plan(self.back, heads)
+        for one in found:
+            upgrade.tell(Noted("Back", f"{one.revision} is taken back: {one.what}"))
+        self._consent(plan)
+        self._journalled(plan, self._make_journal(None))
+        state = (
+            f"{upgrade.identity.place.database} is at {', '.join(heads) or 'no revision'}, and nothing is half done."
+        )
+        upgrade.tell(Finished(state, heads, upgrade.seconds(), changed=True))
+
+    def _note_waiting(self, heads: tuple[str, ...]) -> None:
+        """Write down when an expand was first seen, where the journal did not know it; nothing else is done."""
+        upgrade = self.upgrade
+        contact = None if upgrade.journals is not None else note_first_contact(upgrade)
+        upgrade.end_reading()
+        self._note_unseen(self._make_journal(contact))
+        only_waiting(upgrade, self.gated, heads)
+
+    def _note_unseen(self, journals: Journals) -> None:
+        """Write down when the expand of an open change was first seen, so that its contract counts from now on."""
+        unseen = sorted({*self.unseen, *self.gated.unseen})
+        if unseen:
+            with self.upgrade.connection.begin():
+                note_unseen(self.upgrade.connection, self.upgrade.asked, journals, unseen)
 
     def _journalled(self, plan: Plan, journals: Journals) -> None:
         """Carry the plan out between the row that says that it began and the one that says how it ended."""
@@ -120,8 +176,9 @@ class _Deployment:
             )  # fmt: skip
         outcome, message = "failed", None
         try:
+            note_evidence(upgrade, journals, deployment, self.evidence)
             lock.beat_every(HEARTBEAT, lambda c: journal.beat(c, journals, deployment))
-            self._carry_out(plan, Logbook(journals, writer, release, deployment))
+            self._carry_out(plan, Logbook(journals, writer, release, deployment, files_hash(upgrade.script)))
             outcome = "done"
         except (Interrupted, KeyboardInterrupt, SystemExit):
             outcome = "interrupted"
@@ -139,17 +196,30 @@ class _Deployment:
     def _carry_out(self, plan: Plan, logbook: Logbook) -> None:
         upgrade = self.upgrade
         self._back_up(plan, logbook)
-        steps = self._recompute(plan)
+        steps = self.back or self._recompute(plan)
         upgrade.context._ensure_version_table()  # noqa: SLF001 - what Alembic's own run does first
         try:
             apply_revisions(
-                upgrade.context, upgrade.kw, steps, plan.revisions, policy=LockPolicy.of(upgrade.settings),
-                watch=upgrade.target.connect, logbook=logbook, before_each=self.lock.check, tell=upgrade.tell,
+                upgrade.context, upgrade.kw, steps, plan.revisions, conditions=self._conditions(logbook.journals),
+                logbook=logbook, tell=upgrade.tell, taking_back=bool(self.back),
             )  # fmt: skip
         except RevisionFailed:  # rolled back: what the revisions before it made is known, and whole
-            keep_catalog(upgrade, logbook.journals, self.drift)
+            if not self.back:
+                keep_catalog(upgrade, logbook.journals, self.drift)
             raise
-        keep_catalog(upgrade, logbook.journals, self.drift)
+        if not self.back:  # else what the deployment before left is what it should be again
+            keep_catalog(upgrade, logbook.journals, self.drift)
+
+    def _conditions(self, journals: Journals) -> Conditions:
+        upgrade = self.upgrade
+        left = half_done(upgrade.connection, journals, upgrade.target.version_table)
+        upgrade.end_reading()
+        max_time = upgrade.request.max_time
+        return Conditions(
+            LockPolicy.of(upgrade.settings), upgrade.target.connect, self.lock.check,
+            copy_options(upgrade.settings),
+            None if max_time is None else upgrade.began + max_time, frozenset(one.revision for one in left),
+        )  # fmt: skip
 
     def _consent(self, plan: Plan) -> None:
         identity, request = self.upgrade.identity, self.upgrade.request
@@ -166,7 +236,9 @@ class _Deployment:
             )
         if identity.protected and request.ask is not None:
             number = len(plan.revisions)
-            what = f"Apply {number} revision{'s' * (number != 1)} to {identity.place.shown} ({identity.environment})?"
+            revisions = f"{number} revision{'s' * (number != 1)}"
+            where = f"{identity.place.shown} ({identity.environment})"
+            what = f"Take back {revisions} on {where}?" if self.back else f"Apply {revisions} to {where}?"
             if not request.ask(what):
                 raise Interrupted("Declined.")
 
@@ -224,7 +296,7 @@ class _Deployment:
         upgrade.end_reading()
         config = upgrade.context.config
         script = ScriptDirectory.from_config(config) if config is not None else upgrade.script
-        steps = pending_steps(script, upgrade.request.revision, heads)
+        steps = upgrade.through(pending_steps(script, upgrade.request.revision, heads), self.gated)
         if make_plan(steps, heads).hash != plan.hash:
             raise Refused(
                 "The plan changed while the backup was taken: the files or the database are no longer what was shown.",
@@ -257,22 +329,3 @@ class _Deployment:
             except psycopg.Error:  # the lock's session is gone, the revisions' own is still there
                 with upgrade.connection.begin():
                     write(upgrade.connection)
-
-    def _verify(self, plan: Plan, unfinished_before: frozenset[Any]) -> None:
-        upgrade = self.upgrade
-        heads = upgrade.context.get_current_heads()
-        left = sorted(read_unfinished(upgrade.connection) - unfinished_before, key=lambda u: (u.kind, u.name))
-        upgrade.end_reading()
-        for unfinished in left:
-            upgrade.tell(Noted("Check", unfinished.what))
-        expected = {step.revision for step in plan.revisions}
-        parents = {parent for step in plan.revisions for parent in step.parents}
-        if not (expected - parents) <= set(heads):
-            raise Findings(
-                f"Every revision ran, and the version table says {', '.join(heads) or 'nothing'}.",
-                detail=["A revision or a callback of env.py has written to the version table itself."],
-                next_steps=[NextStep("look", "alembic safe-status")],
-                state="The revisions were applied.",
-            )
-        state = f"{upgrade.identity.place.database} is at {', '.join(heads)}."
-        upgrade.tell(Finished(state, heads, upgrade.seconds(), changed=True))

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from alembic_safe.database.deploy_lock import Waiting
     from alembic_safe.database.environment import Identity
     from alembic_safe.database.failures import FailedAttempt
+    from alembic_safe.database.steps import CopyEvent
     from alembic_safe.database.waiting import WaitingForHolders
     from alembic_safe.deploying.backup import Backup
+    from alembic_safe.deploying.gate import Held
     from alembic_safe.deploying.plan import Plan, PlannedRevision
     from alembic_safe.inspecting.drift import Drift
 
@@ -99,6 +101,23 @@ class RevisionStarted(Event):
 
 
 @dataclass(frozen=True)
+class StepStarted(Event):
+    """Step ``number`` of the running revision begins."""
+
+    planned: PlannedRevision
+    number: int
+    name: str
+
+
+@dataclass(frozen=True)
+class CopyProgressed(Event):
+    """A copy of the running revision has come further, pauses, or is done."""
+
+    planned: PlannedRevision
+    copy: CopyEvent
+
+
+@dataclass(frozen=True)
 class LockMissed(Event):
     """An attempt of the running revision did not get its locks, was rolled back, and will be repeated."""
 
@@ -121,6 +140,13 @@ class RevisionApplied(Event):
     planned: PlannedRevision
     seconds: float
     attempts: int
+
+
+@dataclass(frozen=True)
+class ContractWaits(Event):
+    """The gate holds a contract back."""
+
+    held: Held
 
 
 @dataclass(frozen=True)

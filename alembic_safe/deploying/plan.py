@@ -10,6 +10,7 @@ from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
 from alembic_safe.errors import Findings, NextStep, WrongUsage
+from alembic_safe.inspecting.changes import change_of, phase_of
 from alembic_safe.inspecting.history import code_of, revision_source, several_heads
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class PlannedRevision:
 
     :param file: the file's path.
     :param code: a hash of what its text does; a formatter does not change it.
+    :param phase: ``expand``, ``copy`` or ``contract``; ``None``: an ordinary revision.
+    :param change: the change that a phase is a part of.
     """
 
     revision: str
@@ -32,6 +35,8 @@ class PlannedRevision:
     parents: tuple[str, ...]
     file: str
     code: str
+    phase: str | None = None
+    change: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,4 +91,6 @@ def _planned(step: RevisionStep) -> PlannedRevision:
         tuple(revision._all_down_revisions),  # noqa: SLF001
         revision.path,
         hashlib.sha256(code_of(source).encode()).hexdigest()[:16],
+        phase_of(revision),
+        change_of(revision),
     )

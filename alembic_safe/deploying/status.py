@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from alembic_safe.database import journal, journal_backups, journal_tables
 from alembic_safe.database.envpy import run_env, script_of
+from alembic_safe.database.journal_steps import half_done
 from alembic_safe.database.statements import run
+from alembic_safe.deploying.gate_evidence import Asked, applied_in_files
+from alembic_safe.deploying.open_changes import read_changes
 from alembic_safe.deploying.plan import Plan, make_plan, pending_steps
 from alembic_safe.deploying.verification import Unfinished, read_unfinished
 from alembic_safe.errors import Missing, NextStep, SafeError
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
     from alembic_safe.database.environment import Journals
+    from alembic_safe.database.journal_steps import HalfDone
+    from alembic_safe.deploying.open_changes import ChangeState
     from alembic_safe.inspecting.drift import Drift, Source
     from alembic_safe.inspecting.history import HistoryProblem
     from alembic_safe.inspecting.target import Target
@@ -35,7 +40,7 @@ Verdict = Literal["OK", "PENDING", "PROBLEM", "UNKNOWN"]
 class Problem:
     """One thing that is not in order, and the way on.
 
-    :param kind: ``history``, ``unfinished``, ``deployment``, ``journal``, ``drift``,
+    :param kind: ``history``, ``unfinished``, ``deployment``, ``half-done``, ``journal``, ``drift``,
         or ``unknown`` for a check that could not run.
     """
 
@@ -57,6 +62,7 @@ class Status:
     backups: tuple[journal_backups.BackupRow, ...] = ()
     running: journal.Deployment | None = None
     drift: Drift | None = None
+    changes: tuple[ChangeState, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -102,6 +108,7 @@ class _Look:
     script: ScriptDirectory
     settings: Settings
     problems: list[Problem] = field(default_factory=list)
+    applied: dict[str, journal.AppliedRevision] = field(default_factory=dict)
     replay: bool = False
 
     @property
@@ -124,11 +131,26 @@ class _Look:
             )
             backups = self._try("backups", lambda: journal_backups.last_backups(self.connection, journals), ())
             running = self._running(deployments)
+            for left in self._try("half-done revisions", lambda: self._half_done(target, journals), ()):
+                step = NextStep("go on with it, or take it back with --back-out", "alembic safe-upgrade")
+                self.problems.append(Problem("half-done", f"{left.revision} is half done ({left.what})", step))
         drift = self._drift(target)
+        states = self._try("open changes", lambda: self._changes(target, journals, pending), ())
         return Status(
             target, tuple(self.script.get_heads()), pending, tuple(self.problems), ahead, tuple(deployments),
-            tuple(backups), running, drift,
+            tuple(backups), running, drift, tuple(states),
         )  # fmt: skip
+
+    def _half_done(self, target: Target, journals: Journals) -> list[HalfDone]:
+        found = half_done(self.connection, journals, target.version_table)
+        applied = applied_in_files(self.script, target.heads)
+        return [one for one in found if one.revision not in applied]
+
+    def _changes(self, target: Target, journals: Journals | None, pending: Plan) -> tuple[ChangeState, ...]:
+        asked = Asked(
+            self.script, self.settings, target.identity, journals, target.version_table, target.heads, self.applied
+        )
+        return read_changes(self.connection, asked, pending.revisions)
 
     def _drift(self, target: Target) -> Drift:
         sources: tuple[Source, ...] = ("shadow",) if self.replay else ("journal",)
@@ -186,13 +208,14 @@ class _Look:
         return journals
 
     def _history(self, target: Target, journals: Journals | None) -> Ahead | None:
-        applied = journal.applied_revisions(self.connection, journals, target.version_table) if journals else {}
+        if journals is not None:
+            self.applied = journal.applied_revisions(self.connection, journals, target.version_table)
 
         def sources(revisions: Sequence[str]) -> dict[str, str]:
             assert journals is not None  # noqa: S101 - without a journal nothing is asked for
             return journal.sources_of(self.connection, journals, target.version_table, revisions)
 
-        history = check_history(self.script, target.heads, applied, sources)
+        history = check_history(self.script, target.heads, self.applied, sources)
         found: list[HistoryProblem | None] = [*history.problems, several_heads(self.script)]
         for problem in found:
             if problem is not None:

@@ -13,6 +13,8 @@ from alembic_safe.database.guard import Intent, decide
 from alembic_safe.database.statements import run
 from alembic_safe.deploying.cut_short import Progress
 from alembic_safe.deploying.events import Finished, Noted, PlanMade, TargetSeen
+from alembic_safe.deploying.gate_evidence import Asked, Said, ask_gate
+from alembic_safe.deploying.held_back import only_waiting, tell_waiting
 from alembic_safe.deploying.plan import make_plan, pending_steps
 from alembic_safe.errors import ConsentMissing, Findings, Missing, NextStep
 from alembic_safe.inspecting.history import Ahead, History, HistoryProblem, check_history
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from alembic_safe.database.environment import Identity, Journals
     from alembic_safe.deploying.events import Tell
+    from alembic_safe.deploying.gate import Gated
     from alembic_safe.settings import Settings
 
 
@@ -39,6 +42,9 @@ class Request:
     :param confirm: the database's name, typed.
     :param backup: ``None``: on protected and undeclared databases; else always or never.
     :param no_wait: do not wait for another deployment.
+    :param max_time: seconds after which copies stop behind a committed batch.
+    :param back_out: take back what is half done, instead of applying anything.
+    :param said: what a person said about contracts.
     :param drift: ``fail``, ``warn`` or ``off``: what changes by hand meet; ``None``: fail where protected, else warn.
     :param ask: puts a yes-or-no question to a person; ``None`` where nobody can answer.
     """
@@ -49,6 +55,9 @@ class Request:
     backup: bool | None = None
     dry_run: bool = False
     no_wait: bool = False
+    max_time: float | None = None
+    back_out: bool = False
+    said: Said = Said()
     drift: str | None = None
     ask: Callable[[str], bool] | None = None
 
@@ -103,19 +112,30 @@ class Upgrade:
             run(self.connection, "SET TRANSACTION READ ONLY")
         heads = self.look()
         history = self.read_history(heads)
+        if self.request.back_out:
+            from alembic_safe.deploying.back_out import back_out
+
+            back_out(self, heads)
+            return
         if history.ahead is not None:
             self.tell_ahead(history.ahead, heads)
             return
         steps = self.steps_from(heads)
         self.tell(TargetSeen(self.identity, heads, len(steps)))
         self.accept_history(history)
-        self._guard()
+        self.guard()
         if not steps:
             self.nothing_to_do(heads)
             return
-        self._require_writable()
+        gated = self.gate(steps)
+        through = self.through(steps, gated)
+        if not through and (not gated.unseen or self.request.dry_run):
+            only_waiting(self, gated, heads)
+            return
+        self.require_writable()
         if self.request.dry_run:
-            self._dry_run(steps, heads)
+            self._dry_run(through, heads)
+            tell_waiting(self, gated)
             return
         self.end_reading()
         # psycopg, tenacity and the programs for backups: most runs in a day of restarting pods never get here
@@ -143,7 +163,11 @@ class Upgrade:
         """Where the journal is, if there is one, by the last look."""
         return self.target.journals
 
-    def _guard(self) -> None:
+    def guard(self) -> None:
+        """Ask the guard.
+
+        :raises Refused: where this command may not run here.
+        """
         agent = detect_agent()
         granted = (
             agent is not None
@@ -158,16 +182,15 @@ class Upgrade:
 
     def read_history(self, heads: Sequence[str]) -> History:
         """Compare the files with what the journal says was applied."""
-        if self.journals is None:
-            applied: dict[str, journal.AppliedRevision] = {}
-        else:
-            applied = journal.applied_revisions(self.connection, self.journals, self.target.version_table)
+        self.applied: dict[str, journal.AppliedRevision] = {}
+        if self.journals is not None:
+            self.applied = journal.applied_revisions(self.connection, self.journals, self.target.version_table)
 
         def sources(revisions: Sequence[str]) -> dict[str, str]:
             assert self.journals is not None  # noqa: S101 - without a journal nothing is asked for
             return journal.sources_of(self.connection, self.journals, self.target.version_table, revisions)
 
-        return check_history(self.script, heads, applied, sources)
+        return check_history(self.script, heads, self.applied, sources)
 
     def accept_history(self, history: History) -> None:
         """Stop at what is wrong between files and database, unless somebody consented to it by name.
@@ -203,6 +226,24 @@ class Upgrade:
             return []  # the history check has the word
         return pending_steps(self.script, self.request.revision, heads)
 
+    def gate(self, steps: Sequence[RevisionStep]) -> Gated:
+        """Ask which of the pending revisions may run; the journal is asked only where a contract is among them."""
+        planned = make_plan(steps, self.target.heads).revisions
+        return ask_gate(self.connection, self.asked, planned, self.request.said)
+
+    @property
+    def asked(self) -> Asked:
+        """What the gate has to know of this database, by the last look."""
+        return Asked(
+            self.script, self.settings, self.identity, self.journals, self.target.version_table, self.target.heads,
+            self.applied,
+        )  # fmt: skip
+
+    @staticmethod
+    def through(steps: Sequence[RevisionStep], gated: Gated) -> list[RevisionStep]:
+        """Return the steps that the gate lets through."""
+        return [step for step in steps if step.revision.revision not in gated.held]
+
     def tell_ahead(self, ahead: Ahead, heads: tuple[str, ...]) -> None:
         """End a run of old files on a database that newer ones have upgraded.
 
@@ -215,6 +256,13 @@ class Upgrade:
             f"{self.identity.place.database} is {len(ahead.revisions)} revision{'s' * (len(ahead.revisions) != 1)} ahead"
             f" of these files, up to {newest.revision} ({newest.message}), applied {newest.at:%Y-%m-%d %H:%M}{release}"
         )
+        contracts = [row for row in ahead.revisions if row.phase == "contract"]
+        if contracts:
+            raise Findings(
+                f"{what}. Among them: {'; '.join(map(_contract, contracts))}. What it took away, the code of these files may"
+                " still need.",
+                next_steps=[NextStep("deploy the release that has it, or a newer one")],
+            )
         if self.settings.ahead == "refuse":
             raise Findings(
                 f"{what}; the setting ahead = refuse stops here.",
@@ -228,7 +276,11 @@ class Upgrade:
         state = f"{self.identity.place.database} is at {at}, nothing is pending. Nothing was changed."
         self.tell(Finished(state, heads, self.seconds(), changed=False))
 
-    def _require_writable(self) -> None:
+    def require_writable(self) -> None:
+        """Stop where nothing can be written.
+
+        :raises Missing: on a replica, and for a role that only reads.
+        """
         place = self.identity.place
         if place.in_recovery:
             raise Missing(
@@ -262,6 +314,10 @@ class Upgrade:
     def seconds(self) -> float:
         """Return how long this run has taken."""
         return time.monotonic() - self.began
+
+
+def _contract(row: journal.AppliedRevision) -> str:
+    return f"the contract {row.revision} ({row.message}) of {row.change}, run by {row.release or 'a release without a name'}"
 
 
 def _accepts(problems: Sequence[HistoryProblem]) -> str:

@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import run
+from alembic_safe.deploying.events import Finished, Noted
+from alembic_safe.deploying.held_back import require_none_behind, tell_waiting, waits
+from alembic_safe.errors import Findings, NextStep
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from alembic_safe.deploying.gate import Gated
+    from alembic_safe.deploying.plan import Plan
+    from alembic_safe.deploying.upgrade import Upgrade
 
 # An INVALID index is what an interrupted CREATE INDEX CONCURRENTLY leaves: it costs every write and serves no read.
 _UNFINISHED = """
@@ -49,3 +56,29 @@ class Unfinished:
 def read_unfinished(connection: Connection) -> frozenset[Unfinished]:
     """Return what is not finished in the database; one statement, which only reads."""
     return frozenset(Unfinished(**row) for row in run(connection, _UNFINISHED))
+
+
+def verify_outcome(upgrade: Upgrade, plan: Plan, gated: Gated, unfinished_before: frozenset[Unfinished]) -> None:
+    """Look whether the version table says what was applied and nothing was left unfinished, and end the telling.
+
+    :raises Findings: where something is not as it should be, or revisions stand behind a contract that waits.
+    """
+    heads = upgrade.context.get_current_heads()
+    left = sorted(read_unfinished(upgrade.connection) - unfinished_before, key=lambda u: (u.kind, u.name))
+    upgrade.end_reading()
+    for unfinished in left:
+        upgrade.tell(Noted("Check", unfinished.what))
+    expected = {step.revision for step in plan.revisions}
+    parents = {parent for step in plan.revisions for parent in step.parents}
+    if not (expected - parents) <= set(heads):
+        raise Findings(
+            f"Every revision ran, and the version table says {', '.join(heads) or 'nothing'}.",
+            detail=["A revision or a callback of env.py has written to the version table itself."],
+            next_steps=[NextStep("look", "alembic safe-status")],
+            state="The revisions were applied.",
+        )
+    tell_waiting(upgrade, gated)
+    waiting = f" {waits(gated)}." if gated.waiting else ""
+    state = f"{upgrade.identity.place.database} is at {', '.join(heads)}.{waiting}"
+    require_none_behind(gated, f"The revisions before it were applied: {state}")
+    upgrade.tell(Finished(state, heads, upgrade.seconds(), changed=True))

@@ -124,6 +124,14 @@ def _guarded(context: MigrationContext, original: Callable[..., None], kw: dict[
             for intent in dict.fromkeys(map(_intent, found if isinstance(found, (list, tuple)) else (first,))):
                 guard.judge(intent)
             journals = _writable_journals(context, guard.identity)
+            if journals is not None and not first.is_upgrade:
+                _require_nothing_half_done(context, journals)
+            if guard.identity.protected and _intent(first) is Intent.UPGRADE:
+                from alembic_safe.deploying.watched_gate import let_through
+
+                steps = iter(let_through(context, guard.identity, guard.settings, heads, [first, *steps], _warn))
+                first = next(steps, None)
+                context.opts["dont_mutate"] = context.opts.get("dont_mutate", False) or first is None
         if journals is not None:
             _journal_each(context, journals, guard.settings)
     context._migrations_fn = lambda *_: _rest(first, steps, guard)  # noqa: SLF001
@@ -176,9 +184,13 @@ def _obey(decision: Decision) -> None:
         assert decision.error is not None  # noqa: S101
         raise decision.error
     if decision.verdict == "warn":
-        log.warning(decision.warning)
-        if not _is_heard(log):
-            sys.stderr.write(decision.warning + "\n")
+        _warn(decision.warning)
+
+
+def _warn(text: str) -> None:
+    log.warning(text)
+    if not _is_heard(log):
+        sys.stderr.write(text + "\n")
 
 
 def _is_heard(logger: logging.Logger) -> bool:
@@ -203,9 +215,13 @@ def _writable_journals(context: MigrationContext, identity: Identity) -> Journal
 def _journal_each(context: MigrationContext, journals: Journals, settings: Settings) -> None:
     """Have every step that the stock command takes written down, in the step's own transaction."""
     from alembic_safe.database.journal import Writer, record_revision, release_of
-    from alembic_safe.inspecting.history import revision_source, version_table_of
+    from alembic_safe.database.journal_steps import close_steps
+    from alembic_safe.inspecting.changes import change_of, phase_of
+    from alembic_safe.inspecting.history import files_hash, revision_source, version_table_of
 
     writer = Writer.this_process()
+    script = context.opts.get("script")
+    hash_of_files = files_hash(script) if script is not None else None
     began = time.monotonic()
 
     def write(*, ctx: MigrationContext, step: Any, **_: Any) -> None:
@@ -220,11 +236,35 @@ def _journal_each(context: MigrationContext, journals: Journals, settings: Setti
                 _connection(ctx), journals, version_table=version_table_of(ctx), revision=revision.revision,
                 parents=revision._all_down_revisions, message=revision.doc or "",  # noqa: SLF001
                 direction=direction, source=revision_source(revision), command="alembic", release=release_of(settings),
-                writer=writer, milliseconds=round((time.monotonic() - began) * 1000),
+                writer=writer, milliseconds=round((time.monotonic() - began) * 1000), phase=phase_of(revision),
+                change=change_of(revision), files_hash=hash_of_files,
             )  # fmt: skip
+            if direction != "down":
+                close_steps(_connection(ctx), journals, version_table_of(ctx), revision.revision)
         began = time.monotonic()
 
     context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, write)
+
+
+def _require_nothing_half_done(context: MigrationContext, journals: Journals) -> None:
+    """Let nobody go down from a database that stands between two revisions.
+
+    :raises Refused: names the revision, and the ways to end it.
+    """
+    from alembic_safe.database.journal_steps import half_done
+    from alembic_safe.errors import NextStep, Refused
+    from alembic_safe.inspecting.history import version_table_of
+
+    found = half_done(_connection(context), journals, version_table_of(context))
+    if found:
+        raise Refused(
+            f"{found[0].revision} is half done ({found[0].what}): what a downgrade would find is neither the revision nor"
+            " the one before it.",
+            next_steps=[
+                NextStep("go on with it", "alembic safe-upgrade"),
+                NextStep("or take back what is done of it", "alembic safe-upgrade --back-out"),
+            ],
+        )
 
 
 def _connection(context: MigrationContext) -> Any:

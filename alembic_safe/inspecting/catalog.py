@@ -15,6 +15,7 @@ from alembic_safe.inspecting.catalog_sql_rest import FOREIGN, REPLICATION, SCHEM
 from alembic_safe.inspecting.catalog_sql_search import OPERATORS, SEARCH
 from alembic_safe.inspecting.catalog_sql_tables import ATTACHED, COLUMNS, CONSTRAINTS, INDEXES, RELATIONS, SEQUENCES
 from alembic_safe.inspecting.catalog_sql_types import ROUTINES, TYPES
+from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -128,7 +129,7 @@ def _params(query: str, hidden: list[str]) -> dict[str, object]:
 
 
 def _is_systems(schema: str) -> bool:
-    return schema in {RETIRED_SCHEMA, "information_schema"} or schema.startswith("pg_")
+    return schema in {RETIRED_SCHEMA, SYNC_SCHEMA, "information_schema"} or schema.startswith("pg_")
 
 
 def _is_left_out(id_: ObjectId, leave_out: frozenset[str]) -> bool:

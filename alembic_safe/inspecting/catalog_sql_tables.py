@@ -12,6 +12,7 @@ from alembic_safe.inspecting.catalog_sql import (
     owner,
     tablespace,
 )
+from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 
 RELATIONS = f"""
 SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
@@ -136,6 +137,12 @@ LEFT JOIN pg_attribute ta ON ta.attrelid = tc.oid AND ta.attnum = d.refobjsubid
 WHERE c.relpersistence <> 't' AND {from_outside("pg_class", "c.oid")}
 """
 
+# What keeps columns in sync, or a copy of a column up to date, is no part of what a table is.
+NOT_OUR_TRIGGER = (
+    "g.tgfoid NOT IN (SELECT own.oid FROM pg_proc own JOIN pg_namespace ours ON ours.oid = own.pronamespace"
+    f" WHERE ours.nspname = '{SYNC_SCHEMA}')"
+)
+
 # The clones of a trigger on partitions are listed where somebody switched one of them differently.
 ATTACHED = f"""
 SELECT 'trigger' AS kind, n.nspname AS schema, g.tgname AS name, c.relname AS parent, json_build_object(
@@ -143,12 +150,13 @@ SELECT 'trigger' AS kind, n.nspname AS schema, g.tgname AS name, c.relname AS pa
     WHEN 'A' THEN 'always' END, {comment("pg_trigger", "g.oid")})::text AS attributes
 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid {namespace("c.relnamespace")}
 WHERE NOT g.tgisinternal AND g.tgparentid = 0 AND {from_outside("pg_class", "c.oid")} AND {from_outside("pg_trigger", "g.oid")}
+  AND {NOT_OUR_TRIGGER}
 UNION ALL
 SELECT 'partition trigger', n.nspname, g.tgname, c.relname, json_build_object(
   'enabled', CASE g.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'replica' WHEN 'A' THEN 'always'
     ELSE 'origin' END)::text
 FROM pg_trigger g JOIN pg_trigger pg ON pg.oid = g.tgparentid AND pg.tgenabled <> g.tgenabled
-JOIN pg_class c ON c.oid = g.tgrelid {namespace("c.relnamespace")} WHERE NOT g.tgisinternal
+JOIN pg_class c ON c.oid = g.tgrelid {namespace("c.relnamespace")} WHERE NOT g.tgisinternal AND {NOT_OUR_TRIGGER}
 UNION ALL
 SELECT 'rule', n.nspname, w.rulename, c.relname, json_build_object(
   'definition', pg_get_ruledef(w.oid), 'enabled', CASE w.ev_enabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'replica'

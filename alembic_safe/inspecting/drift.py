@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from alembic_safe.database.journal import last_deployments
 from alembic_safe.database.journal_catalogs import last_catalog
+from alembic_safe.database.journal_steps import half_done
 from alembic_safe.database.replay_connection import place_of
 from alembic_safe.database.shadow_needs import needs_of
 from alembic_safe.errors import SafeError
@@ -100,6 +101,9 @@ def find_drift(
     if pushed:
         times = "once" if pushed == 1 else f"{pushed} times"
         return unknown(f"it was pushed to {times}, and no file knows of that yet (alembic milestone writes it down)")
+    left = half_done(connection, target.journals, target.version_table) if target.journals is not None else ()
+    if left:
+        return unknown(f"{left[0].revision} is half done, and what it left is not told from what a person did")
     known = {revision.revision for revision in script.walk_revisions()}
     reasons = []
     actual = read_catalog(connection, leave_out=version_tables(target, context))

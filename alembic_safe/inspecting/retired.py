@@ -97,7 +97,8 @@ class Record:
     :param key_source: what made these keys when it was retired.
     :param successors: the columns that replaced it, and ``down``, the formula that leads back.
     :param rows: how many rows were kept.
-    :param state: ``kept``; or ``rest``: it came back, and this is what had no row to go to.
+    :param state: ``kept``; ``rest``: it came back, and this is what had no row to go to; ``keeping`` and ``beside``: the
+        column is still there, and its values are being kept, or are all kept, beside it.
     :param left: the revision whose branch was left when it was retired: with that revision it may come back.
     """
 
@@ -113,7 +114,7 @@ class Record:
     key_source: KeySource | None = None
     successors: tuple[str, ...] = ()
     down: str = ""
-    state: Literal["kept", "rest"] = "kept"
+    state: Literal["kept", "rest", "keeping", "beside"] = "kept"
     left: str = ""
     dependants: tuple[Dependant, ...] = ()
     moved: tuple[Moved, ...] = ()
@@ -197,7 +198,25 @@ class Memory:
 
 
 def read_retired(connection: AnyConnection) -> list[Retired]:
-    """Return everything that is kept, by name; reads only, and an absent schema is an empty list."""
+    """Return everything that was retired, by name; reads only, and an absent schema is an empty list.
+
+    What is only kept beside a column that is still there is not among it: it is nobody's to purge or to restore.
+    """
+    return [one for one in _read(connection) if one.record is None or one.record.state not in ("keeping", "beside")]
+
+
+def read_beside(connection: AnyConnection, schema: str, table: str, column: str) -> Retired | None:
+    """Return what ``op.keep_column`` keeps of a column that is still there, or ``None``."""
+    for one in _read(connection):
+        record = one.record
+        if record is None or record.state not in ("keeping", "beside"):
+            continue
+        if (record.schema, record.table, record.column) == (schema, table, column):
+            return one
+    return None
+
+
+def _read(connection: AnyConnection) -> list[Retired]:
     found: list[Retired] = []
     for row in run(connection, _LOOK, {"schema": RETIRED_SCHEMA}):
         record = parse(row["comment"])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
-from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record
+from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record, read_beside
+from alembic_safe.operations.beside import is_complete, let_go, stop_keeping
 from alembic_safe.operations.consent import step_to_consent
 from alembic_safe.operations.dependants import of_column, refused_by_restrict
 from alembic_safe.operations.kept import (
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from alembic_safe.inspecting.retired import Dependant
+    from alembic_safe.inspecting.retired import Dependant, Retired
 
 
 @dataclass(frozen=True)
@@ -100,18 +101,27 @@ def retire_column(connection: Connection, request: RetireColumn) -> ColumnRetire
     role = run(connection, "SELECT current_user AS it")[0]["it"]
     member = NextStep(f"{table.owner}, who owns the table, runs", f"GRANT {quoted(table.owner)} TO {quoted(role)};")
     with rights_named(connection, subject, [member]):
+        counted = _count_beside(connection, table, request.column)
         lock(connection, table, subject)
         # what was looked at before the lock may have changed while it was waited for
         column = find_column(connection, table, request.column)
         if column is None:
             return ColumnRetired(f"{table.shown}.{request.column}", was_gone=True)
-        return _keep_and_drop(connection, request, table, column, subject)
+        return _keep_and_drop(connection, request, table, column, subject, counted)
 
 
 def _keep_and_drop(
-    connection: Connection, request: RetireColumn, table: LivingTable, column: LivingColumn, subject: str
+    connection: Connection, request: RetireColumn, table: LivingTable, column: LivingColumn, subject: str, counted: int
 ) -> ColumnRetired:
     drop = f"ALTER TABLE {table.quoted} DROP COLUMN {quoted(column.name)} RESTRICT"
+    beside = read_beside(connection, table.schema, table.name, column.name)
+    if beside is not None and not is_complete(
+        beside, key_of(connection, table, request.key, without=column.name), request
+    ):
+        let_go(connection, table, beside)
+        beside = None
+    if beside is not None:
+        stop_keeping(connection, table, beside)
     _refuse_what_drop_refuses(connection, table, column, drop, subject)
     key = key_of(connection, table, request.key, without=column.name)
     with fixed_text(connection, search_path=""):
@@ -123,6 +133,10 @@ def _keep_and_drop(
         key_source=key_source(connection, table, [name for name, _ in key]), dependants=dependants,
     )  # fmt: skip
     kept, rows = "", 0
+    if beside is not None:
+        kept, rows = _end_keeping_beside(connection, beside, record, counted)
+        run(connection, drop)
+        return ColumnRetired(f"{table.shown}.{column.name}", kept, rows, dependants)
     # a generated column's values come back by being generated
     if dependants or not column.is_generated:
         if not key and not column.is_generated:
@@ -205,6 +219,21 @@ def _keep(connection: Connection, table: LivingTable, column: LivingColumn, reco
         params,
     )
     return int(run(connection, f"SELECT count(*) AS it FROM {own}")[0]["it"])
+
+
+def _count_beside(connection: Connection, table: LivingTable, column: str) -> int:
+    """Count what is kept beside the column already, before anybody has to wait for it."""
+    beside = read_beside(connection, table.schema, table.name, column)
+    if beside is None:
+        return 0
+    return int(run(connection, f"SELECT count(*) AS it FROM {beside.quoted}")[0]["it"])
+
+
+def _end_keeping_beside(connection: Connection, beside: Retired, record: Record, counted: int) -> tuple[str, int]:
+    """Make what was kept beside the column what is kept of it; nothing is read under the lock but whether it is empty."""
+    some = bool(run(connection, f"SELECT EXISTS (SELECT FROM {beside.quoted}) AS it")[0]["it"])
+    rows = max(counted, 1) if some else 0
+    return _end_keeping(connection, beside.kept, replace(record, rows=rows)), rows
 
 
 def _end_keeping(connection: Connection, kept: str, record: Record) -> str:

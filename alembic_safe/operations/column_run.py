@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.database.steps import step_runner
+from alembic_safe.operations.beside import keep_beside, unkeep
 from alembic_safe.operations.column_bring_back import ColumnRestored
 from alembic_safe.operations.column_bring_back import restore_column as bring_back
 from alembic_safe.operations.column_keep import RetireColumn
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from alembic.operations.base import Operations
 
     from alembic_safe.operations.column_keep import ColumnRetired
+    from alembic_safe.operations.keep_column import KeepColumnOp, UnkeepColumnOp
     from alembic_safe.operations.retire_column import RestoreColumnOp, RetireColumnOp
 
 log = logging.getLogger("alembic.safe.retire")
@@ -38,6 +41,21 @@ def retire_column(operations: Operations, op: RetireColumnOp) -> ColumnRetired:
     if done.dependants:
         log.info("With it went, recorded: %s", ", ".join(dict.fromkeys(d.shown for d in done.dependants)))
     return done
+
+
+def keep_column(operations: Operations, op: KeepColumnOp) -> str:
+    """Run ``op.keep_column``."""
+    online(operations, op.verb)
+    runner = step_runner(operations.migration_context.opts)
+    kept = keep_beside(operations.get_bind, runner, _request(operations, op))
+    if kept:
+        log.info("The values of %s.%s are kept in alembic_safe_retired.%s", op.table_name, op.column.name, kept)
+    return kept
+
+
+def unkeep_column(operations: Operations, op: UnkeepColumnOp) -> None:
+    """Run ``op.unkeep_column``."""
+    unkeep(online(operations, op.verb), _request(operations, op))
 
 
 def restore_column(operations: Operations, op: RestoreColumnOp) -> ColumnRestored:

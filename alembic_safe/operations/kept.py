@@ -12,7 +12,7 @@ from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Memory, Purged, read_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -22,7 +22,7 @@ LONGEST_NAME = 63
 """Bytes of an identifier: https://www.postgresql.org/docs/current/limits.html."""
 
 # Everything that changes how the server writes a value; local to the transaction.
-_FIXED = {
+FIXED = {
     "DateStyle": "ISO, YMD", "IntervalStyle": "postgres", "extra_float_digits": "3", "TimeZone": "UTC",
     "bytea_output": "hex", "lc_monetary": "C", "xmlbinary": "base64", "row_security": "off",
     "quote_all_identifiers": "off",
@@ -37,12 +37,15 @@ def verbatim(sql: str) -> str:
 
 
 @contextmanager
-def fixed_text(connection: Connection, *, search_path: str | None = None) -> Iterator[None]:
+def fixed_text(
+    connection: Connection, *, search_path: str | None = None, more: Mapping[str, str] | None = None
+) -> Iterator[None]:
     """Fix how values and definitions are written, and switch row security off, for the statements inside.
 
     :param search_path: for reading definitions: ``""``, so that every name comes with its schema.
+    :param more: further parameters for the same time.
     """
-    wanted = _FIXED if search_path is None else {**_FIXED, "search_path": search_path}
+    wanted = {**FIXED, **({} if search_path is None else {"search_path": search_path}), **(more or {})}
     before = {name: run(connection, "SELECT current_setting(:n) AS it", {"n": name})[0]["it"] for name in wanted}
     _set(connection, wanted)
     yield

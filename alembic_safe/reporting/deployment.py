@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TextIO
 
 from alembic_safe.deploying import events
@@ -15,6 +16,7 @@ from alembic_safe.reporting.text import (
     count,
     duration,
     labelled,
+    moment,
     print_next,
     shown_path,
     silence_standard_output,
@@ -24,6 +26,7 @@ from alembic_safe.reporting.text import (
 )
 
 if TYPE_CHECKING:
+    from alembic_safe.deploying.gate import Held
     from alembic_safe.deploying.plan import Plan, PlannedRevision
 
 LOG_EVERY = 30.0
@@ -167,6 +170,25 @@ class DeploymentText:
             self._now(self._number(event.number, event.of), f"{self._name(event.planned)}  running", key="revision")
 
     @_show.register
+    def _step(self, event: events.StepStarted) -> None:
+        self._now("", f"{event.planned.revision}  step {event.number}: {event.name}", key=f"step {event.name}")
+
+    @_show.register
+    def _copy(self, event: events.CopyProgressed) -> None:
+        copy = event.copy
+        text = f"{event.planned.revision}  {copy.doing} {copy.table}: {copy.rows:,}"
+        if copy.total > copy.rows:
+            text += f" of about {copy.total:,}"
+        text += " rows"
+        if copy.rate:
+            text += f", {copy.rate:,.0f}/s"
+        if copy.remaining is not None and copy.doing != "done":
+            text += f", {duration(copy.remaining)} left"
+        if copy.reason:
+            text += f" ({copy.reason})"
+        self._now("Copy", text, key=f"copy {copy.table} {copy.doing}")
+
+    @_show.register
     def _lock_missed(self, event: events.LockMissed) -> None:
         attempt = event.attempt
         relations = ", ".join(attempt.relations)
@@ -200,10 +222,25 @@ class DeploymentText:
         )
 
     @_show.register
+    def _waits(self, event: events.ContractWaits) -> None:
+        self._say("Waits", held_line(event.held))
+
+    @_show.register
     def _finished(self, event: events.Finished) -> None:
         self._say("Done", f"in {duration(event.seconds)}. {event.state}" if event.changed else event.state)
         if event.changed:
             print_next([NextStep("see where it stands", "alembic safe-status")], stream=self.out)
+
+
+def held_line(held: Held) -> str:
+    """Return one line on a contract that waits: what for, and from when on it may run."""
+    when = []
+    if held.next_release:
+        when.append("with another release")
+    if held.seconds:
+        at = datetime.now().astimezone() + timedelta(seconds=held.seconds)
+        when.append(f"from {moment(at)} on")
+    return f"{held.revision}, the contract of {held.change}: {held.why}; it may run {', '.join(when)}"
 
 
 WIDEST_TABLE = 160

@@ -63,6 +63,12 @@ class DeploymentJson:
             self.result["revisions"].append(
                 {"revision": event.planned.revision, "seconds": round(event.seconds, 3), "attempts": event.attempts}
             )
+        elif isinstance(event, events.ContractWaits):
+            w = event.held
+            self.result.setdefault("waiting", []).append(
+                {"revision": w.revision, "change": w.change, "why": w.why, "seconds": w.seconds and round(w.seconds),
+                 "next_release": w.next_release}
+            )  # fmt: skip
         elif isinstance(event, events.Finished):
             self.result |= {
                 "at": list(event.heads), "changed": event.changed, "seconds": round(event.seconds, 3), "state": event.state,

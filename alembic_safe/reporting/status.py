@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.guard import ways_to_declare
 from alembic_safe.errors import NextStep
+from alembic_safe.reporting.deployment import held_line
 from alembic_safe.reporting.deployment_json import identity_as_json
 from alembic_safe.reporting.drift import drift_as_json, print_drift
 from alembic_safe.reporting.text import count, duration, moment, print_next, say, shown_path, target, volume
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alembic_safe.database.journal import Deployment
+    from alembic_safe.deploying.open_changes import ChangeState
     from alembic_safe.deploying.status import Status
     from alembic_safe.settings import Settings
 
@@ -28,6 +30,7 @@ def print_status(status: Status) -> None:
     say("Target", target(identity, status.target.heads))
     say("Guard", f"{'protected' if identity.protected else 'not protected'}: {identity.why}")
     _print_revision(status)
+    _print_changes(status)
     _print_journal(status)
     told = {problem.kind for problem in status.problems}
     if status.drift is not None and not (status.drift.verdict == "unknown" and "unknown" in told):
@@ -51,6 +54,31 @@ def _print_revision(status: Status) -> None:
         say("", f"{revision.revision}  {revision.message}".rstrip())
     if len(pending) > _SHOWN_PENDING:
         say("", f"and {len(pending) - _SHOWN_PENDING} more")
+
+
+def _print_changes(status: Status) -> None:
+    for n, state in enumerate(status.changes):
+        change = state.change
+        say("Changes" if n == 0 else "", f"{change.id}: {phases_line(state)}")
+        for copy in state.copies:
+            of = f" of about {copy.total:,}" if copy.total else ""
+            say("", f"  {copy.of_table}: {copy.rows:,}{of} rows copied, {copy.status}, {moment(copy.at)}")
+        if state.held is not None:
+            say("", f"  {held_line(state.held)}")
+
+
+def phases_line(state: ChangeState) -> str:
+    """Return in one line how far a change is."""
+    expanded = "not expanded"
+    if state.expanded:
+        expanded = "expanded"
+        if state.since is not None:
+            expanded += f" {moment(state.since.at)}" + (
+                f" by release {state.since.release}" if state.since.release else ""
+            )
+    copied = "" if state.change.copy is None else ", copied" if state.copied else ", not copied"
+    contract = f"contract {state.change.contract} pending" if state.change.contract else "contract parked"
+    return f"{expanded}{copied}, {contract}"
 
 
 def _print_journal(status: Status) -> None:
@@ -120,6 +148,11 @@ def _as_json(status: Status) -> dict[str, Any]:
         "ahead": [r.revision for r in status.ahead.revisions] if status.ahead else [],
         "problems": [
             {"kind": p.kind, "what": p.what, "next": p.next_step.command if p.next_step else None} for p in status.problems
+        ],
+        "changes": [
+            {"change": s.change.id, "expanded": s.expanded, "copied": s.copied, "contract": s.change.contract,
+             "waits": s.held.why if s.held else None}
+            for s in status.changes
         ],
         "running": status.running is not None,
         "drift": drift_as_json(status.drift) if status.drift else None,

@@ -1,0 +1,43 @@
+"""How do columns that a change keeps in sync come to an end where a database is brought to the models at once?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from alembic_safe.authoring.recipes.replacing import quoted_if_needed
+from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.syncs import read_syncs
+from alembic_safe.operations.backfill import BackfillOp
+from alembic_safe.operations.sync_columns import DropSyncOp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.operations.ops import MigrateOperation
+    from sqlalchemy import Connection
+
+    from alembic_safe.inspecting.catalog_records import Catalog
+    from alembic_safe.inspecting.syncs import Sync
+
+
+def ended_syncs(
+    connection: Connection, models: Catalog, default_schema: str
+) -> Iterator[tuple[MigrateOperation, MigrateOperation]]:
+    """Yield what fills the new columns of a sync, and what ends it: where the models lack one of its columns.
+
+    Behind a trigger a column cannot go: the next write would fail for want of it.
+    """
+    for sync in read_syncs(connection):
+        ids = {ObjectId("column", sync.schema, name, sync.table) for name in (*sync.old, *sync.new)}
+        if ids <= models.objects.keys():
+            continue
+        schema = None if sync.schema == default_schema else sync.schema
+        up = sync.text.up or tuple(map(quoted_if_needed, sync.old))
+        yield (
+            BackfillOp(sync.table, set_=dict(zip(sync.new, up, strict=True)), schema=schema),
+            DropSyncOp(sync.table, sync.old, sync.new, **_formulas(sync), schema=schema),
+        )
+
+
+def _formulas(sync: Sync) -> dict[str, Any]:
+    return {"up": sync.text.up or None, "down": sync.text.down or None}

@@ -1,0 +1,84 @@
+"""What must be known of a database, and of the models, before operations can be split into phases?"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import MetaData, Table
+from sqlalchemy.exc import NoSuchTableError, SAWarning
+
+from alembic_safe.authoring.changes import version_tables
+from alembic_safe.authoring.recipes.records import Facts
+from alembic_safe.inspecting.catalog import read_catalog
+from alembic_safe.inspecting.catalog_records import ObjectId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from alembic.operations.ops import MigrateOperation
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy import Connection
+
+
+def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> Facts:
+    """Read what the recipes need to know; writes nothing.
+
+    :param context: on the database that the operations start from.
+    """
+    default = context.dialect.default_schema_name or "public"
+    wanted = {_table(op, default) for op in operations}
+    return facts_of(context, wanted)
+
+
+def facts_of(context: MigrationContext, wanted: Iterable[ObjectId]) -> Facts:
+    """Read what the recipes need to know of some tables.
+
+    :param wanted: those that are not there are left out.
+    """
+    connection: Any = context.connection
+    default = context.dialect.default_schema_name or "public"
+    catalog = read_catalog(connection, leave_out=version_tables(context))
+    tables = {}
+    for id_ in sorted(set(wanted)):
+        if id_ in catalog.objects:
+            found = _reflected(connection, id_, default)
+            if found is not None:
+                tables[id_] = found
+    return Facts(catalog.server_version, default, catalog, tables, _said(models_of(context), default))
+
+
+def models_of(context: MigrationContext) -> tuple[MetaData, ...]:
+    """Return what ``env.py`` has as ``target_metadata``."""
+    given = context.opts.get("target_metadata")
+    return tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
+
+
+def _reflected(connection: Connection, id_: ObjectId, default: str) -> Table | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)  # what it cannot reflect the catalog has
+        try:
+            return Table(
+                id_.name, MetaData(), schema=None if id_.schema == default else id_.schema, autoload_with=connection
+            )  # fmt: skip
+        except NoSuchTableError:
+            return None
+
+
+def _said(models: Sequence[MetaData], default: str) -> dict[ObjectId, Mapping[str, Any]]:
+    return {
+        ObjectId("column", table.schema or default, column.name, table.name): dict(column.info)
+        for metadata in models
+        for table in metadata.tables.values()
+        for column in table.columns
+        if column.info
+    }
+
+
+def _table(op: MigrateOperation, default: str) -> ObjectId:
+    part = getattr(op, "part", None)
+    if part is not None:
+        return ObjectId("table", part.schema or default, part.parent)
+    name = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
+    schema = getattr(op, "schema", None) or getattr(op, "source_schema", None) or default
+    return ObjectId("table", str(schema), str(name))

@@ -1,0 +1,178 @@
+"""Which operations stand in which phase: what do the recipes make of everything that an autogenerate found?"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from alembic.operations import ops
+
+from alembic_safe.authoring.change_operations import SqlOp
+from alembic_safe.authoring.contracts import contract_steps
+from alembic_safe.authoring.keeping import UNDO
+from alembic_safe.authoring.phase_words import contract_words
+from alembic_safe.authoring.recipes.add_column import add_column
+from alembic_safe.authoring.recipes.add_constraint import add_constraint
+from alembic_safe.authoring.recipes.change_default import change_default
+from alembic_safe.authoring.recipes.change_type import change_type
+from alembic_safe.authoring.recipes.drop_column import drop_column
+from alembic_safe.authoring.recipes.drop_constraint import drop_constraint
+from alembic_safe.authoring.recipes.drop_table import drop_table
+from alembic_safe.authoring.recipes.indexes import create_index, drop_index
+from alembic_safe.authoring.recipes.records import Step, Words
+from alembic_safe.authoring.recipes.rename_column import rename_column
+from alembic_safe.authoring.recipes.set_not_null import set_not_null
+from alembic_safe.authoring.recipes.standing_on import named_in, table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from alembic_safe.authoring.recipes.records import Facts, Phased
+    from alembic_safe.inspecting.catalog_records import ObjectId
+    from alembic_safe.inspecting.settles import Settle
+
+    Recipe = Callable[[ops.MigrateOperation, Sequence[ops.MigrateOperation], Facts], Phased | None]
+
+FIRST: tuple[Recipe, ...] = (rename_column, drop_column, drop_table)
+"""These take care of other operations as well: of what goes with a column, and of what else changes about it."""
+RECIPES: tuple[Recipe, ...] = (
+    add_column, change_type, set_not_null, change_default, add_constraint, drop_constraint, create_index, drop_index,
+)  # fmt: skip
+"""Asked in this order; the first that knows an operation has it."""
+_LONGEST = 60
+_LAST = ("rename_index", "rename_constraint", "retire_table")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that one autogenerate found, in phases.
+
+    :param titles: what it is, in a few words for each operation that was split.
+    :param settles: what the contract does.
+    """
+
+    titles: tuple[str, ...]
+    ordinary: tuple[ops.MigrateOperation, ...]
+    expand: tuple[Step, ...]
+    copy: tuple[Step, ...]
+    contract: tuple[Step, ...]
+    settles: tuple[Settle, ...]
+    words: Words
+
+    @property
+    def is_split(self) -> bool:
+        """Whether there is more to it than ordinary operations."""
+        return bool(self.expand or self.copy or self.contract)
+
+
+def ordinary(operations: Sequence[ops.MigrateOperation]) -> Plan:
+    """Return a plan in which nothing is split."""
+    return Plan((), tuple(operations), (), (), (), (), Words())
+
+
+def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
+    """Split operations into phases.
+
+    :param operations: flattened, in an order that runs.
+    """
+    made = {facts.id_of(op.table_name, op.schema) for op in operations if isinstance(op, ops.CreateTableOp)}
+    decompositions = {id(op): decomposed(op) for op in operations}
+    every = [one for op in operations for one in decompositions[id(op)]]
+    others = [op for op in every if table_of(op, facts) not in made]
+    taken: dict[int, Phased] = {}
+    consumed: set[int] = set()
+    for recipes in (FIRST, RECIPES):
+        for op in others:
+            if id(op) in taken or id(op) in consumed:
+                continue
+            phased = _phased(recipes, op, others, facts)
+            if phased is not None:
+                taken[id(op)] = phased
+                consumed |= {id(one) for one in phased.consumed}
+    first: list[ops.MigrateOperation] = []
+    for op in operations:
+        parts = [one for one in decompositions[id(op)] if id(one) not in consumed]
+        kept = [one for one in parts if id(one) not in taken]
+        # what nothing was taken from stays one operation
+        first += [op] if len(kept) == len(decompositions[id(op)]) else kept
+        first += [one for part in parts if id(part) in taken for one in taken[id(part)].ordinary]
+    return _plan([taken[id(op)] for op in every if id(op) in taken], first, facts)
+
+
+def decomposed(op: ops.MigrateOperation) -> tuple[ops.MigrateOperation, ...]:
+    """Return an operation's single changes: Alembic puts type, NOT NULL, default and comment of a column into one."""
+    if type(op) is not ops.AlterColumnOp:
+        return (op,)
+    said = ("modify_type", "modify_nullable", "modify_server_default", "modify_comment")
+    nothing = {"modify_type": None, "modify_nullable": None, "modify_server_default": False, "modify_comment": False}
+    changed = [name for name in said if getattr(op, name) is not nothing[name]]
+    if len(changed) < 2 or op.modify_name is not None:
+        return (op,)
+    found = []
+    for name in changed:
+        one = copy.copy(op)
+        vars(one).pop(UNDO, None)
+        for other in changed:
+            if other != name:
+                setattr(one, other, nothing[other])
+        if "modify_type" in changed and name != "modify_type":
+            one.existing_type = op.modify_type
+        found.append(one)
+    return tuple(found)
+
+
+def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
+    fresh = frozenset(id_ for one in found for id_ in one.fresh)
+    # SQL that names a column which is being filled has to wait for it
+    waiting = [op for op in first if isinstance(op, SqlOp) and any(named_in(op.sql, id_.name) for id_ in fresh)]
+    first = [op for op in first if op not in waiting]
+    behind = [one for one in found if not one.fresh and any(_is_about(step, fresh, facts) for step in one.expand)]
+    expand = [step for one in found if one not in behind for step in one.expand]
+    late = [step for one in behind for step in one.expand]
+    lines = dict.fromkeys(line for one in found for line in one.settles)
+    # what takes a name over, and a table as a whole, comes when everything else has gone
+    settles = tuple(sorted(lines, key=lambda line: _LAST.index(line.verb) + 1 if line.verb in _LAST else 0))
+    others = tuple(dict.fromkeys(f"{type(op).__module__}.{type(op).__name__}" for op in first if not _is_known(op)))
+    after = [Step(op.sql if len(op.sql) < _LONGEST else f"{op.sql[:_LONGEST]}...", (op,)) for op in waiting]
+    copy_steps = (*(step for one in found for step in one.copy), *late, *after)
+    return Plan(
+        tuple(one.title for one in found if one.expand or one.copy or one.settles), tuple(first), tuple(expand),
+        copy_steps, contract_steps(settles, facts), settles, _words(found, settles, facts, others),
+    )  # fmt: skip
+
+
+def _phased(
+    recipes: Sequence[Recipe], op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], facts: Facts
+) -> Phased | None:
+    return next((found for recipe in recipes if (found := recipe(op, every, facts)) is not None), None)
+
+
+def _is_about(step: Step, columns: frozenset[ObjectId], facts: Facts) -> bool:
+    """Tell whether a step builds something on one of these columns."""
+    for op in step.operations:
+        table = table_of(op, facts)
+        names = {
+            str(getattr(one, "name", one)) for one in (*getattr(op, "columns", ()), *getattr(op, "local_cols", ()))
+        }
+        names.add(str(getattr(op, "column_name", "")))
+        condition = str(getattr(op, "condition", ""))
+        for id_ in columns:
+            here = (id_.schema, id_.parent) == (table.schema, table.name)
+            if here and (id_.name in names or named_in(condition, id_.name)):
+                return True
+    return False
+
+
+def _words(found: Sequence[Phased], settles: Sequence[Settle], facts: Facts, others: Sequence[str]) -> Words:
+    def every(phase: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(sentence for one in found for sentence in getattr(one.words, phase)))
+
+    contract = contract_words(settles, facts.default_schema)
+    untouched = tuple(f"{name} is another package's operation, and stands as that package wrote it." for name in others)
+    return Words((*every("ordinary"), *untouched), every("expand"), every("copy"), contract)
+
+
+def _is_known(op: ops.MigrateOperation) -> bool:
+    """Tell whether an operation is Alembic's or ours."""
+    return any(kind.__module__.startswith(("alembic.", "alembic_safe.")) for kind in type(op).__mro__[:1])

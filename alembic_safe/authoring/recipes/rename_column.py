@@ -1,0 +1,90 @@
+"""Recipe: a column is called otherwise from now on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from alembic.operations import ops
+from sqlalchemy import Column
+
+from alembic_safe.authoring.change_operations import RenameColumnOp, RenamedPartOp
+from alembic_safe.authoring.recipes.records import Phased, Words, settle
+from alembic_safe.authoring.recipes.replacing import Replacement, replaced
+from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of, unbuildable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Table
+
+    from alembic_safe.authoring.recipes.records import Facts
+
+    Operations = Sequence[ops.MigrateOperation]
+
+
+def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> Phased | None:
+    """Split a rename: the new column beside the old one, both kept equal, the old one retired in the contract.
+
+    What else changes about the column, its type included, is part of it: no second copy is needed.
+    """
+    if not isinstance(op, RenameColumnOp):
+        return None
+    table = facts.tables.get(facts.id_of(op.table_name, op.schema))
+    if table is None or op.column_name not in table.columns:
+        return None
+    old, new = op.column_name, op.new
+    shown = facts.shown(op.table_name, op.schema)
+    title = f"{shown}.{old} becomes {shown}.{new}"
+    reason = unbuildable(facts, table, old)
+    if reason:
+        sentence = f"{shown}.{old} is renamed at once, as {reason}: an application that uses {old} fails from then on."
+        return Phased(title, ordinary=(op,), words=Words(ordinary=(sentence,)))
+    altered = [one for one in every if _alters(one, op)]
+    said = facts.said.get(facts.column(op.table_name, op.schema, new), {})
+    up, down = said.get("up"), said.get("down")
+    own = [one for one in every if table_of(one, facts) == facts.id_of(op.table_name, op.schema)]
+    names = {one.part.name: one.new for one in own if isinstance(one, RenamedPartOp)}
+    dropped = frozenset(str(dropped_name(one)) for one in own if dropped_name(one))
+    column = _as_wanted(table, old, new, altered)
+    split = replaced(facts, Replacement(table, old, column, up, down, names, dropped))
+    gone = facts.column(op.table_name, op.schema, old)
+    retire = settle("retire_column", gone, replaced_by=new, up=up, down=down)
+    follow = [
+        one for one in own
+        if (one.part.name if isinstance(one, RenamedPartOp) else dropped_name(one)) in split.parts
+    ]  # fmt: skip
+    return Phased(
+        title, expand=split.expand, copy=split.copy, settles=(*split.settles, retire), words=_words(shown, old, new),
+        fresh=(gone._replace(name=new),), consumed=(*altered, *follow),
+    )  # fmt: skip
+
+
+def _alters(one: ops.MigrateOperation, op: RenameColumnOp) -> bool:
+    return (
+        isinstance(one, ops.AlterColumnOp)
+        and one is not op
+        and (one.schema, one.table_name, one.column_name) == (op.schema, op.table_name, op.new)
+    )
+
+
+def _as_wanted(table: Table, old: str, new: str, altered: Sequence[Any]) -> Column[Any]:
+    """Return the column as it will be in the end."""
+    was = table.columns[old]
+    type_, nullable, default, comment = was.type, was.nullable, was.server_default, was.comment
+    for one in altered:
+        type_ = one.modify_type if one.modify_type is not None else type_
+        nullable = one.modify_nullable if one.modify_nullable is not None else nullable
+        default = one.modify_server_default if one.modify_server_default is not False else default
+        comment = one.modify_comment if one.modify_comment is not False else comment
+    return Column(new, type_, nullable=nullable, server_default=default, comment=comment)
+
+
+def _words(table: str, old: str, new: str) -> Words:
+    return Words(
+        expand=(
+            f"Adds {table}.{new} and keeps it equal to {old}, whichever of the two an application writes.",
+        ),
+        copy=(
+            f"Fills {table}.{new} in the rows that were there before the expand, then builds for it what stands on {old}.",
+        ),
+    )  # fmt: skip

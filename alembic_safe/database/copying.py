@@ -1,0 +1,301 @@
+"""How are the rows of a table worked on batch by batch, resumable, paced, beside the application?"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from alembic_safe.database.copying_pacing import LOOK_EVERY, BatchSize, Pauses, Vacuuming
+from alembic_safe.database.copying_progress import Progress, into_log
+from alembic_safe.database.copying_ranges import Range, leaves_of, ranges_of
+from alembic_safe.database.copying_session import BATCH_SETTINGS, InCallersTransaction, InSteps, OfWorker
+from alembic_safe.database.copying_walk import Walk
+from alembic_safe.database.statements import run
+from alembic_safe.database.steps import CopyState
+from alembic_safe.errors import CopyUnfinished, NextStep
+from alembic_safe.operations.kept import FIXED, fixed_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from alembic_safe.database.copying_ranges import Leaf
+    from alembic_safe.database.copying_session import Session
+    from alembic_safe.database.copying_walk import Batch, Work
+    from alembic_safe.database.steps import StepRunner
+    from alembic_safe.operations.living import LivingTable
+
+LONG_BATCH = 1.0
+"""Seconds that a batch takes in the caller's transaction, where nobody gets a lock back before its end."""
+MOST_PASSES = 20
+"""How often a table without a key is walked: a row that is updated meanwhile may move behind the walk."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a copy did, in all of its runs.
+
+    :param rows: walked over; ``written``: changed.
+    """
+
+    rows: int
+    written: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a copy runs.
+
+    :param get_bind: returns the connection of the migration context.
+    :param runner: ``None`` under stock Alembic.
+    :param settings: more parameters for the time of each batch.
+    """
+
+    get_bind: Callable[[], Connection]
+    runner: StepRunner | None
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be done with every row that a table has now.
+
+    :param key: the columns to walk along; ``None``: looked up.
+    :param batch_rows: rows of one batch; ``None``: as many as fit the time.
+    :param writes: whether rows may be left, because they moved while a table without a key was walked.
+    :param keeps_cursor: whether a later run goes on where this one stood.
+    """
+
+    work: Work
+    key: tuple[str, ...] | None = None
+    batch_rows: int | None = None
+    doing: str = "copying"
+    writes: bool = True
+    keeps_cursor: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the first run of a copy decided, as it stands in the journal."""
+
+    ranges: tuple[Range, ...]
+    is_done: bool = False
+    rows: int = 0
+    written: int = 0
+
+    def as_json(self) -> str:
+        """Return it as text."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read it back."""
+        given = json.loads(text)
+        ranges = [
+            Range(**{**one, "after": None if one["after"] is None else tuple(one["after"]), "last": tuple(one["last"])})
+            for one in given["ranges"]
+        ]
+        return cls(tuple(ranges), given["is_done"], given["rows"], given["written"])
+
+
+def copy_table(place: Place, table: LivingTable, request: Request) -> Copied:
+    """Do a work with every row that a table has now.
+
+    :raises CopyUnfinished: when the time is over; what is done is committed.
+    """
+    leaves = leaves_of(place.get_bind(), table, request.key)
+    if place.runner is None:
+        return _in_callers_transaction(place, table, leaves, request)
+    return _Copy(place, place.runner, table, leaves, request).run()
+
+
+def _in_callers_transaction(place: Place, table: LivingTable, leaves: Sequence[Leaf], request: Request) -> Copied:
+    connection = place.get_bind()
+    progress = Progress(table.shown, leaves, request.doing, into_log())
+    rows = written = 0
+    with fixed_text(connection, more=place.settings):
+        # nobody else's write is seen before the end, so no row moves: one pass is enough
+        for range_ in ranges_of(connection, leaves, 1):
+            leaf = leaves[range_.leaf]
+            size = _size(leaf, request.batch_rows, LONG_BATCH, most=200_000)
+            session = InCallersTransaction(connection)
+            walk = Walk(session, request.work, leaf, range_, "", size, progress.count, progress.begin_at)
+            walk.run()
+            rows, written = rows + walk.rows, written + walk.written
+    return Copied(rows, written)
+
+
+def _size(leaf: Leaf, batch_rows: int | None, target: float, most: int) -> BatchSize:
+    if leaf.key:
+        return BatchSize(target, size=batch_rows or 500, most=most, fixed=batch_rows is not None)
+    in_a_block = max(1, leaf.rows // max(1, leaf.blocks))
+    blocks = max(1, (batch_rows or 500) // in_a_block)
+    return BatchSize(target, size=blocks, least=1, most=max(1, most // in_a_block), fixed=batch_rows is not None)
+
+
+class _Copy:
+    """One copy under ``safe-upgrade``."""
+
+    def __init__(
+        self, place: Place, runner: StepRunner, table: LivingTable, leaves: Sequence[Leaf], request: Request
+    ) -> None:  # fmt: skip
+        self.runner = runner
+        self.table = table
+        self.leaves = leaves
+        self.request = request
+        self.options = runner.options
+        self.deadline = None if self.options.max_time is None else time.monotonic() + self.options.max_time
+        self.settings = {**FIXED, **BATCH_SETTINGS, **place.settings}
+        self.main = InSteps(runner, place.get_bind, self.settings, keeps_cursor=request.keeps_cursor)
+        self.progress = Progress(table.shown, leaves, request.doing, runner.tell)
+        self.vacuuming = Vacuuming(leaves)
+        self.stopping = threading.Event()
+        self.looking = threading.Lock()
+
+    def run(self) -> Copied:
+        """Run until everything is done."""
+        plan = self._plan()
+        if plan.is_done:
+            return Copied(plan.rows, plan.written)
+        began = time.monotonic()
+        with closing(self.runner.open()) as lookout:
+            self.lookout = lookout
+            self.pauses = Pauses(lookout, self.leaves, self.options, self._paused)
+            rows, written = self._walk(list(enumerate(plan.ranges)))
+            rows, written = self._walk_again_where_rows_move(len(plan.ranges), rows, written)
+        done = replace(plan, is_done=True, rows=rows, written=written)
+        self._save(done, round((time.monotonic() - began) * 1000))
+        self.progress.say("done")
+        return Copied(rows, written)
+
+    def _plan(self) -> Plan:
+        """Return the ranges as the first run cut them: a later one goes on in the same."""
+        saved = self.main.load(self.request.work.copy)
+        if saved is not None:
+            return Plan.from_json(saved)
+        plan = Plan(ranges_of(self.main.connection, self.leaves, max(1, self.options.workers)))
+        self._save(plan, 0)
+        return plan
+
+    def _save(self, plan: Plan, milliseconds: int) -> None:
+        copy, status = self.request.work.copy, "done" if plan.is_done else "running"
+        state = CopyState(
+            copy, self.table.shown, plan.as_json(), plan.rows, self.progress.total, milliseconds, status
+        )  # fmt: skip
+        self.main.save(state)
+        self.runner.commit()
+
+    def _walk_again_where_rows_move(self, names: int, rows: int, written: int) -> tuple[int, int]:
+        """Walk tables without a key until nothing is left: a row that is updated meanwhile may move behind the walk."""
+        moving = [leaf for leaf in self.leaves if not leaf.key]
+        if not self.request.writes or not moving:
+            return rows, written
+        for number in range(MOST_PASSES):
+            ranges = ranges_of(self.main.connection, self.leaves, 1)
+            again = [
+                (names + number * len(ranges) + n, one) for n, one in enumerate(ranges) if not self.leaves[one.leaf].key
+            ]
+            _, more = self._walk(again)
+            written += more
+            if more == 0:
+                break
+        return rows, written
+
+    def _walk(self, ranges: Sequence[tuple[int, Range]]) -> tuple[int, int]:
+        workers = min(max(1, self.options.workers), len(ranges))
+        if workers <= 1:
+            walks = [self._range(self.main, number, one) for number, one in ranges]
+            for walk in walks:
+                walk.run()
+            return sum(walk.rows for walk in walks), sum(walk.written for walk in walks)
+        return self._walk_with(workers, ranges)
+
+    def _walk_with(self, workers: int, ranges: Sequence[tuple[int, Range]]) -> tuple[int, int]:
+        self.runner.commit()  # what the step did so far must be seen by the workers
+        waiting: queue.SimpleQueue[tuple[int, Range]] = queue.SimpleQueue()
+        for one in ranges:
+            waiting.put(one)
+        with ThreadPoolExecutor(workers) as pool:
+            running = [pool.submit(self._work, waiting) for _ in range(workers)]
+            try:
+                while any(not one.done() for one in running):
+                    wait(running, timeout=1.0, return_when=FIRST_EXCEPTION)
+                    if any(one.done() and one.exception() for one in running):
+                        break
+                    self.runner.commit()  # it sees to it that the run may go on
+            finally:
+                self.stopping.set()
+        errors = [error for one in running if (error := one.exception()) is not None]
+        if errors:
+            # the others were told to stop because of it
+            raise next((error for error in errors if not isinstance(error, _Stopped)), errors[0])
+        found = [one.result() for one in running]
+        return sum(rows for rows, _ in found), sum(written for _, written in found)
+
+    def _work(self, waiting: queue.SimpleQueue[tuple[int, Range]]) -> tuple[int, int]:
+        """Take range after range until there is none; on a connection and in a thread of its own."""
+        rows = written = 0
+        with closing(OfWorker(self.runner, self.settings, keeps_cursor=self.request.keeps_cursor)) as session:
+            while True:
+                try:
+                    number, one = waiting.get_nowait()
+                except queue.Empty:
+                    return rows, written
+                walk = self._range(session, number, one)
+                walk.run()
+                rows, written = rows + walk.rows, written + walk.written
+
+    def _range(self, session: Session, number: int, range_: Range) -> Walk:
+        leaf = self.leaves[range_.leaf]
+        size = _size(leaf, self.request.batch_rows, self.options.target, most=20_000)
+
+        def after(batch: Batch) -> None:
+            self._after_batch(range_.leaf, batch)
+
+        name = f"{self.request.work.copy}-{number}"
+        return Walk(session, self.request.work, leaf, range_, name, size, after, self.progress.begin_at)
+
+    def _after_batch(self, leaf: int, batch: Batch) -> None:
+        self.progress.count(batch)
+        if self.stopping.is_set():
+            raise _Stopped
+        if self.options.vacuum and self.vacuuming.wrote(leaf, batch.written):
+            self.progress.say("vacuuming")
+            with closing(self.runner.open()) as connection:
+                run(connection, self.vacuuming.statement(leaf))
+        self._stop_in_time()
+        with self.looking:
+            reason = self.pauses.reason()
+            while reason:
+                self.progress.say("pausing", reason)
+                self._wait(LOOK_EVERY)
+                reason = self.pauses.look()
+
+    def _wait(self, seconds: float) -> None:
+        if self.stopping.wait(seconds):
+            raise _Stopped
+        self._stop_in_time()
+
+    def _stop_in_time(self) -> None:
+        if self.deadline is None or time.monotonic() < self.deadline:
+            return
+        event = self.progress.event(self.request.doing)
+        raise CopyUnfinished(
+            f"{self.table.shown}: {event.rows} of about {event.total} rows are done, and the time is over.",
+            next_steps=[NextStep("go on where it stood", "alembic safe-upgrade")],
+            state="What is done is committed. Both versions of the application can go on.",
+        )
+
+    def _paused(self) -> str:
+        return self.runner.paused(self.lookout, self.request.work.copy)
+
+
+class _Stopped(Exception):
+    """A worker was told to stop."""

@@ -1,0 +1,158 @@
+"""In whose transactions does a copy run: the caller's, those of a step, or those of a worker of its own?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from alembic_safe.database.statements import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import psycopg
+    from sqlalchemy import Connection, NestedTransaction
+
+    from alembic_safe.database.steps import AnyConnection, CopyState, StepRunner
+
+BATCH_SETTINGS = {
+    # the key's values differ from batch to batch, and so does the best plan on a skewed table
+    "plan_cache_mode": "force_custom_plan",
+    # also for a row that somebody holds: whoever waits for one of ours would wait as long
+    "lock_timeout": "100ms",
+}
+
+
+class Session(Protocol):
+    """A connection, and what ends its transactions."""
+
+    @property
+    def connection(self) -> AnyConnection:
+        """What the next statement runs on."""
+
+    def begin(self) -> None:
+        """Prepare the transaction of a batch."""
+
+    def take_back(self) -> None:
+        """Take back what the batch did so far, and let go of its locks."""
+
+    def commit(self) -> None:
+        """End the transaction of a batch."""
+
+    def load(self, copy: str) -> str | None:
+        """Return a cursor as it was saved."""
+
+    def save(self, state: CopyState) -> None:
+        """Save a cursor together with the batch."""
+
+
+class InCallersTransaction:
+    """Under stock Alembic: no commit, no cursor, and a failure takes everything back."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def begin(self) -> None:
+        """Do nothing: the caller's settings were put right once."""
+
+    def take_back(self) -> None:
+        """Do nothing: the error goes up to the caller."""
+
+    def commit(self) -> None:
+        """Do nothing: the caller commits."""
+
+    def load(self, copy: str) -> None:
+        """Return nothing: what was not committed is not there."""
+
+    def save(self, state: CopyState) -> None:
+        """Save nothing."""
+
+
+class InSteps:
+    """Under ``safe-upgrade``: every batch is a transaction of the step."""
+
+    def __init__(
+        self, runner: StepRunner, get_bind: Callable[[], Connection], settings: Mapping[str, str], *, keeps_cursor: bool
+    ) -> None:
+        self._keeps_cursor = keeps_cursor
+        self._runner = runner
+        self._get_bind = get_bind
+        self._settings = dict(settings)
+        self._savepoint: NestedTransaction | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The one of the migration context, whichever it is at the moment."""
+        return self._get_bind()
+
+    def begin(self) -> None:
+        """Set what holds for the batch, and be able to take it back."""
+        set_local(self.connection, self._settings)
+        self._savepoint = self.connection.begin_nested()
+
+    def take_back(self) -> None:
+        """Roll back to where the batch began, and end the transaction."""
+        if self._savepoint is not None:
+            self._savepoint.rollback()
+            self._savepoint = None
+        self._runner.commit()
+
+    def commit(self) -> None:
+        """Commit the batch."""
+        if self._savepoint is not None:
+            self._savepoint.commit()
+            self._savepoint = None
+        self._runner.commit()
+
+    def load(self, copy: str) -> str | None:
+        """Ask the journal."""
+        return self._runner.load_copy(self.connection, copy) if self._keeps_cursor else None
+
+    def save(self, state: CopyState) -> None:
+        """Write into the journal, in the batch's transaction."""
+        if self._keeps_cursor:
+            self._runner.save_copy(self.connection, state)
+
+
+class OfWorker:
+    """One of several workers under ``safe-upgrade``: a connection of its own."""
+
+    def __init__(self, runner: StepRunner, settings: Mapping[str, str], *, keeps_cursor: bool) -> None:
+        self._keeps_cursor = keeps_cursor
+        self._runner = runner
+        self._settings = dict(settings)
+        self.connection: psycopg.Connection[Any] = runner.open()
+        self.connection.autocommit = False
+
+    def begin(self) -> None:
+        """Set what holds for the batch."""
+        set_local(self.connection, self._settings)
+
+    def take_back(self) -> None:
+        """Roll the batch back."""
+        self.connection.rollback()
+
+    def commit(self) -> None:
+        """Commit the batch."""
+        self.connection.commit()
+
+    def load(self, copy: str) -> str | None:
+        """Ask the journal."""
+        return self._runner.load_copy(self.connection, copy) if self._keeps_cursor else None
+
+    def save(self, state: CopyState) -> None:
+        """Write into the journal, in the batch's transaction."""
+        if self._keeps_cursor:
+            self._runner.save_copy(self.connection, state)
+
+    def close(self) -> None:
+        """Close the connection; what was not committed is taken back."""
+        self.connection.close()
+
+
+def set_local(connection: AnyConnection, settings: Mapping[str, str]) -> None:
+    """Set parameters for the running transaction, in one statement."""
+    calls = ", ".join(f"pg_catalog.set_config(:name_{n}, :value_{n}, true)" for n in range(len(settings)))
+    params: dict[str, object] = {}
+    for n, (name, value) in enumerate(settings.items()):
+        params |= {f"name_{n}": name, f"value_{n}": value}
+    run(connection, f"SELECT {calls}", params)

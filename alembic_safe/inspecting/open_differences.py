@@ -1,0 +1,161 @@
+"""What do open changes explain of what autogenerate finds, and where do the models contradict them?"""
+
+# Exactly what `settles` names is taken out: everything else that differs is still found.
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from alembic.operations import ops
+
+from alembic_safe.errors import Findings, NextStep
+from alembic_safe.inspecting.changes import open_changes
+from alembic_safe.operations.not_null import proof_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from alembic.autogenerate.api import AutogenContext
+    from sqlalchemy import MetaData, Table
+
+    from alembic_safe.inspecting.changes import Change
+    from alembic_safe.inspecting.comparison import Difference
+    from alembic_safe.inspecting.settles import Settle
+
+WHOLE = "alembic_safe_whole_difference"
+"""A comparison whose options say this wants everything that differs, open changes or not."""
+
+_PROOFS = "alembic_safe_"
+"""What the name of a constraint of ours begins with, which lives between two steps only."""
+
+
+def subtract_open_changes(autogen_context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> None:
+    """Take out of one comparison what open changes will settle, in place.
+
+    :raises Findings: where the models map again what an open change is about to take away.
+    """
+    context, connection = autogen_context.migration_context, autogen_context.connection
+    if connection is None or connection.dialect.name != "postgresql" or autogen_context.opts.get(WHOLE):
+        return
+    script = context.script
+    if script is None:
+        return
+    default = connection.dialect.default_schema_name or "public"
+    found = open_changes(script)
+    require_no_contradiction(found, _models(autogen_context), default)
+    lines = [line for change in found for line in change.settles]
+    if lines:
+        _subtract(upgrade_ops, _Explained(lines, default))
+
+
+def require_no_contradiction(found: Iterable[Change], models: Iterable[MetaData], default: str) -> None:
+    """Stop where models have what an open change takes away.
+
+    :raises Findings: naming both.
+    """
+    tables = {(table.schema or default, table.name): table for metadata in models for table in metadata.tables.values()}
+    for change in found:
+        for line in change.settles:
+            table = tables.get((line.schema, line.table))
+            what = None if table is None else _contradicted(line, table)
+            if what is not None:
+                raise Findings(
+                    f"The models {what}, and the open change {change.id!r} will do the opposite: {line}.",
+                    detail=[f"It began with {change.expand}: {change.message}"],
+                    next_steps=[
+                        NextStep("let the change have its way: take it out of the models"),
+                        NextStep("or give the change up", f"alembic safe-contract --abandon {change.id}"),
+                    ],
+                )
+
+
+def _contradicted(line: Settle, table: Table) -> str | None:
+    column = table.columns.get(line.name) if line.name else None
+    if line.verb == "retire_table":
+        return f"have the table {table.fullname}"
+    if line.verb in {"retire_column", "drop_column"} and column is not None:
+        return f"have the column {table.fullname}.{line.name}"
+    if line.verb == "set_not_null" and column is not None and column.nullable:
+        return f"let {table.fullname}.{line.name} be NULL"
+    return None
+
+
+def is_settled(difference: Difference, lines: Iterable[Settle]) -> bool:
+    """Tell whether a difference between two catalogs is one that open changes leave between before and after."""
+    id_ = difference.object
+    for line in lines:
+        if (line.schema, line.table) != (id_.schema, id_.parent or id_.name):
+            continue
+        rest = json.loads(line.rest) if line.rest.startswith("{") else {}
+        names = {line.name, rest.get("new"), rest.get("to"), rest.get("replaced_by")} - {None}
+        if line.verb == "retire_table" or id_.name in names or id_.name in {proof_name(str(name)) for name in names}:
+            return True
+    return False
+
+
+class _Explained:
+    """What lines of ``settles`` say, to be asked of one operation at a time."""
+
+    def __init__(self, lines: Iterable[Settle], default: str) -> None:
+        self.default = default
+        self.said: set[tuple[str, str, str, str]] = set()
+        for line in lines:
+            self.said.add((line.verb, line.schema, line.table, line.name))
+            rest = json.loads(line.rest) if line.rest.startswith("{") else {}
+            if line.verb == "swap_columns":
+                self.said.add(("set_type", line.schema, line.table, line.name))
+                self.said.add(("drop_column", line.schema, line.table, rest.get("new", "")))
+            elif line.verb in {"rename_index", "rename_constraint"}:
+                kind = line.verb.removeprefix("rename_")
+                self.said.add((f"drop_{kind}", line.schema, line.table, line.name))
+                self.said.add((f"create_{kind}", line.schema, line.table, rest.get("to", "")))
+
+    def says(self, verbs: str | tuple[str, ...], op: Any, name: str = "") -> bool:
+        schema = getattr(op, "schema", None) or getattr(op, "source_schema", None) or self.default
+        table = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
+        verbs = (verbs,) if isinstance(verbs, str) else verbs
+        return any((verb, str(schema), str(table), str(name)) in self.said for verb in verbs)
+
+
+def _subtract(container: ops.OpContainer, explained: _Explained) -> None:
+    kept: list[ops.MigrateOperation] = []
+    for op in container.ops:
+        if isinstance(op, ops.OpContainer):
+            _subtract(op, explained)
+            if op.ops:
+                kept.append(op)
+        elif type(op) is ops.AlterColumnOp:
+            _subtract_from_column(op, explained)
+            if op.has_changes():
+                kept.append(op)
+        elif not _is_explained(op, explained):
+            kept.append(op)
+    container.ops[:] = kept
+
+
+def _is_explained(op: ops.MigrateOperation, explained: _Explained) -> bool:
+    asked: tuple[tuple[type[Any], str | tuple[str, ...], Callable[[Any], Any]], ...] = (
+        (ops.DropColumnOp, ("retire_column", "drop_column"), lambda one: one.column_name),
+        (ops.DropTableOp, "retire_table", lambda one: ""),  # noqa: ARG005 - each row asks for the name in its way
+        (ops.DropIndexOp, "drop_index", lambda one: one.index_name),
+        (ops.DropConstraintOp, "drop_constraint", lambda one: one.constraint_name),
+        (ops.CreateIndexOp, "create_index", lambda one: one.index_name),
+        (ops.AddConstraintOp, "create_constraint", lambda one: one.to_constraint().name),
+    )
+    if isinstance(op, ops.DropConstraintOp) and str(op.constraint_name).startswith(_PROOFS):
+        return True
+    return any(isinstance(op, kind) and explained.says(verbs, op, name(op)) for kind, verbs, name in asked)
+
+
+def _subtract_from_column(op: ops.AlterColumnOp, explained: _Explained) -> None:
+    if op.modify_nullable is False and explained.says("set_not_null", op, op.column_name):
+        op.modify_nullable = None
+    if op.modify_server_default is not False and explained.says(("set_default", "drop_default"), op, op.column_name):
+        op.modify_server_default = False
+    if op.modify_type is not None and explained.says("set_type", op, op.column_name):
+        op.modify_type = None
+
+
+def _models(autogen_context: AutogenContext) -> tuple[MetaData, ...]:
+    given: Any = autogen_context.metadata
+    return tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)

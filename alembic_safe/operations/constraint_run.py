@@ -1,0 +1,233 @@
+"""What happens when a revision adds a constraint NOT VALID, validates it, or makes one out of an index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError
+
+from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.errors import Findings, NextStep, Refused
+from alembic_safe.operations.constraints_not_valid import CreateForeignKeyNotValidOp
+from alembic_safe.operations.dependants import refused_by_restrict, server_words
+from alembic_safe.operations.kept import verbatim
+from alembic_safe.operations.living import find_table
+from alembic_safe.operations.speaking import is_script, place, say, table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from alembic.operations.base import Operations
+    from sqlalchemy import Connection
+
+    from alembic_safe.operations.constraint_using_index import AddConstraintUsingIndexOp
+    from alembic_safe.operations.constraints_not_valid import CreateCheckNotValidOp, ValidateConstraintOp
+    from alembic_safe.operations.living import LivingTable
+
+_PARTITIONED_NOT_VALID = 18
+"""The first PostgreSQL that takes a NOT VALID foreign key on a partitioned table: its release notes."""
+
+_CONSTRAINT = """
+SELECT contype::text AS type, convalidated AS valid, conname AS name, confrelid::bigint AS referent,
+  ARRAY(SELECT a.attname FROM unnest(conkey) WITH ORDINALITY k(n, place) JOIN pg_attribute a ON a.attrelid = conrelid
+    AND a.attnum = k.n ORDER BY k.place)::text[] AS columns
+FROM pg_constraint WHERE conrelid = CAST(:oid AS oid) AND conname = :name
+"""
+_LEAVES = """
+SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name FROM pg_partition_tree(CAST(:oid AS oid)::regclass) t
+JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.isleaf AND c.relkind = 'r'
+ORDER BY 2, 3
+"""
+_DEFINITION = """
+SELECT regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', '') AS it FROM pg_constraint
+WHERE conrelid = CAST(:oid AS oid) AND conname = :name
+"""
+_INDEX = """
+SELECT i.oid::bigint AS oid, x.indisvalid AS valid, x.indisunique AS is_unique,
+  x.indpred IS NOT NULL OR x.indexprs IS NOT NULL AS partly,
+  ARRAY(SELECT a.attname FROM unnest(x.indkey::int2[]) WITH ORDINALITY k(n, place) JOIN pg_attribute a
+    ON a.attrelid = x.indrelid AND a.attnum = k.n WHERE k.place <= x.indnkeyatts AND NOT a.attnotnull
+    ORDER BY k.place)::text[] AS nullable
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = CAST(:oid AS oid) AND i.relname = :name
+"""
+
+
+def create_foreign_key_not_valid(operations: Operations, op: CreateForeignKeyNotValidOp) -> None:
+    """Run ``op.create_foreign_key_not_valid``."""
+    name = _name(operations, op)
+    schema = op.kw.get("source_schema")
+    if is_script(operations):
+        _add_not_valid(operations, op, name, op.source_table, schema)
+        return
+    connection, table = table_of(operations, op.verb, op.source_table, schema)
+    found = _found(connection, table.oid, name)
+    if found is not None:
+        referent = find_table(connection, op.referent_table, op.kw.get("referent_schema"))
+        if (
+            found["type"] != "f"
+            or found["columns"] != list(op.local_cols)
+            or referent is None
+            or found["referent"] != referent.oid
+        ):
+            raise _taken(table, name, op.verb)
+        return
+    if table.kind == "p" and _server(connection) < _PARTITIONED_NOT_VALID:
+        for leaf in run(connection, _LEAVES, {"oid": table.oid}):
+            if _found(connection, leaf["oid"], name) is None:
+                _add_not_valid(operations, op, name, leaf["name"], leaf["schema"])
+        return
+    _add_not_valid(operations, op, name, op.source_table, schema)
+
+
+def _server(connection: Connection) -> int:
+    return int(run(connection, "SELECT current_setting('server_version_num')::integer / 10000 AS it")[0]["it"])
+
+
+def _name(operations: Operations, op: CreateForeignKeyNotValidOp) -> str:
+    name = op.to_constraint(operations.migration_context).name
+    if not isinstance(name, str) or not name:
+        raise Refused(
+            f"op.{op.verb} on {op.source_table} needs a name: without one, a second run could not find what the first one"
+            " made.",
+        )
+    return str(name)
+
+
+def _add_not_valid(
+    operations: Operations, op: CreateForeignKeyNotValidOp, name: str, table: str, schema: str | None
+) -> None:
+    kw = {**op.kw, "source_schema": schema, "postgresql_not_valid": True}
+    if schema is not None and op.kw.get("referent_schema") is None and op.kw.get("source_schema") is None:
+        # a partition is named with its schema, and what the file leaves to the search path stays with it
+        referent = find_table(operations.get_bind(), op.referent_table, None)
+        kw["referent_schema"] = referent.schema if referent else None
+    one = CreateForeignKeyNotValidOp(name, table, op.referent_table, op.local_cols, op.remote_cols, **kw)
+    operations.impl.add_constraint(one.to_constraint(operations.migration_context))
+
+
+def create_check_not_valid(operations: Operations, op: CreateCheckNotValidOp) -> None:
+    """Run ``op.create_check_not_valid``."""
+    check = f"ADD CONSTRAINT {quoted(op.constraint_name)} CHECK ({verbatim(op.condition)}) NOT VALID"
+    if is_script(operations):
+        say(operations, f"ALTER TABLE {place(op.table_name, op.schema)} {check}")
+        return
+    connection, table = table_of(operations, op.verb, op.table_name, op.schema)
+    found = _found(connection, table.oid, op.constraint_name)
+    if found is not None:
+        if found["type"] != "c":
+            raise _taken(table, op.constraint_name, op.verb)
+        return
+    run(connection, f"ALTER TABLE {table.quoted} {check}")
+
+
+def validate_constraint(operations: Operations, op: ValidateConstraintOp) -> None:
+    """Run ``op.validate_constraint``."""
+    name = quoted(op.constraint_name)
+    if is_script(operations):
+        say(operations, f"ALTER TABLE {place(op.table_name, op.schema)} VALIDATE CONSTRAINT {name}")
+        return
+    connection, table = table_of(operations, op.verb, op.table_name, op.schema)
+    found = _found(connection, table.oid, op.constraint_name)
+    if found is not None:
+        if not found["valid"]:
+            _validate(connection, table.quoted, table.shown, op.constraint_name)
+        return
+    leaves = run(connection, _LEAVES, {"oid": table.oid}) if table.kind == "p" else []
+    with_it = [leaf for leaf in leaves if _found(connection, leaf["oid"], op.constraint_name)]
+    if not with_it or len(with_it) < len(leaves):
+        raise Refused(f"op.{op.verb}: {table.shown} has no constraint {op.constraint_name}.")
+    _validate_partitions(connection, table, with_it, op.constraint_name)
+
+
+def _validate_partitions(
+    connection: Connection, table: LivingTable, leaves: Sequence[Mapping[str, Any]], name: str
+) -> None:
+    """Validate a foreign key partition by partition, then put the parent's over them, which reads no row again."""
+    for leaf in leaves:
+        found = _found(connection, leaf["oid"], name)
+        if found is not None and not found["valid"]:
+            shown = f"{leaf['schema']}.{leaf['name']}"
+            _validate(connection, quoted(leaf["schema"], leaf["name"]), shown, name)
+    definition = run(connection, _DEFINITION, {"oid": leaves[0]["oid"], "name": name})[0]["it"]
+    run(connection, f"ALTER TABLE {table.quoted} ADD CONSTRAINT {quoted(name)} {verbatim(definition)}")
+
+
+def _validate(connection: Connection, where: str, shown: str, name: str) -> None:
+    savepoint = connection.begin_nested()
+    try:
+        run(connection, f"ALTER TABLE {where} VALIDATE CONSTRAINT {quoted(name)}")
+    except DBAPIError as error:
+        savepoint.rollback()
+        if sqlstate_of(error) not in ("23503", "23514"):
+            raise
+        raise Findings(
+            f"Rows of {shown} violate constraint {name}.",
+            detail=[server_words(error)],
+            next_steps=[NextStep("correct them in a copy revision before this one, then", "alembic safe-upgrade")],
+        ) from error
+    savepoint.commit()
+
+
+def add_constraint_using_index(operations: Operations, op: AddConstraintUsingIndexOp) -> None:
+    """Run ``op.add_constraint_using_index``."""
+    kind = "UNIQUE" if op.type_ == "unique" else "PRIMARY KEY"
+    when = "" if op.deferrable is None else " DEFERRABLE" if op.deferrable else " NOT DEFERRABLE"
+    first = "" if op.initially is None else f" INITIALLY {_initially(op.initially)}"
+    clause = f"ADD CONSTRAINT {quoted(op.constraint_name)} {kind} USING INDEX {quoted(op.index_name)}{when}{first}"
+    if is_script(operations):
+        say(operations, f"ALTER TABLE {place(op.table_name, op.schema)} {clause}")
+        return
+    connection, table = table_of(operations, op.verb, op.table_name, op.schema)
+    found = _found(connection, table.oid, op.constraint_name)
+    has_index = bool(run(connection, _INDEX, {"oid": table.oid, "name": op.index_name}))
+    if found is not None:
+        if found["type"] != kind[0].lower():
+            raise _taken(table, op.constraint_name, op.verb)
+        # an index that became the constraint's has its name, and is not found under its own any more
+        if not op.replace or not has_index or op.index_name == op.constraint_name:
+            return
+    _require_usable(connection, table, op)
+    if found is not None:
+        drop = f"ALTER TABLE {table.quoted} DROP CONSTRAINT {quoted(op.constraint_name)} RESTRICT"
+        depends = refused_by_restrict(connection, drop)
+        if depends:
+            raise Refused(f"op.{op.verb}: others depend on constraint {op.constraint_name}.", detail=depends)
+        clause = f"DROP CONSTRAINT {quoted(op.constraint_name)} RESTRICT, {clause}"
+    run(connection, f"ALTER TABLE {table.quoted} {clause}")
+
+
+def _initially(word: str) -> str:
+    if word.upper() not in ("DEFERRED", "IMMEDIATE"):
+        raise Refused(f"op.add_constraint_using_index: initially is DEFERRED or IMMEDIATE, not {word}.")
+    return word.upper()
+
+
+def _require_usable(connection: Connection, table: LivingTable, op: AddConstraintUsingIndexOp) -> None:
+    subject = f"op.{op.verb}: index {op.index_name} on {table.shown}"
+    if table.kind == "p":
+        raise Refused(f"{subject}: PostgreSQL makes no constraint out of the index of a partitioned table.")
+    rows = run(connection, _INDEX, {"oid": table.oid, "name": op.index_name})
+    if not rows:
+        raise Refused(f"{subject} is not there; nor is constraint {op.constraint_name}.")
+    index = rows[0]
+    if not index["valid"]:
+        raise Refused(f"{subject} is INVALID: building it failed.")
+    if not index["is_unique"] or index["partly"]:
+        raise Refused(f"{subject} is not a unique index over all rows and plain columns.")
+    if op.type_ == "primary" and index["nullable"]:
+        raise Refused(
+            f"{subject} is over columns that may be NULL: {', '.join(index['nullable'])}. PostgreSQL would read the whole"
+            " table under an exclusive lock.",
+            next_steps=[NextStep("in a step before this one", "op.set_not_null(...)")],
+        )
+
+
+def _found(connection: Connection, oid: int, name: str) -> Mapping[str, Any] | None:
+    rows = run(connection, _CONSTRAINT, {"oid": oid, "name": name})
+    return rows[0] if rows else None
+
+
+def _taken(table: LivingTable, name: str, verb: str) -> Refused:
+    return Refused(f"op.{verb}: {table.shown} has another constraint of the name {name}.")

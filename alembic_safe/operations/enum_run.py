@@ -1,0 +1,37 @@
+"""What happens when a revision says ``op.add_enum_value``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alembic_safe.database.statements import run
+from alembic_safe.errors import Refused
+from alembic_safe.operations.consent import online
+from alembic_safe.operations.speaking import is_script, literal, place, say
+
+if TYPE_CHECKING:
+    from alembic.operations.base import Operations
+
+    from alembic_safe.operations.add_enum_value import AddEnumValueOp
+
+_LABELS = """
+SELECT t.typtype = 'e' AS is_enum, ARRAY(SELECT e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid
+  ORDER BY e.enumsortorder)::text[] AS labels FROM pg_type t WHERE t.oid = to_regtype(CAST(:type AS text))
+"""
+
+
+def add_enum_value(operations: Operations, op: AddEnumValueOp) -> None:
+    """Run ``op.add_enum_value``."""
+    where = place(op.type_name, op.schema)
+    beside = op.before if op.before is not None else op.after
+    at = "" if beside is None else f" {'BEFORE' if op.before is not None else 'AFTER'} {literal(beside)}"
+    if not is_script(operations):
+        rows = run(online(operations, op.verb), _LABELS, {"type": where})
+        shown = ".".join(part for part in (op.schema, op.type_name) if part)
+        if not rows or not rows[0]["is_enum"]:
+            raise Refused(f"op.{op.verb}: there is no enum {shown}.")
+        if op.value in rows[0]["labels"]:
+            return
+        if beside is not None and beside not in rows[0]["labels"]:
+            raise Refused(f"op.{op.verb}: enum {shown} has no value {beside} to put {op.value} beside.")
+    say(operations, f"ALTER TYPE {where} ADD VALUE IF NOT EXISTS {literal(op.value)}{at}")

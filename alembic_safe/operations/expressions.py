@@ -1,0 +1,185 @@
+"""What does an SQL expression over a table's columns mean, wherever and under whichever search path it is evaluated?"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError
+
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.errors import Refused
+from alembic_safe.inspecting.syncs import ROW
+from alembic_safe.operations.dependants import server_words
+from alembic_safe.operations.kept import fixed_text, verbatim
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from alembic_safe.operations.living import LivingTable
+
+_VIEW = "alembic_safe_expression_{}"
+_ROW_FROM = ' FROM {} AS {} CROSS JOIN (SELECT 1 AS "alembic_safe_one") AS "alembic_safe_beside"'
+# What the parser made of the expression, as text: https://www.postgresql.org/docs/current/catalog-pg-rewrite.html.
+_TREE = """
+SELECT w.ev_action::text AS tree, ARRAY(SELECT DISTINCT a.attname FROM pg_depend d JOIN pg_attribute a
+    ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+    AND d.refclassid = 'pg_class'::regclass AND d.refobjid = CAST(:oid AS oid) ORDER BY 1)::text[] AS columns,
+  EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+    AND d.refclassid <> 'pg_class'::regclass AND d.refclassid <> 'pg_namespace'::regclass) AS names_others
+FROM pg_rewrite w WHERE w.ev_class = CAST(CAST(:view AS text) AS regclass)
+"""
+_VOLATILITY = """
+SELECT coalesce(bool_or(provolatile = 'v'), false) AS is_volatile, coalesce(bool_or(provolatile = 's'), false) AS is_stable
+FROM pg_proc WHERE oid = ANY(CAST(:oids AS oid[]))
+"""
+_INPUT_OUTPUT = """
+SELECT coalesce(bool_or(f.provolatile <> 'i'), false) AS it FROM pg_type t JOIN pg_proc f ON f.oid IN (t.typinput, t.typoutput)
+WHERE t.oid = ANY(CAST(:oids AS oid[]))
+"""
+_FUNCTIONS = re.compile(r":(?:funcid|opfuncid) (\d+)")
+_THROUGH_TEXT = re.compile(
+    r"\{COERCEVIAIO :arg (?:\{(?:VAR|CONST|PARAM) [^{}]*?:(?:vartype|consttype|paramtype) (\d+)[^{}]*\})?"
+)
+_RESULT = re.compile(r":resulttype (\d+)")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An expression to be looked at.
+
+    :param sql: as somebody wrote it.
+    :param type: what it is cast to; empty: nothing.
+    :param said_as: how a message names it.
+    :param may_look: whether it may look into tables with a subquery.
+    """
+
+    sql: str
+    type: str
+    said_as: str
+    may_look: bool = False
+
+
+@dataclass(frozen=True)
+class Expression:
+    """An expression whose meaning is fixed.
+
+    :param sql: every name in it qualified, every column one of the row ``new``.
+    :param columns: which columns it reads.
+    :param is_volatile: whether it can say something else each time.
+    :param is_stable: whether it depends on settings of the session, such as the time zone.
+    :param names_others: whether it uses functions, types or the like that did not come with PostgreSQL.
+    """
+
+    sql: str
+    columns: tuple[str, ...]
+    is_volatile: bool
+    is_stable: bool
+    names_others: bool
+
+
+class Views:
+    """Expressions as the views that PostgreSQL made of them: their names follow a column that is renamed."""
+
+    def __init__(self, connection: Connection, table: LivingTable, wanted: Sequence[Wanted], row: str = ROW) -> None:
+        self._connection = connection
+        self._table = table
+        self._wanted = tuple(wanted)
+        self._from = _ROW_FROM.format(table.quoted, quoted(row))
+
+    def make(self) -> None:
+        """Make the views.
+
+        :raises Refused: with the server's words where an expression is none over the table's columns.
+        """
+        self._view(0, "NULL::pg_catalog.text")
+        for number, one in enumerate(self._wanted, 1):
+            cast = f"CAST(({verbatim(one.sql)}) AS {verbatim(one.type)})" if one.type else f"({verbatim(one.sql)})"
+            savepoint = self._connection.begin_nested()
+            try:
+                self._view(number, cast)
+            except DBAPIError as error:
+                savepoint.rollback()
+                raise Refused(
+                    f"{one.said_as} is no expression over the columns of {self._table.shown}: {server_words(error)}.",
+                    detail=[f"It says: {one.sql}"],
+                ) from error
+            savepoint.commit()
+
+    def _view(self, number: int, expression: str) -> None:
+        name = quoted("pg_temp", _VIEW.format(number))
+        run(self._connection, f'CREATE TEMPORARY VIEW {name} AS SELECT {expression} AS "it"{self._from}')
+
+    def read(self) -> tuple[Expression, ...]:
+        """Return what they mean, by the names that the columns have now."""
+        with fixed_text(self._connection, search_path=""):
+            tail = self._text(0).removeprefix(" SELECT NULL::text")
+            return tuple(self._read(number, one, tail) for number, one in enumerate(self._wanted, 1))
+
+    def _read(self, number: int, one: Wanted, tail: str) -> Expression:
+        text = self._text(number)
+        if not text.endswith(tail) or not text.startswith(" SELECT "):
+            raise Refused(f"{one.said_as} cannot be read back from PostgreSQL.", detail=[f"It says: {one.sql}"])
+        view = quoted("pg_temp", _VIEW.format(number))
+        row = run(self._connection, _TREE, {"view": view, "oid": self._table.oid})[0]
+        tree = row["tree"]
+        for word, what in (
+            ("{SUBLINK", "a subquery"),
+            ("{AGGREF", "an aggregate"),
+            ("{WINDOWFUNC", "a window function"),
+        ):
+            if word in tree and not (one.may_look and word == "{SUBLINK"):
+                raise Refused(f"{one.said_as} holds {what}.", detail=[f"It says: {one.sql}"])
+        found = run(self._connection, _VOLATILITY, {"oids": [int(oid) for oid in _FUNCTIONS.findall(tree)]})[0]
+        return Expression(
+            sql=text.removeprefix(" SELECT ").removesuffix(tail),
+            columns=tuple(name for name in row["columns"]),
+            is_volatile=found["is_volatile"],
+            is_stable=found["is_stable"] or "{SQLVALUEFUNCTION" in tree or self._reads_settings(tree),
+            names_others=row["names_others"],
+        )
+
+    def _text(self, number: int) -> str:
+        view = quoted("pg_temp", _VIEW.format(number))
+        sql = "SELECT pg_get_viewdef(CAST(CAST(:view AS text) AS regclass)) AS it"
+        return str(run(self._connection, sql, {"view": view})[0]["it"])
+
+    def _reads_settings(self, tree: str) -> bool:
+        """Whether a cast through the text form of a value depends on settings: dates do, numbers do not."""
+        through = _THROUGH_TEXT.findall(tree)
+        if not through:
+            return False
+        types = [*through, *_RESULT.findall(tree)]
+        if "" in types:
+            return True  # of what is cast, the type cannot be told
+        return bool(run(self._connection, _INPUT_OUTPUT, {"oids": [int(oid) for oid in types]})[0]["it"])
+
+    def drop(self) -> None:
+        """Take the views away."""
+        for number in range(len(self._wanted) + 1):
+            run(self._connection, f"DROP VIEW {quoted('pg_temp', _VIEW.format(number))} RESTRICT")
+
+
+@contextmanager
+def views_of(connection: Connection, table: LivingTable, wanted: Sequence[Wanted], row: str = ROW) -> Iterator[Views]:
+    """Make views of expressions, for as long as a block."""
+    views = Views(connection, table, wanted, row)
+    views.make()
+    yield views
+    views.drop()
+
+
+def read_expressions(
+    connection: Connection, table: LivingTable, wanted: Sequence[Wanted], row: str = ROW
+) -> tuple[Expression, ...]:
+    """Return what expressions over a table's columns mean, and leave nothing behind.
+
+    :param row: what the table is called in them.
+    :raises Refused: where one is none, or holds a subquery.
+    """
+    with views_of(connection, table, wanted, row) as views:
+        return views.read()

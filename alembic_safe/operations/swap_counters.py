@@ -1,0 +1,96 @@
+"""How does a default, a sequence or an identity go from one column to another?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.errors import NextStep, Refused
+from alembic_safe.operations.kept import fixed_text, verbatim
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from sqlalchemy import Connection
+
+    from alembic_safe.operations.living import LivingTable
+
+_DEFAULT = """
+SELECT pg_get_expr(d.adbin, d.adrelid) AS expression, a.attidentity::text AS identity, a.attnotnull AS not_null,
+  format_type(a.atttypid, NULL) AS type
+FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = :column
+"""
+_SEQUENCE = """
+SELECT n.nspname AS schema, c.relname AS name, d.deptype::text AS tie, s.seqstart AS start, s.seqincrement AS step,
+  s.seqmin AS least, s.seqmax AS most, s.seqcache AS cache, s.seqcycle AS cycles, format_type(s.seqtypid, NULL) AS type
+FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S' JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_sequence s ON s.seqrelid = c.oid JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+WHERE d.classid = 'pg_class'::regclass AND d.refobjid = CAST(:oid AS oid) AND a.attname = :column AND d.deptype IN ('a', 'i')
+ORDER BY c.relname
+"""
+_WHOLE = {"smallint": 32_767, "integer": 2_147_483_647, "bigint": 9_223_372_036_854_775_807}
+"""The largest value of each type that a sequence counts in."""
+
+
+def move_default(connection: Connection, table: LivingTable, *, from_: str, to: str) -> None:
+    """Give one column what fills the other when nothing is said: default, owned sequences, identity.
+
+    A sequence goes on counting where it stood, in the type of its new column.
+
+    :raises Refused: where the new column may be NULL, which an identity may not.
+    """
+    with fixed_text(connection, search_path=""):
+        source = run(connection, _DEFAULT, {"oid": table.oid, "column": from_})[0]
+        target = run(connection, _DEFAULT, {"oid": table.oid, "column": to})[0]
+        sequences = run(connection, _SEQUENCE, {"oid": table.oid, "column": from_})
+        alter = f"ALTER TABLE {table.quoted} ALTER COLUMN"
+        if source["identity"]:
+            _move_identity(connection, table, sequences[0], source["identity"], target, from_=from_, to=to)
+        if source["expression"] is not None:
+            run(connection, f"{alter} {quoted(to)} SET DEFAULT {verbatim(source['expression'])}")
+            run(connection, f"{alter} {quoted(from_)} DROP DEFAULT")
+        for sequence in sequences:
+            if sequence["tie"] == "a":
+                name = quoted(sequence["schema"], sequence["name"])
+                run(
+                    connection,
+                    f"ALTER SEQUENCE {name} OWNED BY {table.quoted}.{quoted(to)}{_as_type(sequence, target)}",
+                )
+
+
+def _as_type(sequence: Mapping[str, Any], target: Mapping[str, Any]) -> str:
+    """Return what lets a sequence count as far as its new column goes."""
+    if target["type"] not in _WHOLE or target["type"] == sequence["type"]:
+        return ""
+    return f" AS {target['type']}"
+
+
+def _move_identity(
+    connection: Connection, table: LivingTable, sequence: Mapping[str, Any], identity: str, target: Mapping[str, Any],
+    *, from_: str, to: str,
+) -> None:  # fmt: skip
+    if not target["not_null"]:
+        raise Refused(
+            f"{table.shown}.{to} becomes an identity column, and may be NULL.",
+            next_steps=[NextStep("in a step before the swap", "op.set_not_null(...)")],
+        )
+    name = quoted(sequence["schema"], sequence["name"])
+    at = run(connection, f"SELECT last_value, is_called FROM {name}")[0]
+    most = sequence["most"]
+    if most == _WHOLE.get(sequence["type"]) and target["type"] in _WHOLE:
+        most = _WHOLE[target["type"]]
+    always = "ALWAYS" if identity == "a" else "BY DEFAULT"
+    options = (
+        f"SEQUENCE NAME {name} START {sequence['start']:d} INCREMENT {sequence['step']:d} MINVALUE {sequence['least']:d}"
+        f" MAXVALUE {most:d} CACHE {sequence['cache']:d} {'CYCLE' if sequence['cycles'] else 'NO CYCLE'}"
+    )
+    alter = f"ALTER TABLE {table.quoted} ALTER COLUMN"
+    run(connection, f"{alter} {quoted(from_)} DROP IDENTITY")
+    run(connection, f"{alter} {quoted(to)} ADD GENERATED {always} AS IDENTITY ({options})")
+    run(
+        connection,
+        "SELECT setval(CAST(CAST(:name AS text) AS regclass), :value, :called)",
+        {"name": name, "value": at["last_value"], "called": at["is_called"]},
+    )

@@ -1,0 +1,97 @@
+"""What happens when a revision says ``op.swap_columns`` or ``op.swap_columns_back``."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.errors import NextStep, Refused
+from alembic_safe.operations.dependants import of_column
+from alembic_safe.operations.expressions import Wanted, views_of
+from alembic_safe.operations.kept import fixed_text, rights_named, verbatim
+from alembic_safe.operations.living import find_column, lock
+from alembic_safe.operations.speaking import table_of
+from alembic_safe.operations.swap_counters import move_default
+from alembic_safe.operations.swap_names import exchange_names, exchange_parts
+from alembic_safe.operations.sync_run import columns_of, find_sync, install, text_of
+
+if TYPE_CHECKING:
+    from alembic.operations.base import Operations
+    from sqlalchemy import Connection
+
+    from alembic_safe.inspecting.retired import Dependant
+    from alembic_safe.inspecting.syncs import Sync
+    from alembic_safe.operations.living import LivingTable
+    from alembic_safe.operations.swap_columns import SwapColumnsBackOp, SwapColumnsOp, _SwapOp
+
+log = logging.getLogger("alembic.safe.sync")
+
+_OF_THE_NAME = frozenset({"grant", "comment", "storage", "statistics target", "compression", "options"})
+"""What belongs to a column's name in the eyes of who uses it, and to its number in PostgreSQL's."""
+
+
+def swap_columns(operations: Operations, op: SwapColumnsOp) -> None:
+    """Run ``op.swap_columns``."""
+    _swap(operations, op, forward=True)
+
+
+def swap_columns_back(operations: Operations, op: SwapColumnsBackOp) -> None:
+    """Run ``op.swap_columns_back``."""
+    _swap(operations, op, forward=False)
+
+
+def _swap(operations: Operations, op: _SwapOp, *, forward: bool) -> None:
+    connection, table = table_of(operations, op.verb, op.table_name, op.schema)
+    subject = f"op.{op.verb} on {table.shown}"
+    there = {name: find_column(connection, table, name) for name in (op.old, op.new)}
+    if there[op.old] is not None and there[op.new] is None:
+        return  # the change is over here: there is one column, under its final name
+    sync = find_sync(connection, table, (op.old,), (op.new,))
+    if sync is None:
+        raise Refused(
+            f"{subject}: {op.old} and {op.new} are not in sync, so one of them may not say what the other does.",
+            next_steps=[NextStep("in the expand of the change", "op.sync_columns(...)")],
+        )
+    if sync.text.swapped is forward:
+        return
+    step = NextStep(f"{table.owner}, who owns the table, runs", f"GRANT {quoted(table.owner)} TO ...;")
+    with rights_named(connection, subject, [step]):
+        lock(connection, table, subject)
+        _exchange(connection, table, sync, op, forward=forward)
+    log.info("%s: %s and %s have changed their names", table.shown, op.old, op.new)
+
+
+def _exchange(connection: Connection, table: LivingTable, sync: Sync, op: _SwapOp, *, forward: bool) -> None:
+    """Do it all; the table is locked, and every statement is one of the catalog alone."""
+    with fixed_text(connection, search_path=""):
+        said = [one for one in of_column(connection, table.quoted, op.old) if one.kind in _OF_THE_NAME]
+    with views_of(connection, table, _formulas(sync)) as views:
+        exchange_parts(connection, f"ALTER TABLE {table.quoted} RENAME COLUMN", op.old, op.new)
+        # a view follows the column that it was made of, and so says the formulas by the new names
+        found = views.read()
+    columns = columns_of(_turned(sync.old, op), _turned(sync.new, op), found)
+    text = text_of(columns, up=sync.text.up, down=sync.text.down, swapped=forward)
+    # sessions that have run the trigger would fail in it, were the function not another one now
+    install(connection, table, sync.name, columns, text, replacing=sync)
+    move_default(connection, table, from_=op.new, to=op.old)
+    exchange_names(connection, table, op.old, op.new)
+    _say_again(connection, said)
+
+
+def _formulas(sync: Sync) -> list[Wanted]:
+    pairs = zip(
+        (*sync.text.assigned_up, *sync.text.assigned_down), (*sync.text.compiled_up, *sync.text.compiled_down), strict=True
+    )  # fmt: skip
+    return [Wanted(sql, "", f"the sync of {sync.shown}") for pair in pairs for sql in pair]
+
+
+def _turned(names: tuple[str, ...], op: _SwapOp) -> tuple[str, ...]:
+    other = {op.old: op.new, op.new: op.old}
+    return tuple(other[name] for name in names)
+
+
+def _say_again(connection: Connection, said: list[Dependant]) -> None:
+    """Give the column that has the name now what was said of the name."""
+    for one in said:
+        run(connection, verbatim(one.make))

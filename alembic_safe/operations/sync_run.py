@@ -1,0 +1,312 @@
+"""What happens when a revision says ``op.sync_columns`` or ``op.drop_sync``."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import TYPE_CHECKING
+
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.errors import NextStep, Refused
+from alembic_safe.inspecting.syncs import LATER_TRIGGERS, SYNC_SCHEMA, SyncText, later_triggers, read_syncs
+from alembic_safe.operations.expressions import Wanted, read_expressions
+from alembic_safe.operations.kept import cut, rights_named, set_comment
+from alembic_safe.operations.living import refuse_inheritance
+from alembic_safe.operations.speaking import table_of
+from alembic_safe.operations.sync_sql import Columns, Formula, create_function, create_triggers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alembic.operations.base import Operations
+    from sqlalchemy import Connection
+
+    from alembic_safe.inspecting.syncs import Sync
+    from alembic_safe.operations.expressions import Expression
+    from alembic_safe.operations.living import LivingTable
+    from alembic_safe.operations.sync_columns import DropSyncOp, SyncColumnsOp, _SyncOp
+
+log = logging.getLogger("alembic.safe.sync")
+
+FIRINGS = ("zz_alembic_safe_", "~~_alembic_safe_", "\U0010fffd\U0010fffd_alembic_safe_")
+"""What the names of our triggers may begin with, each behind the one before in the order in which triggers fire."""
+
+_COLUMNS = """
+SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, format_type(a.atttypid, NULL) AS base,
+  a.attgenerated <> '' AS is_generated, a.atthasdef OR a.attidentity <> '' AS has_default
+FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[])) AND a.attnum > 0
+  AND NOT a.attisdropped
+"""
+# Types whose equality is that of their bytes: text as well, unless a nondeterministic collation says otherwise.
+_BITWISE = (
+    "bool",
+    "char",
+    "date",
+    "int2",
+    "int4",
+    "int8",
+    "name",
+    "oid",
+    "text",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "varchar",
+)
+_EXACT = """
+SELECT a.attname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace
+LEFT JOIN pg_collation c ON c.oid = a.attcollation WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[]))
+  AND (n.nspname = 'pg_catalog' AND t.typname = ANY(CAST(:types AS text[])) OR t.typtype = 'e')
+  AND coalesce(c.collisdeterministic, true)
+"""
+_PARTITION_KEY = """
+SELECT DISTINCT a.attname AS name FROM pg_partitioned_table p JOIN pg_attribute a ON a.attrelid = p.partrelid
+  AND a.attnum = ANY(p.partattrs::int2[]) WHERE a.attname = ANY(CAST(:names AS text[]))
+  AND (p.partrelid = CAST(:oid AS oid) OR p.partrelid IN (SELECT relid FROM pg_partition_tree(CAST(:oid AS oid)::regclass)))
+"""
+_WATCHING = """
+SELECT g.tgname AS name FROM pg_trigger g WHERE g.tgrelid = CAST(:oid AS oid) AND NOT g.tgisinternal AND EXISTS (
+  SELECT FROM unnest(g.tgattr::int2[]) n JOIN pg_attribute a ON a.attrelid = g.tgrelid AND a.attnum = n
+  WHERE a.attname = ANY(CAST(:names AS text[]))) ORDER BY 1
+"""
+_TRIGGERS = """
+SELECT g.tgname AS name, g.tgenabled = 'A' AS is_always FROM pg_trigger g
+WHERE g.tgrelid = CAST(:oid AS oid) AND g.tgfoid = CAST(:function AS oid) ORDER BY 1
+"""
+
+
+def sync_columns(operations: Operations, op: SyncColumnsOp) -> None:
+    """Run ``op.sync_columns``."""
+    connection, table = table_of(operations, op.verb, op.table_name, op.schema)
+    subject = f"op.{op.verb} on {table.shown}"
+    refuse_inheritance(table, subject)
+    there = _the_same(connection, table, op)
+    if there is not None and (op.swapped or _is_in_place(connection, there, op)):
+        return
+    if there is None:
+        _refuse_overlap(connection, table, op, subject)
+    _refuse_columns(connection, table, op, subject)
+    columns = compile_sync(connection, table, op, subject)
+    with rights_named(connection, subject, [_owner_step(connection, table)]):
+        name = there.name if there is not None else _function_name(table, op)
+        make_sync_schema(connection)
+        text = text_of(columns, up=op.up or (), down=op.down or (), swapped=op.swapped)
+        install(connection, table, name, columns, text, replacing=there)
+    _warn_of_watchers(connection, table, op)
+
+
+def drop_sync(operations: Operations, op: DropSyncOp) -> None:
+    """Run ``op.drop_sync``."""
+    connection, table = table_of(operations, op.verb, op.table_name, op.schema)
+    there = find_sync(connection, table, op.old, op.new)
+    if there is None:
+        return
+    with rights_named(connection, f"op.{op.verb} on {table.shown}", [_owner_step(connection, table)]):
+        # the triggers go first: on a table that lost a column, they would fail every write
+        drop_triggers(connection, table, there)
+        run(connection, f"DROP FUNCTION {quoted(SYNC_SCHEMA, there.name)}() RESTRICT")
+
+
+def find_sync(connection: Connection, table: LivingTable, old: Sequence[str], new: Sequence[str]) -> Sync | None:
+    """Return the sync of these columns, in either order: a swap turns it round."""
+    wanted = frozenset((*old, *new))
+    return next((sync for sync in read_syncs(connection, table.oid) if sync.text.columns == wanted), None)
+
+
+def install(
+    connection: Connection, table: LivingTable, name: str, columns: Columns, text: SyncText, *, replacing: Sync | None
+) -> None:
+    """Make function and triggers; where they replace others, in the same transaction."""
+    if replacing is not None:
+        drop_triggers(connection, table, replacing)
+    run(connection, create_function(name, columns))
+    function = f"FUNCTION {quoted(SYNC_SCHEMA, name)}()"
+    set_comment(connection, function, text.as_comment())
+    run(connection, f"REVOKE ALL ON {function} FROM PUBLIC")
+    for statement in create_triggers(table.quoted, _firing_last(connection, table, name), columns, name):
+        run(connection, statement)
+
+
+def drop_triggers(connection: Connection, table: LivingTable, sync: Sync) -> None:
+    """Take the triggers of a sync away."""
+    for row in run(connection, _TRIGGERS, {"oid": table.oid, "function": sync.function}):
+        run(connection, f"DROP TRIGGER {quoted(row['name'])} ON {table.quoted}")
+
+
+def refuse_later_triggers(connection: Connection, sync: Sync) -> None:
+    """Stop where somebody made a trigger that fires behind the sync's.
+
+    :raises Refused: naming it.
+    """
+    later = later_triggers(connection, sync)
+    if later:
+        raise Refused(
+            f"{sync.shown}: trigger {later[0]} fires behind the sync, and could make the columns differ unseen.",
+            next_steps=[NextStep("let op.sync_columns put its own behind it", "op.sync_columns(...)")],
+        )
+
+
+def _the_same(connection: Connection, table: LivingTable, op: _SyncOp) -> Sync | None:
+    found = find_sync(connection, table, op.old, op.new)
+    if found is not None and found.text.swapped:
+        raise Refused(
+            f"op.{op.verb} on {table.shown}: {', '.join(found.old)} and {', '.join(found.new)} are swapped already.",
+            next_steps=[NextStep("swap them back first", "op.swap_columns_back(...)")],
+        )
+    return found
+
+
+def _is_in_place(connection: Connection, sync: Sync, op: _SyncOp) -> bool:
+    said = (sync.old, sync.new, sync.text.up, sync.text.down)
+    if said != (op.old, op.new, op.up or (), op.down or ()):
+        return False
+    triggers = run(connection, _TRIGGERS, {"oid": sync.oid, "function": sync.function})
+    return len(triggers) == 2 and all(row["is_always"] for row in triggers) and not later_triggers(connection, sync)
+
+
+def _refuse_overlap(connection: Connection, table: LivingTable, op: _SyncOp, subject: str) -> None:
+    for other in read_syncs(connection, table.oid):
+        shared = sorted(other.text.columns & {*op.old, *op.new})
+        if shared:
+            raise Refused(
+                f"{subject}: {', '.join(shared)} is in sync already: {other.shown}. One function has to know all of the"
+                " columns that depend on each other.",
+                next_steps=[NextStep("finish the change that they belong to first", "alembic safe-status")],
+            )
+
+
+def _refuse_columns(connection: Connection, table: LivingTable, op: _SyncOp, subject: str) -> None:
+    names = [*op.old, *op.new]
+    found = {row["name"]: row for row in run(connection, _COLUMNS, {"oid": table.oid, "names": names})}
+    for name in names:
+        if name not in found:
+            raise Refused(f"{subject}: there is no column {name}.")
+        if found[name]["is_generated"]:
+            raise Refused(f"{subject}: {name} is a generated column, which no trigger can write.")
+    for name in op.new:
+        if found[name]["has_default"]:
+            raise Refused(
+                f"{subject}: {name} has a default, so that an INSERT of the old application looks like one of the new"
+                " application.",
+                next_steps=[
+                    NextStep("add it without one, and give it its default in the contract", "op.alter_column(...)")
+                ],
+            )
+    key = run(connection, _PARTITION_KEY, {"oid": table.oid, "names": names})
+    if key:
+        raise Refused(
+            f"{subject}: {key[0]['name']} decides which partition a row belongs to, and a BEFORE trigger cannot move a row."
+        )
+
+
+def compile_sync(connection: Connection, table: LivingTable, op: _SyncOp, subject: str) -> Columns:
+    """Return what the formulas mean.
+
+    :raises Refused: where one is no expression, reads another column, or is not the same each time.
+    """
+    wanted = wanted_of(connection, table, op, subject)
+    found = read_expressions(connection, table, wanted)
+    _refuse_expressions(op, found, subject)
+    return columns_of(connection, table, op.old, op.new, found)
+
+
+def wanted_of(connection: Connection, table: LivingTable, op: _SyncOp, subject: str) -> list[Wanted]:
+    """Return the formulas as they are looked at: each new and then each old column, as assigned and as compared."""
+    rows = run(connection, _COLUMNS, {"oid": table.oid, "names": [*op.old, *op.new]})
+    types = {row["name"]: row for row in rows}
+    up = op.up if op.up is not None else tuple(quoted(name) for name in op.old)
+    down = op.down if op.down is not None else tuple(quoted(name) for name in op.new)
+    wanted = []
+    for word, columns, formulas in (("up", op.new, up), ("down", op.old, down)):
+        for column, sql in zip(columns, formulas, strict=True):
+            said_as = f"{subject}: {word} of {column}"
+            wanted += [Wanted(sql, types[column][kind], said_as) for kind in ("base", "type")]
+    return wanted
+
+
+def columns_of(
+    connection: Connection, table: LivingTable, old: tuple[str, ...], new: tuple[str, ...], found: Sequence[Expression]
+) -> Columns:
+    """Put looked-at formulas together again."""
+    exact = run(connection, _EXACT, {"oid": table.oid, "names": [*old, *new], "types": list(_BITWISE)})
+    pairs = [
+        Formula(column, found[2 * n], found[2 * n + 1]) for n, column in enumerate((*new, *old))
+    ]  # fmt: skip
+    names = frozenset(row["name"] for row in exact)
+    return Columns(old, new, tuple(pairs[: len(new)]), tuple(pairs[len(new) :]), names)
+
+
+def _refuse_expressions(op: _SyncOp, found: Sequence[Expression], subject: str) -> None:
+    for n, expression in enumerate(found):
+        is_up = n < 2 * len(op.new)
+        word, allowed = ("up", {*op.old}) if is_up else ("down", {*op.old, *op.new})
+        more = sorted({*expression.columns} - allowed)
+        if more:
+            side = "old" if is_up else "old or new"
+            raise Refused(
+                f"{subject}: {word} reads {', '.join(more)}, whose changes nobody would notice.",
+                next_steps=[NextStep(f"name it among the {side} columns as well, with itself as its formula")],
+            )
+        if expression.is_volatile:
+            raise Refused(f"{subject}: {word} says something else each time it is asked: {expression.sql}")
+
+
+def text_of(columns: Columns, *, up: tuple[str, ...], down: tuple[str, ...], swapped: bool = False) -> SyncText:
+    """Return what the comment of the function says."""
+    return SyncText(
+        columns.old, columns.new, up, down,
+        compiled_up=tuple(f.compared.sql for f in columns.up), compiled_down=tuple(f.compared.sql for f in columns.down),
+        assigned_up=tuple(f.value.sql for f in columns.up), assigned_down=tuple(f.value.sql for f in columns.down),
+        swapped=swapped,
+    )  # fmt: skip
+
+
+def _function_name(table: LivingTable, op: _SyncOp) -> str:
+    parts = [table.schema, table.name, *op.old, "", *op.new]
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
+    return f"{cut(f'{table.name}_{op.new[0]}', 30)}_{digest}"
+
+
+def _firing_last(connection: Connection, table: LivingTable, name: str) -> str:
+    """Return a name for our triggers that sorts behind everybody's, as triggers fire in the order of their names."""
+    found: list[str] = []
+    for prefix in FIRINGS:
+        trigger = cut(prefix, 40) + name[-10:]
+        found = [
+            row["name"]
+            for row in run(connection, LATER_TRIGGERS, {"oid": table.oid, "name": trigger, "own": SYNC_SCHEMA})
+        ]
+        if not found:
+            return trigger
+    raise Refused(
+        f"{table.shown} has a BEFORE trigger that fires behind every other one, and could make the columns differ unseen:"
+        f" {', '.join(found)}.",
+        next_steps=[
+            NextStep("give it another name", f"ALTER TRIGGER {quoted(found[0])} ON {table.quoted} RENAME TO ...;")
+        ],
+    )
+
+
+def _warn_of_watchers(connection: Connection, table: LivingTable, op: _SyncOp) -> None:
+    watching = run(connection, _WATCHING, {"oid": table.oid, "names": [*op.old, *op.new]})
+    for row in watching:
+        log.warning(
+            "Trigger %s on %s is one of UPDATE OF columns: it does not fire when the sync changes such a column",
+            row["name"], table.shown,
+        )  # fmt: skip
+
+
+def make_sync_schema(connection: Connection) -> None:
+    """Make the schema of the functions behind our triggers, where there is none."""
+    # two runs at once: the second waits, and finds the schema
+    run(connection, "SELECT pg_advisory_xact_lock(hashtextextended('alembic-safe sync', 0))")
+    found = run(connection, "SELECT FROM pg_namespace WHERE nspname = :schema", {"schema": SYNC_SCHEMA})
+    if not found:
+        run(connection, f"CREATE SCHEMA {quoted(SYNC_SCHEMA)}")
+        what = "alembic-safe: the functions that keep columns in sync while two versions of an application write."
+        set_comment(connection, f"SCHEMA {quoted(SYNC_SCHEMA)}", what)
+
+
+def _owner_step(connection: Connection, table: LivingTable) -> NextStep:
+    role = run(connection, "SELECT current_user AS it")[0]["it"]
+    return NextStep(f"{table.owner}, who owns the table, runs", f"GRANT {quoted(table.owner)} TO {quoted(role)};")

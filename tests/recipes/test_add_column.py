@@ -1,0 +1,80 @@
+"""A column comes that rows must have a value for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from alembic_safe.authoring.recipes.add_column import is_stable
+from alembic_safe.errors import Refused
+from tests.recipe_cases import walk
+
+if TYPE_CHECKING:
+    from tests.recipe_cases import Case
+
+ROWS = "INSERT INTO users VALUES (1, 'Ada'), (2, 'Bob')"
+
+
+def users(*more: Any) -> sa.MetaData:
+    metadata = sa.MetaData()
+    sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("nick", sa.Text), *more)
+    return metadata
+
+
+def test_without_a_value_it_is_refused_by_name(case: Case) -> None:
+    case.begin(users(), ROWS)
+    with case.unchanged(), pytest.raises(Refused, match=r"users\.age comes as NOT NULL") as stopped:
+        case.revise(users(sa.Column("age", sa.Integer, nullable=False)))
+    assert 'info={"fill": ' in str(stopped.value)
+
+
+def test_one_value_for_every_row_is_a_default_until_the_contract(case: Case) -> None:
+    texts = walk(case, users(), users(sa.Column("age", sa.Integer, nullable=False, info={"fill": "0"})), ROWS)
+    assert set(texts) == {"expand", "contract"}
+    assert case.run("SELECT DISTINCT age FROM users") == [(0,)]
+
+
+def test_a_value_of_the_row_is_filled_in_batches_and_again_in_the_contract(case: Case) -> None:
+    new = users(sa.Column("low", sa.Text, nullable=False, index=True, info={"fill": "lower(nick)"}))
+    case.begin(users(), ROWS)
+    texts = case.revise(new)
+    case.upgrade()
+    case.run("INSERT INTO users (id, nick) VALUES (3, 'OLD')")
+    case.ship()
+    case.upgrade()
+    assert case.run("SELECT low FROM users ORDER BY id") == [("ada",), ("bob",), ("old",)]
+    assert texts["copy"].index("op.backfill") < texts["copy"].index("op.create_index_concurrently")
+
+
+def test_what_is_filled_ends_as_the_models_say(case: Case) -> None:
+    walk(case, users(), users(sa.Column("low", sa.Text, nullable=False, info={"fill": "lower(nick)"})), ROWS)
+
+
+def test_a_default_that_differs_from_row_to_row_writes_no_table_anew(case: Case) -> None:
+    default = sa.text("gen_random_uuid()")
+    texts = walk(case, users(), users(sa.Column("uid", sa.Uuid, nullable=False, server_default=default)), ROWS)
+    assert set(texts) == {"expand", "copy"}
+    assert case.run("SELECT count(DISTINCT uid) FROM users") == [(2,)]
+
+
+def test_a_column_that_may_be_null_or_has_a_stable_default_is_ordinary(case: Case) -> None:
+    new = users(sa.Column("a", sa.Text), sa.Column("b", sa.DateTime, nullable=False, server_default=sa.text("now()")))
+    assert set(walk(case, users(), new, ROWS)) == {""}
+
+
+def test_only_what_is_surely_the_same_in_every_row_is_stable() -> None:
+    for text in (
+        "0",
+        "'x'::text",
+        "'{}'::jsonb",
+        "now()",
+        "timezone('utc', now())",
+        "CURRENT_TIMESTAMP",
+        "true",
+        "'it''s'",
+    ):
+        assert is_stable(text), text
+    for text in ("random()", "clock_timestamp()", "nextval('s')", "nick", "1 + random()", "f()", "now(), random()", ""):
+        assert not is_stable(text), text

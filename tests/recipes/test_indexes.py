@@ -1,0 +1,54 @@
+"""An index comes, goes, or becomes another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from tests.recipe_cases import walk
+
+if TYPE_CHECKING:
+    from tests.recipe_cases import Case
+
+ROWS = "INSERT INTO users VALUES (1, 'Ada', 'a'), (2, 'Bob', 'b')"
+
+
+def users(*indexes: Any, schema: str | None = None) -> sa.MetaData:
+    metadata = sa.MetaData()
+    columns = [sa.Column("id", sa.Integer, primary_key=True), sa.Column("nick", sa.Text), sa.Column("mail", sa.Text)]
+    sa.Table("users", metadata, *columns, *indexes, schema=schema)
+    return metadata
+
+
+def test_an_index_is_built_beside_readers_and_writers_in_one_file(case: Case) -> None:
+    texts = walk(case, users(), users(sa.Index("by_nick", "nick")), ROWS)
+    assert set(texts) == {"expand"}
+    assert "op.create_index_concurrently('by_nick', 'users', ['nick'], unique=False)" in texts["expand"]
+    assert texts["expand"].startswith('"""second\n'), "a single file is no expand of anything"
+
+
+def test_an_index_goes_in_the_contract_and_comes_back_as_it_was(case: Case) -> None:
+    kw = {"unique": True, "postgresql_where": sa.text("mail > 'a'"), "postgresql_include": ["mail"]}
+    texts = walk(case, users(sa.Index("by_nick", "nick", **kw)), users(), ROWS)
+    assert "op.drop_index_concurrently('by_nick', 'users')" in texts["contract"]
+    assert "pass" in texts["expand"]
+
+
+def test_an_index_is_replaced_with_no_moment_without_one(case: Case) -> None:
+    old, new = users(sa.Index("by_nick", "nick")), users(sa.Index("by_nick", "nick", "mail"))
+    texts = walk(case, old, new, ROWS)
+    assert "op.create_index_concurrently('by_nick_new', 'users', ['nick', 'mail'], unique=False)" in texts["expand"]
+    assert "op.rename_index('by_nick_new', 'by_nick', 'users')" in texts["contract"]
+
+
+def test_the_index_of_a_new_table_is_an_ordinary_one(case: Case) -> None:
+    texts = walk(case, sa.MetaData(), users(sa.Index("by_nick", "nick")))
+    assert set(texts) == {""}
+    assert "op.create_index('by_nick'" in texts[""]
+
+
+def test_an_index_in_a_schema_off_the_search_path_under_hostile_names(case: Case) -> None:
+    name = 'O"rd 50% x:y'
+    index = sa.Index("ix " + name, "nick", unique=True)
+    walk(case, users(schema=name), users(index, schema=name))

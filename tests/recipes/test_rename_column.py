@@ -1,0 +1,128 @@
+"""A column is called otherwise from now on, and both applications run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from alembic_safe import renamed_from
+from tests.recipe_cases import walk
+
+if TYPE_CHECKING:
+    from tests.recipe_cases import Case
+
+ROWS = "INSERT INTO teams VALUES (7); INSERT INTO users VALUES (1, 'Ada', 7), (2, 'Bob', NULL)"
+
+
+def models(*nick: Any, name: str = "nick", schema: str | None = None, **kw: Any) -> sa.MetaData:
+    metadata = sa.MetaData()
+    sa.Table("teams", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    info = {} if name == "nick" else renamed_from("nick")
+    column = sa.Column(name, *(nick or (sa.String(20),)), info=info, **kw)
+    team = sa.Column("team", sa.ForeignKey("teams.id"))
+    sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), column, team, schema=schema)
+    return metadata
+
+
+def test_a_rename_is_split_into_three_revisions(case: Case) -> None:
+    texts = walk(case, models(), models(name="handle"), ROWS)
+    assert set(texts) == {"expand", "copy", "contract"}
+    assert "op.sync_columns('users', 'nick', 'handle')" in texts["expand"]
+    assert "op.backfill('users', set_={'handle': 'nick'})" in texts["copy"]
+    assert "op.retire_column('users', sa.Column('nick'" in texts["contract"]
+    assert case.run("SELECT id, handle FROM users ORDER BY id") == [(1, "Ada"), (2, "Bob")]
+
+
+def test_both_applications_see_every_write_until_the_contract(case: Case) -> None:
+    case.begin(models(nullable=False), ROWS)
+    case.revise(models(name="handle", nullable=False))
+    case.upgrade()
+    case.run("INSERT INTO users (id, nick) VALUES (3, 'old'); INSERT INTO users (id, handle) VALUES (4, 'new')")
+    case.run("UPDATE users SET nick = 'Ada!' WHERE id = 1; UPDATE users SET handle = 'Bob!' WHERE id = 2")
+    wanted = [(1, "Ada!"), (2, "Bob!"), (3, "old"), (4, "new")]
+    assert case.run("SELECT id, nick FROM users ORDER BY id") == wanted
+    assert case.run("SELECT id, handle FROM users ORDER BY id") == wanted
+    case.ship()
+    case.upgrade()
+    assert case.run("SELECT id, handle FROM users ORDER BY id") == wanted
+    case.run("INSERT INTO users (id, handle) VALUES (5, 'later')")
+    case.downgrade("-1")
+    assert case.run("SELECT id, nick FROM users ORDER BY id") == [*wanted, (5, "later")]
+
+
+@pytest.mark.parametrize(
+    "kw",
+    [
+        {"nullable": False, "unique": True}, {"index": True}, {"server_default": "x"},
+        {"nullable": False, "server_default": sa.text("upper('x'::text)"), "comment": "what's said"},
+    ],
+    ids=["unique", "index", "default", "default and comment"],
+)  # fmt: skip
+def test_what_stands_on_the_old_column_stands_on_the_new_one(case: Case, kw: dict[str, Any]) -> None:
+    walk(case, models(**kw), models(name="handle", **kw), ROWS)
+
+
+def test_a_foreign_key_moves_along(case: Case) -> None:
+    def users(name: str) -> sa.MetaData:
+        metadata = sa.MetaData()
+        sa.Table("teams", metadata, sa.Column("id", sa.Integer, primary_key=True))
+        info = {} if name == "team" else renamed_from("team")
+        sa.Table(
+            "users", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("nick", sa.Text),
+            sa.Column(name, sa.ForeignKey("teams.id", ondelete="CASCADE"), info=info, index=True),
+        )  # fmt: skip
+        return metadata
+
+    texts = walk(case, users("team"), users("team_id"), ROWS)
+    made = "op.create_foreign_key_not_valid('users_team_id_fkey', 'users', 'teams', ['team_id'], ['id'], ondelete='CASCADE')"
+    assert made in texts["copy"]
+    case.run("DELETE FROM teams")
+    assert case.run("SELECT id FROM users") == [(2,)]
+
+
+def test_what_keeps_its_name_gets_it_when_the_old_column_is_gone(case: Case) -> None:
+    def users(name: str) -> sa.MetaData:
+        metadata = models(name=name)
+        table = metadata.tables["users"]
+        sa.Index("by_name", table.columns[name], "id")
+        table.append_constraint(sa.UniqueConstraint(name, "id", name="one_name"))
+        table.append_constraint(sa.CheckConstraint(f"{name} <> ''", name="no_name"))
+        return metadata
+
+    texts = walk(case, users("nick"), users("handle"), ROWS)
+    assert "op.rename_index('by_name_new', 'by_name', 'users')" in texts["contract"]
+    assert "op.rename_constraint('one_name_new', 'one_name', 'users')" in texts["contract"]
+
+
+def test_another_type_is_part_of_the_same_copy(case: Case) -> None:
+    walk(case, models(), models(sa.String(80), name="handle"), ROWS)
+
+
+def test_hostile_names_off_the_search_path(case: Case) -> None:
+    schema, old, new = 'O"rd 50% x:y', "ä'" + "n" * 59, "select"
+
+    def users(name: str) -> sa.MetaData:
+        metadata = sa.MetaData()
+        info = {} if name == old else renamed_from(old)
+        column = sa.Column(name, sa.Text, nullable=False, index=True, unique=True, info=info)
+        sa.Table("Us.ers", metadata, sa.Column("id", sa.Integer, primary_key=True), column, schema=schema)
+        return metadata
+
+    table = '"O""rd 50% x:y"."Us.ers"'
+    walk(case, users(old), users(new), f"INSERT INTO {table} VALUES (1, 'Ada')")
+    assert case.run(f'SELECT "select" FROM {table}') == [("Ada",)]
+
+
+def test_a_column_of_the_primary_key_is_renamed_at_once_and_the_file_says_so(case: Case) -> None:
+    def users(name: str) -> sa.MetaData:
+        metadata = sa.MetaData()
+        info = {} if name == "id" else renamed_from("id")
+        sa.Table("users", metadata, sa.Column(name, sa.Integer, primary_key=True, info=info))
+        return metadata
+
+    case.begin(users("id"), "INSERT INTO users VALUES (1)")
+    texts = case.revise(users("number"))
+    assert set(texts) == {""}
+    assert "id is part of the primary key: an application that uses id fails" in " ".join(texts[""].split())

@@ -1,0 +1,249 @@
+"""NOT NULL, checks, foreign keys and constraints out of indexes: in steps, again after half of it, and in scripts."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from alembic.operations.ops import DropConstraintOp
+
+from alembic_safe.errors import Findings, Refused
+from alembic_safe.operations.constraints_not_valid import CreateCheckNotValidOp, CreateForeignKeyNotValidOp
+from alembic_safe.operations.not_null import ProveNotNullOp, SetNotNullOp, proof_name
+from tests.stepwise import HOSTILE, Killed, Stepwise, place
+
+__all__ = ["place"]
+
+TABLE = "CREATE TABLE t (id integer PRIMARY KEY, c text); INSERT INTO t VALUES (1, 'a')"
+
+
+@pytest.mark.parametrize("how", ["op", "steps"])
+def test_a_column_becomes_not_null_as_after_a_plain_statement(place: Stepwise, how: str) -> None:
+    place.given(TABLE)
+    run = getattr(place, how)
+
+    for _ in range(2):
+        run("prove_not_null", "t", "c")
+        run("set_not_null", "t", "c")
+
+    assert place.same_as_after("ALTER TABLE t ALTER c SET NOT NULL")
+
+
+def test_not_null_goes_on_after_every_half_done_run(place: Stepwise) -> None:
+    place.given(TABLE)
+
+    for die_at in (1, 2):
+        with pytest.raises(Killed):
+            place.steps("set_not_null", "t", "c", die_at=die_at)
+    place.steps("set_not_null", "t", "c")
+
+    assert place.same_as_after("ALTER TABLE t ALTER c SET NOT NULL")
+
+
+def test_the_scan_is_done_before_the_exclusive_lock(place: Stepwise) -> None:
+    place.given(TABLE)
+    place.steps("prove_not_null", "t", "c")
+
+    place.steps("set_not_null", "t", "c")
+
+    # the commit between VALIDATE and SET NOT NULL
+    assert place.runner.commits == 1
+
+
+def test_rows_with_null_are_counted_and_nothing_is_left_behind_by_a_stock_run(place: Stepwise) -> None:
+    place.given(TABLE + "; INSERT INTO t VALUES (2, NULL), (3, NULL)")
+
+    with pytest.raises(Findings, match=r"public\.t\.c cannot become NOT NULL: 2 rows hold NULL there"):
+        place.op("set_not_null", "t", "c")
+
+    assert place.dump() == place.dump(place.twin)
+
+
+def test_a_proof_lets_no_further_null_in(place: Stepwise) -> None:
+    place.given(TABLE + "; INSERT INTO t VALUES (2, NULL)")
+    place.op("prove_not_null", "t", "c")
+
+    with pytest.raises(Exception, match=proof_name("c")):
+        place.run("INSERT INTO t VALUES (3, NULL)")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_not_null_with_hostile_names_in_a_schema_off_the_search_path(place: Stepwise, name: str) -> None:
+    from alembic_safe.database.statements import quoted
+
+    place.given(f"CREATE SCHEMA {quoted(name)}; CREATE TABLE {quoted(name, name)} ({quoted(name)} text)")
+
+    place.steps("prove_not_null", name, name, schema=name)
+    place.steps("set_not_null", name, name, schema=name)
+    place.steps("create_check_not_valid", name, name, "true", schema=name)
+    place.steps("validate_constraint", name, name, schema=name)
+
+    place.in_twin(f"ALTER TABLE {quoted(name, name)} ALTER {quoted(name)} SET NOT NULL")
+    assert place.same_as_after(f"ALTER TABLE {quoted(name, name)} ADD CONSTRAINT {quoted(name)} CHECK (true)")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_scripts_say_the_same_with_hostile_names(place: Stepwise, name: str) -> None:
+    from alembic_safe.database.statements import quoted
+
+    place.given(f"CREATE SCHEMA {quoted(name)}; CREATE TABLE {quoted(name, name)} ({quoted(name)} text)")
+
+    place.run_script(place.script("prove_not_null", name, name, schema=name))
+    place.run_script(place.script("set_not_null", name, name, schema=name))
+    place.run_script(place.script("create_check_not_valid", name, name, f"{quoted(name)} <> 'a:b%'", schema=name))
+    place.run_script(place.script("validate_constraint", name, name, schema=name))
+
+    place.in_twin(f"ALTER TABLE {quoted(name, name)} ALTER {quoted(name)} SET NOT NULL")
+    check = f"ADD CONSTRAINT {quoted(name)} CHECK ({quoted(name)} <> 'a:b%')"
+    assert place.same_as_after(f"ALTER TABLE {quoted(name, name)} {check}")
+
+
+def test_a_proof_on_a_partitioned_table(place: Stepwise) -> None:
+    place.given(
+        "CREATE TABLE t (id integer, c text) PARTITION BY RANGE (id); CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (9)"
+    )
+
+    place.steps("prove_not_null", "t", "c")
+    place.steps("set_not_null", "t", "c")
+
+    assert place.same_as_after("ALTER TABLE t ALTER c SET NOT NULL")
+
+
+def test_not_null_is_taken_back_by_its_reverse(place: Stepwise) -> None:
+    place.given(TABLE)
+    place.op("prove_not_null", "t", "c")
+    place.op("set_not_null", "t", "c")
+
+    place.op("invoke", SetNotNullOp("t", "c").reverse())
+    place.op("invoke", ProveNotNullOp("t", "c").reverse())
+
+    assert place.dump() == place.dump(place.twin)
+
+
+PARENT = "CREATE TABLE p (id integer PRIMARY KEY); CREATE TABLE t (id integer, p integer); INSERT INTO p VALUES (1)"
+KEY = ("fk", "t", "p", ["p"], ["id"])
+
+
+@pytest.mark.parametrize("how", ["op", "steps"])
+def test_a_foreign_key_is_as_after_a_plain_statement(place: Stepwise, how: str) -> None:
+    place.given(PARENT + "; INSERT INTO t VALUES (1, 1)")
+    run = getattr(place, how)
+
+    for _ in range(2):
+        run("create_foreign_key_not_valid", *KEY, ondelete="CASCADE")
+        run("validate_constraint", "fk", "t")
+
+    assert place.same_as_after("ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES p (id) ON DELETE CASCADE")
+
+
+def test_a_foreign_key_that_is_not_valid_yet_holds_new_rows(place: Stepwise) -> None:
+    place.given(PARENT + "; INSERT INTO t VALUES (1, 77)")
+    place.op("create_foreign_key_not_valid", *KEY)
+
+    with pytest.raises(Exception, match="violates foreign key"):
+        place.run("INSERT INTO t VALUES (2, 78)")
+    with pytest.raises(Findings, match=r"Rows of public\.t violate constraint fk"):
+        place.op("validate_constraint", "fk", "t")
+
+
+@pytest.mark.parametrize("how", ["op", "steps"])
+def test_a_foreign_key_of_a_partitioned_table(place: Stepwise, how: str) -> None:
+    place.given(
+        "CREATE SCHEMA s; CREATE TABLE p (id integer PRIMARY KEY); INSERT INTO p VALUES (1);"
+        "CREATE TABLE t (id integer, p integer) PARTITION BY RANGE (id);"
+        "CREATE TABLE s.t1 PARTITION OF t FOR VALUES FROM (0) TO (9);"
+        "CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (9) TO (99) PARTITION BY RANGE (id);"
+        "CREATE TABLE s.t21 PARTITION OF t2 FOR VALUES FROM (9) TO (20); INSERT INTO t VALUES (1, 1), (10, 1), (11, NULL)"
+    )
+    run = getattr(place, how)
+
+    for _ in range(2):
+        run("create_foreign_key_not_valid", *KEY)
+    for _ in range(2):
+        run("validate_constraint", "fk", "t")
+
+    assert place.same_as_after("ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES p (id)")
+
+
+def test_a_taken_name_is_no_foreign_key_of_ours(place: Stepwise) -> None:
+    place.given(PARENT + "; ALTER TABLE t ADD CONSTRAINT fk CHECK (id > 0)")
+
+    with pytest.raises(Refused, match="another constraint of the name fk"):
+        place.op("create_foreign_key_not_valid", *KEY)
+
+
+def test_a_foreign_key_and_a_check_are_taken_back_by_their_reverses(place: Stepwise) -> None:
+    place.given(PARENT)
+    for op in (CreateForeignKeyNotValidOp(*KEY), CreateCheckNotValidOp("ck", "t", "id > 0")):
+        place.op("invoke", op)
+        back = op.reverse()
+        assert isinstance(back, DropConstraintOp)
+        for _ in range(2):
+            place.op("invoke", back)
+
+    assert place.dump() == place.dump(place.twin)
+
+
+@pytest.mark.parametrize(("type_", "plain"), [("unique", "UNIQUE (c)"), ("primary", "PRIMARY KEY (c)")])
+def test_a_constraint_takes_a_unique_index(place: Stepwise, type_: str, plain: str) -> None:
+    place.given("CREATE TABLE t (c text NOT NULL); INSERT INTO t VALUES ('a')")
+    place.run("CREATE UNIQUE INDEX i ON t (c)")
+
+    for _ in range(2):
+        place.op("add_constraint_using_index", "k", "t", "i", type_)
+
+    assert place.same_as_after(f"ALTER TABLE t ADD CONSTRAINT k {plain}")
+
+
+def test_a_deferred_constraint_takes_a_unique_index_also_by_script(place: Stepwise) -> None:
+    place.given("CREATE TABLE t (c text NOT NULL)")
+    place.run("CREATE UNIQUE INDEX i ON t (c)")
+
+    place.run_script(
+        place.script("add_constraint_using_index", "k", "t", "i", "unique", deferrable=True, initially="deferred")
+    )
+
+    assert place.same_as_after("ALTER TABLE t ADD CONSTRAINT k UNIQUE (c) DEFERRABLE INITIALLY DEFERRED")
+
+
+@pytest.mark.parametrize(
+    ("index", "why"),
+    [
+        ("CREATE INDEX i ON t (c)", "not a unique index"),
+        ("CREATE UNIQUE INDEX i ON t (c) WHERE c > ''", "not a unique index"),
+        ("CREATE UNIQUE INDEX i ON t (lower(c))", "not a unique index"),
+        ("CREATE UNIQUE INDEX i ON t (c)", "may be NULL: c"),
+        ("SELECT 1", "is not there"),
+    ],
+)
+def test_an_index_that_makes_no_constraint_is_refused(place: Stepwise, index: str, why: str) -> None:
+    place.given("CREATE TABLE t (c text)")
+    place.run(index)
+
+    with pytest.raises(Refused, match=why):
+        place.op("add_constraint_using_index", "k", "t", "i", "primary")
+
+
+def test_an_enum_gets_a_value_at_its_place(place: Stepwise) -> None:
+    place.given("CREATE SCHEMA \"My:S\"; CREATE TYPE \"My:S\".mood AS ENUM ('a', 'c''s', 'd\\e')")
+
+    for _ in range(2):
+        place.op("add_enum_value", "mood", "b:%'", before="c's", schema="My:S")
+        place.op("add_enum_value", "mood", "x", after="d\\e", schema="My:S")
+    place.run(place.script("add_enum_value", "mood", "\\y", after="d\\e", schema="My:S"))
+
+    labels = place.all("SELECT enumlabel FROM pg_enum ORDER BY enumsortorder")
+    assert [label for (label,) in labels] == ["a", "b:%'", "c's", "d\\e", "\\y", "x"]
+
+
+def test_an_enum_that_is_not_there_and_a_neighbour_that_is_not_there_are_named(place: Stepwise) -> None:
+    place.given("CREATE TYPE mood AS ENUM ('a')")
+
+    with pytest.raises(Refused, match="there is no enum moods"):
+        place.op("add_enum_value", "moods", "b")
+    with pytest.raises(Refused, match="enum mood has no value z"):
+        place.op("add_enum_value", "mood", "b", after="z")
+
+
+def test_a_missing_table_is_named(place: Stepwise) -> None:
+    with pytest.raises(Refused, match=r"op\.set_not_null: there is no table s\.nothing"):
+        place.op("set_not_null", "nothing", "c", schema="s", existing_type=sa.Text())

@@ -1,0 +1,90 @@
+"""A milestone in a project with the rewriter: phases, proven together with the contract that is parked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.models_project import ENV_WITH_REWRITER, ModelsProject
+from tests.test_milestone import AFTER, PUSH, ROWS, V1, V2, rows, shadows, version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+
+
+@pytest.fixture
+def app(tmp_path: Path, cluster: Cluster, database: str) -> ModelsProject:
+    """A project at its first revision, with rows."""
+    made = ModelsProject.make(tmp_path / "app", cluster.url(database), V1, env_py=ENV_WITH_REWRITER)
+    made.run("revision", "--autogenerate", "-m", "users", check=0)
+    made.run("upgrade", "head", check=0)
+    with cluster.connect(database) as connection:
+        connection.execute(ROWS)
+    return made
+
+
+def test_a_push_becomes_phases_and_the_database_stands_in_front_of_the_contract(
+    app: ModelsProject, cluster: Cluster, database: str
+) -> None:
+    app.models(V2)
+    app.run(*PUSH, check=0)
+    done = app.run("milestone", "-m", "handles and plans", check=0)
+    names = [path.name.partition("_")[2] for path in app.files_by_time[1:]]
+    assert names == ["handles_and_plans.py", "expand_handles_and_plans.py", "copy_handles_and_plans.py"]
+    assert "migrations/contracts/" in done.stdout
+    assert version(cluster, database) == [app.revision_of(app.files_by_time[-1])]
+    assert rows(cluster, database) == AFTER
+    app.run("check", check=0)
+    assert "no revision was needed" in app.run("milestone", "-m", "again", check=0).stdout
+    app.run("safe-contract", check=0)
+    app.run("upgrade", "head", check=0)  # the database is final already
+    assert rows(cluster, database) == AFTER
+    app.run("check", check=0)
+    assert shadows(cluster) == []
+
+
+@pytest.mark.long
+def test_another_milestone_while_a_change_is_open_proves_both_contracts(
+    app: ModelsProject, cluster: Cluster, database: str, make_database: Callable[..., str]
+) -> None:
+    older = make_database(template=database)
+    app.models(V2)
+    app.run(*PUSH, check=0)
+    app.run("milestone", "-m", "handles and plans", check=0)
+    app.models(V2.replace('sa.Column("plan", sa.Text, nullable=False)', 'sa.Column("plan", sa.Text)'))
+    app.run("dev-push", check=0)
+    stopped = app.run("milestone", "-m", "free of plans", check=3)
+    assert "belongs to the open change 'handles-and-plans'" in stopped.stderr
+    app.models(V2.replace('sa.Column("mood"', 'sa.Column("fun", sa.Text, index=True), sa.Column("mood"'))
+    app.run("dev-push", check=0)
+    app.run("milestone", "-m", "fun", check=0)
+    app.run("safe-contract", check=0)
+    other = app.on(cluster.url(older))
+    other.run("upgrade", "head", check=0)
+    assert rows(cluster, older) == AFTER
+    other.run("check", check=0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_push_brings_an_expanded_database_to_the_models(
+    app: ModelsProject, cluster: Cluster, database: str, copied: bool
+) -> None:
+    renamed = V1.replace('sa.Column("nick", sa.Text, nullable=False)',
+                         'sa.Column("handle", sa.Text, nullable=False, info=renamed_from("nick"))')  # fmt: skip
+    app.models(renamed, imports="from alembic_safe import renamed_from")
+    app.run("revision", "--autogenerate", "-m", "handles", check=0)
+    app.run("upgrade", "head" if copied else "+1", check=0)
+    app.run("dev-push", "--accept", "drop-column:users.nick", check=0 if copied else 3)
+    if copied:
+        assert rows(cluster, database, "SELECT id, handle FROM users ORDER BY id") == [(1, "ada"), (2, "bob")]
+        with cluster.connect(database) as connection:
+            connection.execute("INSERT INTO users (id, handle, mood) VALUES (3, 'eve', 'good')")
+        assert "no revision was needed" in app.run("milestone", "-m", "none", check=0).stdout
+        app.run("safe-contract", check=0)
+        app.run("upgrade", "head", check=0)
+        app.run("check", check=0)
