@@ -39,23 +39,12 @@ FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAS
 """
 # Types whose equality is that of their bytes: text as well, unless a nondeterministic collation says otherwise.
 _BITWISE = (
-    "bool",
-    "char",
-    "date",
-    "int2",
-    "int4",
-    "int8",
-    "name",
-    "oid",
-    "text",
-    "timestamp",
-    "timestamptz",
-    "uuid",
-    "varchar",
-)
+    "bool", "char", "date", "int2", "int4", "int8", "name", "oid", "text", "timestamp", "timestamptz", "uuid", "varchar",
+)  # fmt: skip
 _EXACT = """
 SELECT a.attname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace
-LEFT JOIN pg_collation c ON c.oid = a.attcollation WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[]))
+LEFT JOIN pg_collation c ON c.oid = a.attcollation
+WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[]))
   AND (n.nspname = 'pg_catalog' AND t.typname = ANY(CAST(:types AS text[])) OR t.typtype = 'e')
   AND coalesce(c.collisdeterministic, true)
 """
