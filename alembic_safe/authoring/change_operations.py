@@ -24,12 +24,14 @@ class SqlOp(ops.ExecuteSQLOp):
 
     :param sql: without a semicolon; no part of it is a parameter.
     :param undo: empty where nothing takes it back.
+    :param about: the object, where it is of a kind that has to wait until the columns that need it are gone.
     """
 
-    def __init__(self, sql: str, undo: str = "") -> None:
+    def __init__(self, sql: str, undo: str = "", *, about: ObjectId | None = None) -> None:
         super().__init__(_PARAMETER.sub(r"\\:", sql))
         self.sql = sql
         self.undo = undo
+        self.about = about
 
     def reverse(self) -> SqlOp:
         """Return the statement that takes it back."""

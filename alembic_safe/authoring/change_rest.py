@@ -133,7 +133,8 @@ class CatalogChanges:
                 return
         turned = Difference(id_, difference.what, difference.right, difference.left)
         back = [SqlOp(sql) for one in undo_sql([turned], now, self.models) for sql in one.statements]
-        self.do(*(SqlOp(sql) for sql in undo.statements), backward=back)
+        about = id_ if difference.is_extra and not id_.parent else None
+        self.do(*(SqlOp(sql, about=about) for sql in undo.statements), backward=back)
 
     def _drop_keys_on(self, id_: ObjectId) -> None:
         """Drop the foreign keys that stand on a key which is made anew; they are missing then, and come back."""
