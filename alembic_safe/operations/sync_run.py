@@ -137,10 +137,13 @@ def refuse_later_triggers(connection: Connection, sync: Sync) -> None:
 
 def _the_same(connection: Connection, table: LivingTable, op: _SyncOp) -> Sync | None:
     found = find_sync(connection, table, op.old, op.new)
-    if found is not None and found.text.swapped:
+    if found is not None and found.text.swapped is not op.swapped:
+        back = NextStep("swap them back first", "op.swap_columns_back(...)")
+        forth = NextStep("swap them first", "op.swap_columns(...)")
         raise Refused(
-            f"op.{op.verb} on {table.shown}: {', '.join(found.old)} and {', '.join(found.new)} are swapped already.",
-            next_steps=[NextStep("swap them back first", "op.swap_columns_back(...)")],
+            f"op.{op.verb} on {table.shown}: {', '.join(found.old)} and {', '.join(found.new)} are"
+            f" {'' if found.text.swapped else 'not '}swapped.",
+            next_steps=[back if found.text.swapped else forth],
         )
     return found
 
@@ -173,7 +176,8 @@ def _refuse_columns(connection: Connection, table: LivingTable, op: _SyncOp, sub
         if found[name]["is_generated"]:
             raise Refused(f"{subject}: {name} is a generated column, which no trigger can write.")
     for name in op.new:
-        if found[name]["has_default"]:
+        # behind a swap, nobody who leaves the new column out means the old one: both applications write the same
+        if found[name]["has_default"] and not op.swapped:
             raise Refused(
                 f"{subject}: {name} has a default, so that an INSERT of the old application looks like one of the new"
                 " application.",
