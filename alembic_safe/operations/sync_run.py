@@ -255,9 +255,10 @@ def text_of(columns: Columns, *, up: tuple[str, ...], down: tuple[str, ...], swa
 
 
 def _function_name(table: LivingTable, op: _SyncOp) -> str:
-    parts = [table.schema, table.name, *op.old, "", *op.new]
-    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
-    return f"{cut(f'{table.name}_{op.new[0]}', 30)}_{digest}"
+    # the same behind a swap
+    names = sorted({*op.old, *op.new})
+    digest = hashlib.sha256("\0".join([table.schema, table.name, *names]).encode()).hexdigest()[:10]
+    return f"{cut(f'{table.name}_{names[0]}', 30)}_{digest}"
 
 
 def _firing_last(connection: Connection, table: LivingTable, name: str) -> str:
