@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted, run
-from alembic_safe.errors import NextStep, Refused
+from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.syncs import LATER_TRIGGERS, SYNC_SCHEMA, SyncText, later_triggers, read_syncs
 from alembic_safe.operations.expressions import Wanted, read_expressions
 from alembic_safe.operations.kept import cut, rights_named, set_comment
@@ -57,6 +57,11 @@ _WATCHING = """
 SELECT g.tgname AS name FROM pg_trigger g WHERE g.tgrelid = CAST(:oid AS oid) AND NOT g.tgisinternal AND EXISTS (
   SELECT FROM unnest(g.tgattr::int2[]) n JOIN pg_attribute a ON a.attrelid = g.tgrelid AND a.attnum = n
   WHERE a.attname = ANY(CAST(:names AS text[]))) ORDER BY 1
+"""
+_SCHEMA = """
+SELECT current_user AS role, current_database() AS database,
+  (SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE') FROM pg_namespace
+    WHERE nspname = :schema) AS may
 """
 _TRIGGERS = """
 SELECT g.tgname AS name, g.tgenabled = 'A' AS is_always FROM pg_trigger g
@@ -291,14 +296,25 @@ def _warn_of_watchers(connection: Connection, table: LivingTable, op: _SyncOp) -
 
 
 def make_sync_schema(connection: Connection) -> None:
-    """Make the schema of the functions behind our triggers, where there is none."""
+    """Make the schema of the functions behind our triggers, where there is none.
+
+    :raises Missing: where the role may make no schema, or nothing in it; with the line for its owner.
+    """
     # two runs at once: the second waits, and finds the schema
     run(connection, "SELECT pg_advisory_xact_lock(hashtextextended('alembic-safe sync', 0))")
-    found = run(connection, "SELECT FROM pg_namespace WHERE nspname = :schema", {"schema": SYNC_SCHEMA})
-    if not found:
-        run(connection, f"CREATE SCHEMA {quoted(SYNC_SCHEMA)}")
-        what = "alembic-safe: the functions that keep columns in sync while two versions of an application write."
-        set_comment(connection, f"SCHEMA {quoted(SYNC_SCHEMA)}", what)
+    found = run(connection, _SCHEMA, {"schema": SYNC_SCHEMA})[0]
+    role, schema = quoted(found["role"]), quoted(SYNC_SCHEMA)
+    if found["may"] is False:
+        step = NextStep("the owner of that schema runs", f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};")
+        raise Missing(f"Role {found['role']} may not make functions in schema {SYNC_SCHEMA}.", next_steps=[step])
+    if found["may"] is None:
+        grant = f"GRANT CREATE ON DATABASE {quoted(found['database'])} TO {role};"
+        with rights_named(
+            connection, f"Making schema {SYNC_SCHEMA}", [NextStep("the owner of the database runs", grant)]
+        ):
+            run(connection, f"CREATE SCHEMA {schema}")
+        what = "alembic-safe: the functions behind triggers that keep columns in sync, or a copy of them up to date."
+        set_comment(connection, f"SCHEMA {schema}", what)
 
 
 def _owner_step(connection: Connection, table: LivingTable) -> NextStep:
