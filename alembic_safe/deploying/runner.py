@@ -106,7 +106,10 @@ def _run(one: _Revision, number: int, of: int) -> None:
                 parts=one.steps.parts,
             )
     except AttemptFailed as failed:
-        raise _what_it_means(one, failed) from failed.error
+        meant = _what_it_means(one, failed)
+        if meant is failed.error:
+            raise meant from meant.__cause__
+        raise meant from interruption_behind(failed.error) or failed.error
     except AttemptInterrupted as interrupted:
         raise one.failing.explain_interruption(interrupted) from interrupted.error
     except LockNotObtained as error:
