@@ -58,6 +58,40 @@ class FillOp(SqlOp):
         self.expression = expression
 
 
+class DropPartOp(SqlOp):
+    """An index or a check that goes, or that is made again behind a change of type.
+
+    :param part: the object.
+    """
+
+    def __init__(self, part: ObjectId, sql: str) -> None:
+        super().__init__(sql)
+        self.part = part
+
+
+class DefaultOp(SqlOp):
+    """A column's default that comes, changes or goes.
+
+    :param column: the column.
+    :param to: SQL as the server writes it; ``None``: none. ``was`` likewise.
+    """
+
+    def __init__(self, column: ObjectId, to: str | None, was: str | None) -> None:
+        alter = f"ALTER TABLE {quoted(column.schema, column.parent)} ALTER COLUMN {quoted(column.name)}"
+
+        def statement(default: str | None) -> str:
+            return f"{alter} DROP DEFAULT" if default is None else f"{alter} SET DEFAULT {default}"
+
+        super().__init__(statement(to), statement(was))
+        self.column = column
+        self.to = to
+        self.was = was
+
+    def reverse(self) -> DefaultOp:
+        """Return the way back."""
+        return DefaultOp(self.column, self.was, self.to)
+
+
 class CheckOp(SqlOp):
     """A check that comes; Alembic before 1.19 cannot write one into a file.
 

@@ -166,6 +166,15 @@ class _Writing:
         drop.if_exists = True
         return [Step(f"{line.name} goes", (drop,))]
 
+    def _set_default(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
+        had = DefaultClause(text(rest["was"])) if rest.get("was") else None
+        change = ops.AlterColumnOp(
+            line.table, line.name, schema=self._schema(line), existing_server_default=had,
+            modify_server_default=DefaultClause(text(rest["to"])),
+        )  # fmt: skip
+        # before a swap back the old type's default would not fit the new type's column
+        return [Step(f"the default of {line.name}", (change,), undo=())]
+
     def _drop_default(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         had = DefaultClause(text(rest["was"])) if rest.get("was") else None
         drop = ops.AlterColumnOp(

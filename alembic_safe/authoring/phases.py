@@ -15,6 +15,7 @@ from alembic_safe.authoring.keeping import UNDO
 from alembic_safe.authoring.phase_words import contract_words
 from alembic_safe.authoring.recipes.add_column import add_column
 from alembic_safe.authoring.recipes.add_constraint import add_constraint
+from alembic_safe.authoring.recipes.at_once import at_once
 from alembic_safe.authoring.recipes.change_default import change_default
 from alembic_safe.authoring.recipes.change_type import change_type
 from alembic_safe.authoring.recipes.drop_column import drop_column
@@ -35,10 +36,10 @@ if TYPE_CHECKING:
 
     Recipe = Callable[[ops.MigrateOperation, Sequence[ops.MigrateOperation], Facts], Phased | None]
 
-FIRST: tuple[Recipe, ...] = (rename_column, drop_column, drop_table)
+FIRST: tuple[Recipe, ...] = (rename_column, drop_column, drop_table, change_type)
 """These take care of other operations as well: of what goes with a column, and of what else changes about it."""
 RECIPES: tuple[Recipe, ...] = (
-    add_column, change_type, set_not_null, change_default, add_constraint, drop_constraint, create_index, drop_index,
+    at_once, add_column, set_not_null, change_default, add_constraint, drop_constraint, create_index, drop_index,
 )  # fmt: skip
 """Asked in this order; the first that knows an operation has it."""
 _LONGEST = 60
