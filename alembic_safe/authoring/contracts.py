@@ -4,7 +4,6 @@
 # missing, are both made from these lines.
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 
     from alembic_safe.authoring.recipes.records import Facts
     from alembic_safe.inspecting.settles import Settle
+
+_TYPES = frozenset({"TYPE", "DOMAIN", "SEQUENCE"})
 
 
 def contract_steps(settles: Sequence[Settle], facts: Facts) -> tuple[Step, ...]:
@@ -198,7 +199,10 @@ class _Writing:
         return [Step(f"constraint {line.name} goes", (drop,), undo=undo)]
 
     def _finish(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
-        sql = re.sub(r"^DROP (TYPE|DOMAIN|SEQUENCE) (?!IF EXISTS)", r"DROP \1 IF EXISTS ", rest["sql"])
+        sql = rest["sql"]
+        verb, kind, name = [*sql.split(" ", 2), "", ""][:3]
+        if kind in _TYPES and verb not in {"CREATE", "ALTER"}:
+            sql = f"{verb} {kind} IF EXISTS {name}"  # a database that was pushed to is final already
         undo = tuple(SqlOp(one) for one in rest["back"])
         return [Step(f"{line.table}: nothing needs it any more", (SqlOp(sql),), undo=undo)]
 
