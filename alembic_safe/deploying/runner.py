@@ -187,7 +187,7 @@ class _Revision:
                 heads.update_to_step(step)
                 for callback in context.on_version_apply_callbacks:
                     callback(ctx=context, step=step.info, heads=set(heads.heads), run_args=self.kw)
-            self.steps.finish()
+            self.steps.finish(was_half_done=self.plan.revision in self.conditions.half_done)
             self._journal(time.monotonic() - began)
 
     def _journal(self, seconds: float) -> None:
