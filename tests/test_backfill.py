@@ -288,11 +288,26 @@ def test_the_size_of_a_batch_follows_its_time() -> None:
     for _ in range(60):
         size.took(size.size * 0.02 / 3000)
     assert 2500 < size.size < 4800
+
+
+def test_a_batch_is_never_so_small_that_its_commit_is_most_of_it() -> None:
+    size = BatchSize(0.02, size=500)
     for _ in range(60):
-        size.took(size.size * 0.02 / 50)
-    assert 40 <= size.size <= 80
-    size.collided()
-    assert size.size < 25
+        size.took(1.0)
+    assert size.size == 200
+
+
+def test_after_a_collision_it_may_be_a_single_row_and_grows_again() -> None:
+    size = BatchSize(0.02, size=500)
+    for _ in range(9):
+        size.collided()
+    assert size.size == 1
+    for _ in range(99):
+        size.took(0.001)
+    assert size.size > 500
+    for _ in range(99):
+        size.took(1.0)
+    assert size.size == 200
 
 
 def test_a_size_that_is_said_stays() -> None:

@@ -314,3 +314,13 @@ def test_a_jump_over_three_releases_is_made_in_a_downtime(project, cluster, data
     safe_upgrade(project, "--release", "v9", "--downtime", "--confirm", database)
     assert heads(cluster, database) == ["k3"]
     assert columns(cluster, database, "users") == ["id", "name"]
+
+
+def test_a_contract_that_is_half_done_is_gone_on_with_whatever_the_gate_says(project, cluster, database):
+    both = 'with op.step("one"):\n    op.add_column("users", sa.Column("x", sa.Text), if_not_exists=True)\n'
+    project.revision("k1", "c1", "end", both + 'with op.step("two"):\n    1 / 0', extra=phase("contract"))
+    safe_upgrade(project, "--release", "v1", "--contract", "names", check=7)
+    project.revision("k1", "c1", "end", both + CONTRACT, extra=phase("contract"))
+    safe_upgrade(project, "--release", "v1")
+    assert heads(cluster, database) == ["k1"]
+    assert columns(cluster, database, "users") == ["id", "name", "x"]

@@ -303,3 +303,19 @@ def test_a_half_done_revision_whose_file_is_not_here_is_not_guessed_at(project):
     path.unlink()
     ended = safe_upgrade(project, "--back-out", check=4)
     assert "b1 is half done (done: one table, another table), and no file here has it" in ended.text
+
+
+def test_a_downgrade_without_steps_takes_a_half_done_revision_back_as_well(project, cluster, database):
+    project.revision("b1", "a3", "in steps", STEPS.format(last=FAILING), 'op.drop_table("ones")\nop.drop_table("twos")')
+    safe_upgrade(project, check=7)
+    safe_upgrade(project, "--back-out")
+    assert tables(cluster, database) == []
+    assert "nothing is half done. Nothing was changed." in safe_upgrade(project, "--back-out").text
+
+
+def test_a_half_done_revision_whose_file_has_no_steps_any_more_is_done_when_it_ran(project):
+    in_steps(project, FAILING)
+    safe_upgrade(project, check=7)
+    project.revision("b1", "a3", "in steps", "pass", 'op.drop_table("ones", if_exists=True)')
+    safe_upgrade(project)
+    assert "nothing is half done" in safe_upgrade(project, "--back-out").text

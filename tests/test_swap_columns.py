@@ -7,6 +7,7 @@ import pytest
 from alembic_safe.database.statements import quoted
 from alembic_safe.errors import Refused
 from alembic_safe.operations.swap_columns import SwapColumnsOp
+from alembic_safe.operations.sync_columns import DropSyncOp
 from tests.stepwise import HOSTILE, Stepwise, place
 
 __all__ = ["place"]
@@ -69,6 +70,37 @@ def test_sessions_that_ran_the_trigger_before_go_on_writing(place: Stepwise) -> 
         session.execute("INSERT INTO t (id, c) VALUES (100, 5)", prepare=False)
         session.execute("UPDATE t SET c = c + 1 WHERE id = 100", prepare=False)
     assert rows(place)[-1] == (100, 6, 6)
+
+
+def test_the_sync_of_a_swap_is_made_again_and_swapped_back(place: Stepwise) -> None:
+    prepared(place, "text", "integer", up="length(c)", down="repeat('x', c_new)")
+    before = place.dump()
+    place.op("swap_columns", "t", "c", "c_new")
+    drop = DropSyncOp("t", "c_new", "c", up="length(c_new)", down="repeat('x', c)", swapped=True)
+    place.op("invoke", drop)
+
+    for _ in range(2):
+        place.op("invoke", drop.reverse())
+    place.run("INSERT INTO t (id, c) VALUES (1, 2)")
+    with pytest.raises(Refused, match="c_new and c are swapped"):
+        place.op("sync_columns", "t", "c_new", "c", up="length(c_new)", down="repeat('x', c)")
+    place.op("swap_columns_back", "t", "c", "c_new")
+    place.run("INSERT INTO t (id, c) VALUES (2, 'abc')")
+
+    assert rows(place) == [(1, "xx", 2), (2, "abc", 3)]
+    assert place.dump() == before
+
+
+def test_a_default_of_no_use_to_the_new_type_is_refused_unless_the_new_column_has_its_own(place: Stepwise) -> None:
+    prepared(place, "text", "integer", more="DEFAULT 'abc'", up="length(c)", down="repeat('x', c_new)")
+
+    with pytest.raises(Refused, match=r"public\.t\.c is of type integer now, and its default is not: 'abc'::text"):
+        place.op("swap_columns", "t", "c", "c_new")
+    place.run("ALTER TABLE t ALTER c_new SET DEFAULT 3")
+    place.op("swap_columns", "t", "c", "c_new")
+    place.run("INSERT INTO t (id) VALUES (1)")
+
+    assert rows(place) == [(1, 3, "xxx")]
 
 
 COUNTERS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["place"]
 
 TABLE = "CREATE TABLE t (id integer PRIMARY KEY, a text, b text, other integer)"
-LOSSY = {"up": "lower(a)", "down": "b"}
+LOSSY: dict[str, Any] = {"up": "lower(a)", "down": "b"}
 
 
 def rows(place: Stepwise, columns: str = "id, a, b") -> list[tuple[object, ...]]:
@@ -426,3 +426,23 @@ def test_a_role_that_does_not_own_the_table_is_told_what_its_owner_runs(place: S
         place.op("sync_columns", "t", "a", "b", user="app_writer")
 
     assert 'GRANT "postgres" TO "app_writer"' in str(error.value)
+
+
+def test_a_role_that_may_make_no_schema_is_told_what_the_owner_of_the_database_runs(place: Stepwise) -> None:
+    place.given(TABLE)
+    place.run("DO $$ BEGIN CREATE ROLE app_writer LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;")
+    place.run("ALTER TABLE t OWNER TO app_writer")
+
+    with pytest.raises(Missing, match="Making schema alembic_safe_sync: role app_writer lacks a right") as error:
+        place.op("sync_columns", "t", "a", "b", user="app_writer")
+    assert f'GRANT CREATE ON DATABASE "{place.name}" TO "app_writer";' in str(error.value)
+
+    place.run("CREATE SCHEMA alembic_safe_sync")
+    with pytest.raises(Missing, match="may not make functions in schema alembic_safe_sync") as error:
+        place.op("sync_columns", "t", "a", "b", user="app_writer")
+    place.run(
+        'GRANT USAGE, CREATE ON SCHEMA "alembic_safe_sync" TO "app_writer"; GRANT CREATE ON SCHEMA public TO app_writer'
+    )
+    place.op("sync_columns", "t", "a", "b", user="app_writer")
+    place.run("SET ROLE app_writer; INSERT INTO t (id, a) VALUES (1, 'x')")
+    assert rows(place) == [(1, "x", "x")]

@@ -24,12 +24,14 @@ class SqlOp(ops.ExecuteSQLOp):
 
     :param sql: without a semicolon; no part of it is a parameter.
     :param undo: empty where nothing takes it back.
+    :param about: the object, where it is of a kind that has to wait until the columns that need it are gone.
     """
 
-    def __init__(self, sql: str, undo: str = "") -> None:
+    def __init__(self, sql: str, undo: str = "", *, about: ObjectId | None = None) -> None:
         super().__init__(_PARAMETER.sub(r"\\:", sql))
         self.sql = sql
         self.undo = undo
+        self.about = about
 
     def reverse(self) -> SqlOp:
         """Return the statement that takes it back."""
@@ -54,6 +56,40 @@ class FillOp(SqlOp):
         super().__init__(f"UPDATE {table} SET {name} = {expression} WHERE {name} IS NULL")
         self.column = column
         self.expression = expression
+
+
+class DropPartOp(SqlOp):
+    """An index or a check that goes, or that is made again behind a change of type.
+
+    :param part: the object.
+    """
+
+    def __init__(self, part: ObjectId, sql: str) -> None:
+        super().__init__(sql)
+        self.part = part
+
+
+class DefaultOp(SqlOp):
+    """A column's default that comes, changes or goes.
+
+    :param column: the column.
+    :param to: SQL as the server writes it; ``None``: none. ``was`` likewise.
+    """
+
+    def __init__(self, column: ObjectId, to: str | None, was: str | None) -> None:
+        alter = f"ALTER TABLE {quoted(column.schema, column.parent)} ALTER COLUMN {quoted(column.name)}"
+
+        def statement(default: str | None) -> str:
+            return f"{alter} DROP DEFAULT" if default is None else f"{alter} SET DEFAULT {default}"
+
+        super().__init__(statement(to), statement(was))
+        self.column = column
+        self.to = to
+        self.was = was
+
+    def reverse(self) -> DefaultOp:
+        """Return the way back."""
+        return DefaultOp(self.column, self.was, self.to)
 
 
 class CheckOp(SqlOp):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from alembic_safe.authoring.change_operations import CheckOp, SqlOp
+from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, SqlOp
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.comparison import Difference
 from alembic_safe.inspecting.difference_sql import undo_sql
@@ -88,7 +88,7 @@ class CatalogChanges:
                     self._drop(one.object._replace(name=row["name"]), now)
 
     def _drop(self, id_: ObjectId, now: Catalog) -> None:
-        forward = [SqlOp(sql) for sql in drop_sql(now, id_)]
+        forward = [DropPartOp(id_, sql) if id_.kind != "column" else SqlOp(sql) for sql in drop_sql(now, id_)]
         self.do(*forward, backward=[SqlOp(sql) for sql in create_sql(now, id_, set(now.objects))])
 
     def by_catalog(
@@ -125,6 +125,10 @@ class CatalogChanges:
             return
         if id_.kind == "constraint" and _sort(now, id_) in {"p", "u"}:
             self._drop_keys_on(id_)
+        if id_.kind == "column" and difference.what == "default":
+            to, was = (None if value is None else str(value) for value in (difference.left, difference.right))
+            self.do(DefaultOp(id_, to, was))
+            return
         if difference.is_missing and id_.kind == "constraint":
             said = self.models.objects[id_]
             whole = re.fullmatch(r"CHECK \((.*)\)", str(said["definition"]), re.DOTALL)
@@ -133,7 +137,8 @@ class CatalogChanges:
                 return
         turned = Difference(id_, difference.what, difference.right, difference.left)
         back = [SqlOp(sql) for one in undo_sql([turned], now, self.models) for sql in one.statements]
-        self.do(*(SqlOp(sql) for sql in undo.statements), backward=back)
+        about = id_ if difference.is_extra and not id_.parent else None
+        self.do(*(SqlOp(sql, about=about) for sql in undo.statements), backward=back)
 
     def _drop_keys_on(self, id_: ObjectId) -> None:
         """Drop the foreign keys that stand on a key which is made anew; they are missing then, and come back."""

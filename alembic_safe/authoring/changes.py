@@ -263,7 +263,7 @@ class _Work:
             if enum_labels.after_additions(wanted, held) == wanted or (early and self._goes(type_, now)):
                 continue
             for step in enum_labels.made_again(self.connection, type_, wanted, held):
-                self.do(SqlOp(step.forward, step.backward))
+                self.do(SqlOp(step.forward, step.backward, about=None if early else type_))
 
     def _goes(self, type_: ObjectId, now: Catalog) -> bool:
         gone = {one.object for one in self.found(now) if one.is_extra}

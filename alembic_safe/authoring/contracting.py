@@ -98,7 +98,9 @@ def _prepare(script: ScriptDirectory, folder: Path, change: Change) -> tuple[Pat
     if loaded is None:
         raise Findings(
             f"{shown(change.parked)} cannot be appended: Alembic does not take {final.name} for a revision.",
-            next_steps=[NextStep("see how its files are called", "alembic revision --help")],
+            next_steps=[
+                NextStep("see what file_template in alembic.ini makes of its message, then", "alembic safe-contract")
+            ],
         )
     script.revision_map.add_revision(loaded)
     return aside, Appended(change.id, parked.revision, Path(final), head)

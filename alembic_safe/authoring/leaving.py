@@ -15,9 +15,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
+from alembic_safe import __version__
 from alembic_safe.authoring.push_refusals import failed
 from alembic_safe.authoring.push_request import Noted, Seen
-from alembic_safe.database import journal
+from alembic_safe.database import journal, journal_tables
 from alembic_safe.database.agents import detect_agent
 from alembic_safe.database.envpy import KEY, Consents, run_env, script_of
 from alembic_safe.database.guard import Intent, decide
@@ -250,6 +251,7 @@ def _journal(connection: Any, target: Target, steps: Sequence[RevisionStep]) -> 
     writer = journal.Writer.this_process()
     connection.rollback()
     with connection.begin():
+        journal_tables.make_or_upgrade(connection, target.journals, tool=__version__)
         for step in steps:
             journal.record_revision(
                 connection, target.journals, version_table=target.version_table, revision=step.revision.revision,

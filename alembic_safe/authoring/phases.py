@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from alembic_safe.authoring.keeping import UNDO
 from alembic_safe.authoring.phase_words import contract_words
 from alembic_safe.authoring.recipes.add_column import add_column
 from alembic_safe.authoring.recipes.add_constraint import add_constraint
+from alembic_safe.authoring.recipes.at_once import at_once
 from alembic_safe.authoring.recipes.change_default import change_default
 from alembic_safe.authoring.recipes.change_type import change_type
 from alembic_safe.authoring.recipes.drop_column import drop_column
@@ -24,24 +26,24 @@ from alembic_safe.authoring.recipes.records import Step, Words
 from alembic_safe.authoring.recipes.rename_column import rename_column
 from alembic_safe.authoring.recipes.set_not_null import set_not_null
 from alembic_safe.authoring.recipes.standing_on import named_in, table_of
+from alembic_safe.inspecting.settles import Settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from alembic_safe.authoring.recipes.records import Facts, Phased
     from alembic_safe.inspecting.catalog_records import ObjectId
-    from alembic_safe.inspecting.settles import Settle
 
     Recipe = Callable[[ops.MigrateOperation, Sequence[ops.MigrateOperation], Facts], Phased | None]
 
-FIRST: tuple[Recipe, ...] = (rename_column, drop_column, drop_table)
+FIRST: tuple[Recipe, ...] = (rename_column, drop_column, drop_table, change_type)
 """These take care of other operations as well: of what goes with a column, and of what else changes about it."""
 RECIPES: tuple[Recipe, ...] = (
-    add_column, change_type, set_not_null, change_default, add_constraint, drop_constraint, create_index, drop_index,
+    at_once, add_column, set_not_null, change_default, add_constraint, drop_constraint, create_index, drop_index,
 )  # fmt: skip
 """Asked in this order; the first that knows an operation has it."""
 _LONGEST = 60
-_LAST = ("rename_index", "rename_constraint", "retire_table")
+_LAST = ("rename_index", "rename_constraint", "retire_table", "finish")
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,11 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], facts:
     expand = [step for one in found if one not in behind for step in one.expand]
     late = [step for one in behind for step in one.expand]
     lines = dict.fromkeys(line for one in found for line in one.settles)
+    # a type cannot go before the columns that are retired in the contract
+    ends = [op for op in first if isinstance(op, SqlOp) and op.about is not None]
+    if any(line.verb.startswith(("retire_", "drop_column")) for line in lines):
+        first = [op for op in first if op not in ends]
+        lines |= dict.fromkeys(_finish(op) for op in ends)
     # what takes a name over, and a table as a whole, comes when everything else has gone
     settles = tuple(sorted(lines, key=lambda line: _LAST.index(line.verb) + 1 if line.verb in _LAST else 0))
     others = tuple(dict.fromkeys(f"{type(op).__module__}.{type(op).__name__}" for op in first if not _is_known(op)))
@@ -140,6 +147,15 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], facts:
         tuple(one.title for one in found if one.expand or one.copy or one.settles), tuple(first), tuple(expand),
         copy_steps, contract_steps(settles, facts), settles, _words(found, settles, facts, others),
     )  # fmt: skip
+
+
+def _finish(op: SqlOp) -> Settle:
+    """Return the line for SQL that waits, with what takes it back."""
+    assert op.about is not None  # noqa: S101 - whoever calls has asked
+    noted = getattr(op, UNDO, None)
+    back = [op.undo] if noted is None and op.undo else [one.sql for one in noted or () if isinstance(one, SqlOp)]
+    rest = {"back": back, "sql": op.sql}
+    return Settle("finish", op.about.schema, op.about.name, "", json.dumps(rest, sort_keys=True, ensure_ascii=False))
 
 
 def _phased(

@@ -15,8 +15,9 @@ from alembic_safe.database.guard import decide
 from alembic_safe.database.journal_catalogs import has_catalogs, record_catalog
 from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.catalog import read_catalog
+from alembic_safe.inspecting.changes import change_of, phase_of
 from alembic_safe.inspecting.drift import version_tables
-from alembic_safe.inspecting.history import revision_source
+from alembic_safe.inspecting.history import files_hash, revision_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -119,7 +120,7 @@ def _stamp(
     for step in script._stamp_revs(tuple(heads), context.get_current_heads()):  # noqa: SLF001 - as Alembic's stamp
         maintainer.update_to_step(step)
     journals = target.journals
-    if journals is None or not journal_tables.may(connection, journals, "revisions", "INSERT"):
+    if journals is None or not journal_tables.may_write(connection, journals):
         return
     for revision in script.get_revisions(tuple(heads)):
         if revision is not None:
@@ -127,7 +128,8 @@ def _stamp(
                 connection, journals, version_table=target.version_table, revision=revision.revision,
                 parents=revision._all_down_revisions, message=revision.doc or "",  # noqa: SLF001
                 direction="stamp", source=revision_source(revision), command=command, release=None,
-                writer=journal.Writer.this_process(),
+                writer=journal.Writer.this_process(), phase=phase_of(revision), change=change_of(revision),
+                files_hash=files_hash(script),
             )  # fmt: skip
     if has_catalogs(connection, journals):
         record_catalog(

@@ -49,20 +49,26 @@ class BatchSize:
     """Rows (or blocks) of the next batch, so that one takes about ``target`` seconds.
 
     It doubles until it is near the target, then grows by a tenth and shrinks by two fifths: whoever waits for a row that
-    a batch holds waits for the batch's end.
+    a batch holds waits for the batch's end. Never fewer than ``least``: what each batch costs beside its rows (a commit,
+    a cursor) would be most of it, and on a busy machine nothing would be gained by fewer rows.
     """
 
     target: float
     size: int = 500
-    least: int = 10
+    least: int = 200
     most: int = 20_000
     fixed: bool = False
     _doubling: bool = field(default=True, repr=False)
+
+    def __post_init__(self) -> None:
+        self._least_of_all = self.least
 
     def took(self, seconds: float) -> None:
         """Learn how long a batch of this size took."""
         if self.fixed:
             return
+        if self.size >= self._least_of_all:
+            self.least = self._least_of_all
         if seconds > 1.5 * self.target:
             self._doubling = False
             self.size = max(self.least, self.size * 3 // 5)
@@ -74,6 +80,7 @@ class BatchSize:
         """Learn that a row was held by somebody else: fewer rows, fewer collisions."""
         self._doubling = False
         self.size = max(1, self.size // 4)
+        self.least = 1
 
 
 class Pauses:

@@ -71,14 +71,15 @@ class Walk:
         self._after = self.range.after
         self._block = self.range.first_block
         self._done = False
+        self._locking_since = 0.0
 
     def run(self) -> None:
         """Walk on from where the last run stood, to the end."""
         self._resume()
         while not self._done:
-            began = time.monotonic()
             walked, written = self._batch()
-            seconds = time.monotonic() - began
+            # what counts is how long rows were held, not what was looked up before
+            seconds = time.monotonic() - self._locking_since
             self.size.took(seconds)
             self.after_batch(Batch(walked, written, seconds))
 
@@ -122,6 +123,7 @@ class Walk:
         if not self.leaf.key:
             end = min(self._block + self.size.size, self.range.end_block)
             params: dict[str, Any] = {"first": f"({self._block},0)", "behind": f"({end},0)"}
+            self._locking_since = time.monotonic()
             written = self.work.on_batch(self.session, self.leaf, BLOCKS, params)
             share = (end - self._block) / max(1, self.leaf.blocks)
             return round(self.leaf.rows * share), written, None, end, end >= self.range.end_block
@@ -136,6 +138,7 @@ class Walk:
         upto = key_in(self.leaf, found[0]) if found else self.range.last
         walked = self.size.size if found else self._rest({**params, **last}, condition)
         params |= parameters("upto", upto)
+        self._locking_since = time.monotonic()
         written = self.work.on_batch(self.session, self.leaf, condition, params)
         return walked, written, upto, 0, not found or upto == self.range.last
 

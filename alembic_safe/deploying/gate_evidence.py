@@ -68,10 +68,11 @@ def ask_gate(connection: Any, asked: Asked, planned: Sequence[PlannedRevision], 
     if not any(one.phase == "contract" for one in planned) or not asked.identity.protected:
         return Gated()
     this = Release(release_of(asked.settings), files_hash(asked.script))
+    allowed = said.contracts | _begun(connection, asked, planned)
     expanded, unseen = _expanded(connection, asked, found, planned)
     terms = Terms(
         protected=True, min_age=float(asked.settings.contract_min_age), this=this,
-        met_empty=_met_empty(connection, asked, this), allowed=said.contracts, downtime=said.downtime,
+        met_empty=_met_empty(connection, asked, this), allowed=allowed, downtime=said.downtime,
     )  # fmt: skip
     gated = gate(planned, found, expanded, terms, unseen)
     if gated.waiting and asked.settings.contract == "chain" and this.name is None:
@@ -80,6 +81,14 @@ def ask_gate(connection: Any, asked: Asked, planned: Sequence[PlannedRevision], 
             next_steps=[NextStep("name what is deployed", 'alembic safe-upgrade --release "$(git rev-parse HEAD)"')],
         )
     return gated
+
+
+def _begun(connection: Any, asked: Asked, planned: Sequence[PlannedRevision]) -> frozenset[str]:
+    """Return the changes whose contract is half done: it was let through before, and half of it is worse than all."""
+    if asked.journals is None:
+        return frozenset()
+    half = {one.revision for one in journal_steps.half_done(connection, asked.journals, asked.version_table)}
+    return frozenset(one.change for one in planned if one.phase == "contract" and one.change and one.revision in half)
 
 
 def note_unseen(connection: Any, asked: Asked, journals: Journals, unseen: Sequence[str]) -> None:

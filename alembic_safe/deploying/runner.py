@@ -106,7 +106,10 @@ def _run(one: _Revision, number: int, of: int) -> None:
                 parts=one.steps.parts,
             )
     except AttemptFailed as failed:
-        raise _what_it_means(one, failed) from failed.error
+        meant = _what_it_means(one, failed)
+        if meant is failed.error:
+            raise meant from meant.__cause__
+        raise meant from interruption_behind(failed.error) or failed.error
     except AttemptInterrupted as interrupted:
         raise one.failing.explain_interruption(interrupted) from interrupted.error
     except LockNotObtained as error:
@@ -184,7 +187,7 @@ class _Revision:
                 heads.update_to_step(step)
                 for callback in context.on_version_apply_callbacks:
                     callback(ctx=context, step=step.info, heads=set(heads.heads), run_args=self.kw)
-            self.steps.finish()
+            self.steps.finish(was_half_done=self.plan.revision in self.conditions.half_done)
             self._journal(time.monotonic() - began)
 
     def _journal(self, seconds: float) -> None:

@@ -77,10 +77,13 @@ class Steps:
         """Forget where the attempt before stopped: every step is entered again."""
         self._number, self._pending, self._inside, self.begun = 0, None, False, None
 
-    def finish(self) -> None:
-        """Write that the revision has no more steps; its last one is committed by whoever commits the version row."""
+    def finish(self, *, was_half_done: bool) -> None:
+        """Write that the revision has no more steps; its last one is committed by whoever commits the version row.
+
+        :param was_half_done: whether an earlier run has left steps of it, which are at their end now, too.
+        """
         self._finish_pending()
-        if self._number:
+        if self._number or was_half_done:
             journal_steps.close_steps(
                 self._connection, self._logbook.journals, version_table_of(self._context), self._planned.revision
             )

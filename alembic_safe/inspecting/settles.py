@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "create_index": "an index appears",
     "drop_index": "an index goes",
     "drop_type": "a type goes",
+    "finish": "SQL that waits until what it needs is gone",
     "drop_sync": "the triggers that kept columns equal go",
 }
 """What a contract may be said to do: the verb, and what it means to a person. Recipes add theirs here."""

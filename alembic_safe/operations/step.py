@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from alembic.operations.ops import MigrateOperation
 
-from alembic_safe.database.steps import in_callers_transaction, step_runner
-
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -27,5 +25,8 @@ class StepVerb(MigrateOperation):
 
         :param name: what the step does, in a few words.
         """
+        # late: this module is loaded with ``import alembic``
+        from alembic_safe.database.steps import in_callers_transaction, step_runner
+
         runner = step_runner(operations.migration_context.opts)
         return in_callers_transaction() if runner is None else runner.step(name)

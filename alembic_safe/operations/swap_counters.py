@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import DBAPIError
+
+from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.kept import fixed_text, verbatim
@@ -39,7 +42,9 @@ def move_default(connection: Connection, table: LivingTable, *, from_: str, to: 
 
     A sequence goes on counting where it stood, in the type of its new column.
 
-    :raises Refused: where the new column may be NULL, which an identity may not.
+    A default that the target has already is the one that it keeps.
+
+    :raises Refused: where the new column may be NULL, which an identity may not, or the default is of no use to it.
     """
     with fixed_text(connection, search_path=""):
         source = run(connection, _DEFAULT, {"oid": table.oid, "column": from_})[0]
@@ -49,7 +54,8 @@ def move_default(connection: Connection, table: LivingTable, *, from_: str, to: 
         if source["identity"]:
             _move_identity(connection, table, sequences[0], source["identity"], target, from_=from_, to=to)
         if source["expression"] is not None:
-            run(connection, f"{alter} {quoted(to)} SET DEFAULT {verbatim(source['expression'])}")
+            if target["expression"] is None:
+                _set_default(connection, table, to, source["expression"], target["type"])
             run(connection, f"{alter} {quoted(from_)} DROP DEFAULT")
         for sequence in sequences:
             if sequence["tie"] == "a":
@@ -58,6 +64,23 @@ def move_default(connection: Connection, table: LivingTable, *, from_: str, to: 
                     connection,
                     f"ALTER SEQUENCE {name} OWNED BY {table.quoted}.{quoted(to)}{_as_type(sequence, target)}",
                 )
+
+
+def _set_default(connection: Connection, table: LivingTable, column: str, expression: str, type_: str) -> None:
+    savepoint = connection.begin_nested()
+    try:
+        run(connection, f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(column)} SET DEFAULT {verbatim(expression)}")
+    except DBAPIError as error:
+        savepoint.rollback()
+        if sqlstate_of(error) != "42804":
+            raise
+        raise Refused(
+            f"{table.shown}.{column} is of type {type_} now, and its default is not: {expression}.",
+            next_steps=[
+                NextStep("give the new column its own in the line before", "op.alter_column(..., server_default=...)")
+            ],
+        ) from error
+    savepoint.commit()
 
 
 def _as_type(sequence: Mapping[str, Any], target: Mapping[str, Any]) -> str:

@@ -28,6 +28,11 @@ UNION SELECT 'INDEX', i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.ind
 ORDER BY 1, 2
 """
 
+_NOT_NULL = """
+SELECT k.conname AS name FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attname = :column
+WHERE k.conrelid = CAST(:oid AS oid) AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum]
+"""
+
 
 def beside(name: str) -> str:
     """Return the name that the new column's index or constraint has beside the old column's one."""
@@ -39,6 +44,7 @@ def exchange_names(connection: Connection, table: LivingTable, old: str, new: st
 
     :param old: the name that stays; ``new``: the name that goes with the change.
     """
+    _exchange_not_null(connection, table, old, new)
     finals = run(connection, _PARTS, {"oid": table.oid, "column": new})
     passing = {(row["kind"], row["name"]) for row in run(connection, _PARTS, {"oid": table.oid, "column": old})}
     for row in finals:
@@ -49,6 +55,15 @@ def exchange_names(connection: Connection, table: LivingTable, old: str, new: st
             exchange_parts(connection, rename, row["name"], beside(row["name"]))
         else:
             exchange_indexes(connection, table.schema, row["name"], beside(row["name"]))
+
+
+def _exchange_not_null(connection: Connection, table: LivingTable, old: str, new: str) -> None:
+    """Exchange the names of the NOT NULL constraints, which have names from PostgreSQL 18 on."""
+    found = [
+        row["name"] for column in (new, old) for row in run(connection, _NOT_NULL, {"oid": table.oid, "column": column})
+    ]
+    if len(found) == 2:
+        exchange_parts(connection, f"ALTER TABLE {table.quoted} RENAME CONSTRAINT", found[0], found[1])
 
 
 def exchange_parts(connection: Connection, rename: str, one: str, other: str) -> None:

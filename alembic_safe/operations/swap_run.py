@@ -70,7 +70,7 @@ def _exchange(connection: Connection, table: LivingTable, sync: Sync, op: _SwapO
         exchange_parts(connection, f"ALTER TABLE {table.quoted} RENAME COLUMN", op.old, op.new)
         # a view follows the column that it was made of, and so says the formulas by the new names
         found = views.read()
-    columns = columns_of(_turned(sync.old, op), _turned(sync.new, op), found)
+    columns = columns_of(connection, table, _turned(sync.old, op), _turned(sync.new, op), found)
     text = text_of(columns, up=sync.text.up, down=sync.text.down, swapped=forward)
     # sessions that have run the trigger would fail in it, were the function not another one now
     install(connection, table, sync.name, columns, text, replacing=sync)

@@ -24,6 +24,7 @@ class _SyncOp(AlterTableOp):
     :param up: SQL over the old columns that gives the new ones, one expression for each; unset: the column itself,
         cast where the types differ.
     :param down: SQL over the new columns, and the old ones, that leads back.
+    :param swapped: whether ``op.swap_columns`` has changed their names.
     :param swapped: whether the columns have changed names.
     """
 
@@ -97,6 +98,7 @@ class SyncColumnsOp(_SyncOp):
         :param up: SQL expression over the old columns, one for each new column; unset: the column, cast to the new
             type. It may hold no subquery and nothing volatile, and is evaluated in time zone UTC.
         :param down: SQL expression over the new and the old columns, one for each old column; unset: the column, cast.
+        :param swapped: ``op.swap_columns`` has changed their names: the new column has the old one's, and its default.
         :param swapped: whether ``op.swap_columns`` has changed the names already, as the way back of a contract finds
             it; where there is a sync of these columns, that one knows better.
         :raises Refused: with the reason, before anything is changed.
@@ -135,7 +137,7 @@ class DropSyncOp(_SyncOp):
 
         The sync is found by its columns, in either order. Where there is none, nothing happens.
 
-        :param up: together with ``down``, what the reverse operation says.
+        :param up: together with ``down`` and ``swapped``, what the reverse operation says.
         """
         op = cls(table_name, old, new, up=up, down=down, swapped=swapped, schema=schema)
         return operations.invoke(op)

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted, run
-from alembic_safe.errors import NextStep, Refused
+from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.syncs import LATER_TRIGGERS, SYNC_SCHEMA, SyncText, later_triggers, read_syncs
 from alembic_safe.operations.expressions import Wanted, read_expressions
 from alembic_safe.operations.kept import cut, rights_named, set_comment
@@ -39,23 +39,12 @@ FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAS
 """
 # Types whose equality is that of their bytes: text as well, unless a nondeterministic collation says otherwise.
 _BITWISE = (
-    "bool",
-    "char",
-    "date",
-    "int2",
-    "int4",
-    "int8",
-    "name",
-    "oid",
-    "text",
-    "timestamp",
-    "timestamptz",
-    "uuid",
-    "varchar",
-)
+    "bool", "char", "date", "int2", "int4", "int8", "name", "oid", "text", "timestamp", "timestamptz", "uuid", "varchar",
+)  # fmt: skip
 _EXACT = """
 SELECT a.attname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace
-LEFT JOIN pg_collation c ON c.oid = a.attcollation WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[]))
+LEFT JOIN pg_collation c ON c.oid = a.attcollation
+WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[]))
   AND (n.nspname = 'pg_catalog' AND t.typname = ANY(CAST(:types AS text[])) OR t.typtype = 'e')
   AND coalesce(c.collisdeterministic, true)
 """
@@ -68,6 +57,11 @@ _WATCHING = """
 SELECT g.tgname AS name FROM pg_trigger g WHERE g.tgrelid = CAST(:oid AS oid) AND NOT g.tgisinternal AND EXISTS (
   SELECT FROM unnest(g.tgattr::int2[]) n JOIN pg_attribute a ON a.attrelid = g.tgrelid AND a.attnum = n
   WHERE a.attname = ANY(CAST(:names AS text[]))) ORDER BY 1
+"""
+_SCHEMA = """
+SELECT current_user AS role, current_database() AS database,
+  (SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE') FROM pg_namespace
+    WHERE nspname = :schema) AS may
 """
 _TRIGGERS = """
 SELECT g.tgname AS name, g.tgenabled = 'A' AS is_always FROM pg_trigger g
@@ -148,10 +142,13 @@ def refuse_later_triggers(connection: Connection, sync: Sync) -> None:
 
 def _the_same(connection: Connection, table: LivingTable, op: _SyncOp) -> Sync | None:
     found = find_sync(connection, table, op.old, op.new)
-    if found is not None and found.text.swapped:
+    if found is not None and found.text.swapped is not op.swapped:
+        back = NextStep("swap them back first", "op.swap_columns_back(...)")
+        forth = NextStep("swap them first", "op.swap_columns(...)")
         raise Refused(
-            f"op.{op.verb} on {table.shown}: {', '.join(found.old)} and {', '.join(found.new)} are swapped already.",
-            next_steps=[NextStep("swap them back first", "op.swap_columns_back(...)")],
+            f"op.{op.verb} on {table.shown}: {', '.join(found.old)} and {', '.join(found.new)} are"
+            f" {'' if found.text.swapped else 'not '}swapped.",
+            next_steps=[back if found.text.swapped else forth],
         )
     return found
 
@@ -184,7 +181,8 @@ def _refuse_columns(connection: Connection, table: LivingTable, op: _SyncOp, sub
         if found[name]["is_generated"]:
             raise Refused(f"{subject}: {name} is a generated column, which no trigger can write.")
     for name in op.new:
-        if found[name]["has_default"]:
+        # behind a swap, nobody who leaves the new column out means the old one: both applications write the same
+        if found[name]["has_default"] and not op.swapped:
             raise Refused(
                 f"{subject}: {name} has a default, so that an INSERT of the old application looks like one of the new"
                 " application.",
@@ -262,9 +260,10 @@ def text_of(columns: Columns, *, up: tuple[str, ...], down: tuple[str, ...], swa
 
 
 def _function_name(table: LivingTable, op: _SyncOp) -> str:
-    parts = [table.schema, table.name, *op.old, "", *op.new]
-    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
-    return f"{cut(f'{table.name}_{op.new[0]}', 30)}_{digest}"
+    # the same behind a swap
+    names = sorted({*op.old, *op.new})
+    digest = hashlib.sha256("\0".join([table.schema, table.name, *names]).encode()).hexdigest()[:10]
+    return f"{cut(f'{table.name}_{names[0]}', 30)}_{digest}"
 
 
 def _firing_last(connection: Connection, table: LivingTable, name: str) -> str:
@@ -297,14 +296,25 @@ def _warn_of_watchers(connection: Connection, table: LivingTable, op: _SyncOp) -
 
 
 def make_sync_schema(connection: Connection) -> None:
-    """Make the schema of the functions behind our triggers, where there is none."""
+    """Make the schema of the functions behind our triggers, where there is none.
+
+    :raises Missing: where the role may make no schema, or nothing in it; with the line for its owner.
+    """
     # two runs at once: the second waits, and finds the schema
     run(connection, "SELECT pg_advisory_xact_lock(hashtextextended('alembic-safe sync', 0))")
-    found = run(connection, "SELECT FROM pg_namespace WHERE nspname = :schema", {"schema": SYNC_SCHEMA})
-    if not found:
-        run(connection, f"CREATE SCHEMA {quoted(SYNC_SCHEMA)}")
-        what = "alembic-safe: the functions that keep columns in sync while two versions of an application write."
-        set_comment(connection, f"SCHEMA {quoted(SYNC_SCHEMA)}", what)
+    found = run(connection, _SCHEMA, {"schema": SYNC_SCHEMA})[0]
+    role, schema = quoted(found["role"]), quoted(SYNC_SCHEMA)
+    if found["may"] is False:
+        step = NextStep("the owner of that schema runs", f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};")
+        raise Missing(f"Role {found['role']} may not make functions in schema {SYNC_SCHEMA}.", next_steps=[step])
+    if found["may"] is None:
+        grant = f"GRANT CREATE ON DATABASE {quoted(found['database'])} TO {role};"
+        with rights_named(
+            connection, f"Making schema {SYNC_SCHEMA}", [NextStep("the owner of the database runs", grant)]
+        ):
+            run(connection, f"CREATE SCHEMA {schema}")
+        what = "alembic-safe: the functions behind triggers that keep columns in sync, or a copy of them up to date."
+        set_comment(connection, f"SCHEMA {schema}", what)
 
 
 def _owner_step(connection: Connection, table: LivingTable) -> NextStep:

@@ -36,6 +36,7 @@ def test_one_value_for_every_row_is_a_default_until_the_contract(case: Case) -> 
     assert case.run("SELECT DISTINCT age FROM users") == [(0,)]
 
 
+@pytest.mark.long
 def test_a_value_of_the_row_is_filled_in_batches_and_again_in_the_contract(case: Case) -> None:
     new = users(sa.Column("low", sa.Text, nullable=False, index=True, info={"fill": "lower(nick)"}))
     case.begin(users(), ROWS)
@@ -48,6 +49,7 @@ def test_a_value_of_the_row_is_filled_in_batches_and_again_in_the_contract(case:
     assert texts["copy"].index("op.backfill") < texts["copy"].index("op.create_index_concurrently")
 
 
+@pytest.mark.long
 def test_what_is_filled_ends_as_the_models_say(case: Case) -> None:
     walk(case, users(), users(sa.Column("low", sa.Text, nullable=False, info={"fill": "lower(nick)"})), ROWS)
 
@@ -59,6 +61,7 @@ def test_a_default_that_differs_from_row_to_row_writes_no_table_anew(case: Case)
     assert case.run("SELECT count(DISTINCT uid) FROM users") == [(2,)]
 
 
+@pytest.mark.long
 def test_a_column_that_may_be_null_or_has_a_stable_default_is_ordinary(case: Case) -> None:
     new = users(sa.Column("a", sa.Text), sa.Column("b", sa.DateTime, nullable=False, server_default=sa.text("now()")))
     assert set(walk(case, users(), new, ROWS)) == {""}

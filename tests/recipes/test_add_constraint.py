@@ -35,12 +35,14 @@ def test_a_foreign_key_is_checked_beside_the_writers(case: Case, name: str | Non
     assert made.count("with op.step(") == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [None, "one_nick"])
 def test_a_unique_constraint_stands_on_an_index_that_was_built_beside_the_writers(case: Case, name: str | None) -> None:
     texts = walk(case, users(), users(sa.UniqueConstraint("nick", name=name)), ROWS)
     assert f"op.add_constraint_using_index('{name or 'users_nick_key'}', 'users'" in texts["expand"]
 
 
+@pytest.mark.long
 def test_the_naming_convention_names_it(case: Case) -> None:
     naming = {"uq": "uq_%(table_name)s_%(column_0_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s"}
     new = users(sa.UniqueConstraint("nick"), sa.ForeignKeyConstraint(["team"], ["teams.id"]), **naming)
@@ -49,6 +51,7 @@ def test_the_naming_convention_names_it(case: Case) -> None:
     assert "'fk_users_team'" in texts["expand"]
 
 
+@pytest.mark.long
 def test_a_check_comes_for_new_rows_first(case: Case) -> None:
     def and_a_check(context: Any, revision: Any, directives: list[Any]) -> None:
         # autogenerate does not see checks: somebody else's hook, which runs first, has added it
@@ -71,6 +74,7 @@ def test_a_constraint_goes_in_the_contract_and_what_it_guarded_is_said(case: Cas
     assert "op.drop_constraint('users_team_fkey', 'users', type_='foreignkey', if_exists=True)" in texts["contract"]
 
 
+@pytest.mark.long
 def test_a_unique_constraint_is_replaced_under_its_name(case: Case) -> None:
     old, new = (users(sa.UniqueConstraint(*columns, name="one")) for columns in (["nick"], ["nick", "team"]))
     texts = walk(case, old, new, ROWS)

@@ -33,6 +33,7 @@ def test_a_wider_type_stands_beside_the_old_one_until_they_change_names(case: Ca
     assert case.run("SELECT amount FROM orders ORDER BY id") == [(5,), (7,)]
 
 
+@pytest.mark.long
 def test_what_stands_on_it_is_there_under_its_name(case: Case) -> None:
     kw: dict[str, Any] = {"nullable": False, "index": True, "unique": True, "comment": "pence"}
     more = sa.CheckConstraint("amount > 0", name="positive")
@@ -44,6 +45,7 @@ def test_what_stands_on_it_is_there_under_its_name(case: Case) -> None:
     )
 
 
+@pytest.mark.long
 def test_with_both_ways_said_any_type_will_do(case: Case) -> None:
     info = {"up": "'no ' || amount", "down": "substr(amount, 4)::integer"}
     case.begin(orders(sa.Integer), ROWS)
@@ -67,6 +69,7 @@ def test_what_nobody_said_how_to_convert_is_refused_by_name(case: Case, info: di
     assert 'info={"up": "amount::integer", "down": "amount::text"}' in str(stopped.value)
 
 
+@pytest.mark.long
 def test_what_touches_no_row_is_ordinary(case: Case) -> None:
     assert set(walk(case, orders(sa.String(20)), orders(sa.Text), ROWS)) == {""}
 

@@ -30,6 +30,7 @@ def test_new_code_can_insert_before_the_column_is_gone(case: Case) -> None:
     assert "copy" not in texts
 
 
+@pytest.mark.long
 def test_its_values_come_back(case: Case) -> None:
     case.begin(users(sa.Column("fax", sa.Text)), ROWS)
     texts = case.revise(users())
@@ -40,10 +41,12 @@ def test_its_values_come_back(case: Case) -> None:
     assert case.run("SELECT fax FROM users ORDER BY id") == [("+1",), ("+2",)]
 
 
+@pytest.mark.long
 def test_an_index_over_several_columns_goes_with_it(case: Case) -> None:
     walk(case, users(sa.Column("fax", sa.Text), sa.Index("both", "nick", "fax")), users(), ROWS)
 
 
+@pytest.mark.long
 def test_a_computed_column_holds_nothing_of_its_own(case: Case) -> None:
     computed = sa.Column("loud", sa.Text, sa.Computed("upper(nick)", persisted=True))
     texts = walk(case, users(computed), users(), "INSERT INTO users VALUES (1, 'Ada')")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import sqlalchemy as sa
 
 from tests.recipe_cases import walk
@@ -29,11 +30,13 @@ def test_a_table_is_retired_in_the_contract(case: Case) -> None:
     assert "pass" in texts["expand"]
 
 
+@pytest.mark.long
 def test_tables_that_refer_to_each_other_go_together(case: Case) -> None:
     rows = "INSERT INTO teams VALUES (7); INSERT INTO notes VALUES (1, 'kept', 7)"
     walk(case, models("users", "teams", "notes"), models("users"), rows)
 
 
+@pytest.mark.long
 def test_its_rows_come_back(case: Case) -> None:
     case.begin(models("users", "notes"), "INSERT INTO notes VALUES (1, 'kept')")
     case.revise(models("users"))

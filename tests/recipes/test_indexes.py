@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import sqlalchemy as sa
 
 from tests.recipe_cases import walk
@@ -21,6 +22,7 @@ def users(*indexes: Any, schema: str | None = None) -> sa.MetaData:
     return metadata
 
 
+@pytest.mark.long
 def test_an_index_is_built_beside_readers_and_writers_in_one_file(case: Case) -> None:
     texts = walk(case, users(), users(sa.Index("by_nick", "nick")), ROWS)
     assert set(texts) == {"expand"}
@@ -28,6 +30,7 @@ def test_an_index_is_built_beside_readers_and_writers_in_one_file(case: Case) ->
     assert texts["expand"].startswith('"""second\n'), "a single file is no expand of anything"
 
 
+@pytest.mark.long
 def test_an_index_goes_in_the_contract_and_comes_back_as_it_was(case: Case) -> None:
     kw = {"unique": True, "postgresql_where": sa.text("mail > 'a'"), "postgresql_include": ["mail"]}
     texts = walk(case, users(sa.Index("by_nick", "nick", **kw)), users(), ROWS)
@@ -48,6 +51,7 @@ def test_the_index_of_a_new_table_is_an_ordinary_one(case: Case) -> None:
     assert "op.create_index('by_nick'" in texts[""]
 
 
+@pytest.mark.long
 def test_an_index_in_a_schema_off_the_search_path_under_hostile_names(case: Case) -> None:
     name = 'O"rd 50% x:y'
     index = sa.Index("ix " + name, "nick", unique=True)

@@ -26,6 +26,7 @@ def models(*nick: Any, name: str = "nick", schema: str | None = None, **kw: Any)
     return metadata
 
 
+@pytest.mark.long
 def test_a_rename_is_split_into_three_revisions(case: Case) -> None:
     texts = walk(case, models(), models(name="handle"), ROWS)
     assert set(texts) == {"expand", "copy", "contract"}
@@ -52,6 +53,7 @@ def test_both_applications_see_every_write_until_the_contract(case: Case) -> Non
     assert case.run("SELECT id, nick FROM users ORDER BY id") == [*wanted, (5, "later")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "kw",
     [
@@ -64,6 +66,7 @@ def test_what_stands_on_the_old_column_stands_on_the_new_one(case: Case, kw: dic
     walk(case, models(**kw), models(name="handle", **kw), ROWS)
 
 
+@pytest.mark.long
 def test_a_foreign_key_moves_along(case: Case) -> None:
     def users(name: str) -> sa.MetaData:
         metadata = sa.MetaData()
@@ -82,6 +85,7 @@ def test_a_foreign_key_moves_along(case: Case) -> None:
     assert case.run("SELECT id FROM users") == [(2,)]
 
 
+@pytest.mark.long
 def test_what_keeps_its_name_gets_it_when_the_old_column_is_gone(case: Case) -> None:
     def users(name: str) -> sa.MetaData:
         metadata = models(name=name)
@@ -96,6 +100,7 @@ def test_what_keeps_its_name_gets_it_when_the_old_column_is_gone(case: Case) -> 
     assert "op.rename_constraint('one_name_new', 'one_name', 'users')" in texts["contract"]
 
 
+@pytest.mark.long
 def test_another_type_is_part_of_the_same_copy(case: Case) -> None:
     walk(case, models(), models(sa.String(80), name="handle"), ROWS)
 

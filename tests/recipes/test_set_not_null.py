@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import sqlalchemy as sa
 
 from tests.recipe_cases import walk
@@ -27,6 +28,7 @@ def test_null_is_filled_in_the_copy_and_again_in_the_contract(case: Case) -> Non
     assert case.run("SELECT nick FROM users ORDER BY id") == [("Ada",), ("user 2",), ("Bob",)]
 
 
+@pytest.mark.long
 def test_null_is_written_until_the_contract(case: Case) -> None:
     case.begin(users(), ROWS)
     case.revise(users(nullable=False, info={"fill": "'nobody'"}))
@@ -37,6 +39,7 @@ def test_null_is_written_until_the_contract(case: Case) -> None:
     assert case.run("SELECT nick FROM users ORDER BY id") == [("nobody",), ("nobody",), ("Bob",), ("nobody",)]
 
 
+@pytest.mark.long
 def test_a_column_may_be_null_from_the_expand_on(case: Case) -> None:
     texts = walk(case, users(nullable=False), users(), "INSERT INTO users VALUES (1, 'Ada')")
     assert set(texts) == {"expand"}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from alembic.operations import ops
-from sqlalchemy import Column
+from sqlalchemy import Column, DefaultClause, text
 
-from alembic_safe.authoring.change_operations import RenameColumnOp, RenamedPartOp
+from alembic_safe.authoring.change_operations import DefaultOp, RenameColumnOp, RenamedPartOp
+from alembic_safe.authoring.recipes.change_type import conversion, is_free, type_sql
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
 from alembic_safe.authoring.recipes.replacing import Replacement, replaced
-from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of, unbuildable
+from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of, unbuildable, worded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,24 +43,36 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     altered = [one for one in every if _alters(one, op)]
     said = facts.said.get(facts.column(op.table_name, op.schema, new), {})
     up, down = said.get("up"), said.get("down")
+    typed = next((one for one in altered if one.modify_type is not None), None)
+    if typed is not None:
+        was, becomes = (
+            str(facts.catalog.objects[facts.column(op.table_name, op.schema, old)]["type"]),
+            type_sql(typed.modify_type),
+        )
+        if not is_free(was, becomes):
+            up, down = conversion(typed, said, was, becomes, f"{shown}.{new}")
+            # there it is said of the new name, and the way there starts from the old one
+            up = None if up is None else worded(up, new, old)
     own = [one for one in every if table_of(one, facts) == facts.id_of(op.table_name, op.schema)]
     names = {one.part.name: one.new for one in own if isinstance(one, RenamedPartOp)}
     dropped = frozenset(str(dropped_name(one)) for one in own if dropped_name(one))
+    wanted = facts.column(op.table_name, op.schema, new)
+    defaults = [one for one in every if isinstance(one, DefaultOp) and one.column == wanted]
     column = _as_wanted(table, old, new, altered)
+    if defaults:
+        column.server_default = None if defaults[-1].to is None else DefaultClause(text(defaults[-1].to))
     split = replaced(facts, Replacement(table, old, column, up, down, names, dropped))
     gone = facts.column(op.table_name, op.schema, old)
     retire = settle("retire_column", gone, replaced_by=new, up=up, down=down)
-    follow = [
-        one for one in own
-        if (one.part.name if isinstance(one, RenamedPartOp) else dropped_name(one)) in split.parts
-    ]  # fmt: skip
+    parts = {*split.parts, *(names.get(part, part) for part in split.parts)}
+    follow = [one for one in own if (one.part.name if isinstance(one, RenamedPartOp) else dropped_name(one)) in parts]
     return Phased(
         title, expand=split.expand, copy=split.copy, settles=(*split.settles, retire), words=_words(shown, old, new),
-        fresh=(gone._replace(name=new),), consumed=(*altered, *follow),
+        fresh=(gone._replace(name=new),), consumed=(*altered, *follow, *defaults),
     )  # fmt: skip
 
 
-def _alters(one: ops.MigrateOperation, op: RenameColumnOp) -> bool:
+def _alters(one: ops.MigrateOperation, op: RenameColumnOp) -> TypeGuard[ops.AlterColumnOp]:
     return (
         isinstance(one, ops.AlterColumnOp)
         and one is not op

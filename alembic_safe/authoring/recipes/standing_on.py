@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from alembic.operations import ops
 from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, UniqueConstraint, text
 
-from alembic_safe.authoring.change_operations import CheckOp, RenamedPartOp
+from alembic_safe.authoring.change_operations import CheckOp, DropPartOp, RenamedPartOp
 from alembic_safe.authoring.recipes.records import Step, settle
+from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.operations.concurrent_indexes import CreateIndexConcurrentlyOp
@@ -69,7 +70,7 @@ def built_anew(
         settles.append(
             settle(f"drop_{kind}", id_._replace(name=made) if swaps else id_, goes_with=new if swaps else old)
         )
-        if was in dropped:
+        if was in dropped or final in dropped:
             continue
         steps += _steps(part, table, old, new, made)
         if made != final and not swaps:
@@ -84,7 +85,7 @@ def names_on(table: Table, column: str) -> dict[str, str]:
 
 def table_of(op: ops.MigrateOperation, facts: Facts) -> ObjectId:
     """Return the table that an operation is about."""
-    if isinstance(op, (CheckOp, RenamedPartOp)):
+    if isinstance(op, (CheckOp, DropPartOp, RenamedPartOp)):
         return facts.id_of(op.part.parent, op.part.schema or None)
     name = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
     return facts.id_of(str(name), getattr(op, "schema", None) or getattr(op, "source_schema", None))
@@ -94,11 +95,47 @@ def dropped_name(op: ops.MigrateOperation) -> str | None:
     """Return the name of the index or constraint that an operation drops; ``None`` for every other operation."""
     if isinstance(op, ops.DropIndexOp):
         return str(op.index_name)
+    if isinstance(op, DropPartOp):
+        return op.part.name
     return str(op.constraint_name) if isinstance(op, ops.DropConstraintOp) else None
 
 
 def _kind(part: Any) -> str:
     return "constraint" if isinstance(part, (CheckConstraint, ForeignKeyConstraint, UniqueConstraint)) else "index"
+
+
+def built_for(
+    op: ops.MigrateOperation, facts: Facts, old: str, new: str
+) -> tuple[ObjectId, tuple[Step, ...]] | None:  # fmt: skip
+    """Return what builds an index or constraint that is to stand on a column for the one that takes its name later.
+
+    :return: what it is called in the end, and the steps; ``None`` for an operation that does not name the column.
+    """
+    table = table_of(op, facts)
+    if isinstance(op, CheckOp):
+        if not named_in(op.condition, old):
+            return None
+        schema = None if table.schema == facts.default_schema else table.schema
+        return op.part, check_steps(beside(op.part.name), table.name, worded(op.condition, old, new), schema)
+    if not isinstance(op, (ops.CreateIndexOp, ops.CreateUniqueConstraintOp)):
+        return None
+    where = op.kw.get("postgresql_where")
+    words = [str(getattr(one, "name", one)) for one in op.columns]
+    if not any(named_in(word, old) for word in [*words, *([str(where)] if where is not None else [])]):
+        return None
+    columns = [new if word == old else worded(word, old, new) for word in words]
+    if isinstance(op, ops.CreateUniqueConstraintOp):
+        name = name_of_created(op, table.name)
+        kw = {key: value for key, value in op.kw.items() if value}
+        found = unique_steps(beside(name), table.name, columns, op.schema, **kw)
+        return ObjectId("constraint", table.schema, name, table.name), found
+    kw = dict(op.kw)
+    if where is not None:
+        kw["postgresql_where"] = text(worded(str(where), old, new))
+    made = ops.CreateIndexOp(
+        beside(str(op.index_name)), op.table_name, columns, schema=op.schema, unique=op.unique, **kw
+    )
+    return ObjectId("index", table.schema, str(op.index_name), table.name), index_steps(made)
 
 
 def unbuildable(facts: Facts, table: Table, old: str) -> str:
