@@ -28,6 +28,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("safe-backup", "backup", "Take a verified backup of the database with pg_dump."),
     ("safe-baseline", "baseline", "Find or write the revision that an existing database is at, and stamp it."),
     ("safe-diff", "diff", "Show in what two schemas differ: models, files, databases, dumps; writes nothing."),
+    ("safe-explain", "explain", "Explain a hazard: what it does to whom, and what to do instead."),
     ("safe-guard", "guard", "Show, set or lend out what this database allows: environment, protection, grants."),
     ("safe-init", "init", "Wire alembic-safe into an Alembic environment; shows every edit first."),
     ("safe-purge", "purge", "List what was retired, and destroy it after consent by name."),
