@@ -237,7 +237,7 @@ def not_valid_first(scene: Scene) -> Iterator[Hit]:
             for write in later.writes
         )
         bad = next(
-            (one for one in scene.live.failures if one.object == change.object and one.kind == "violating-rows"), None
+            (one for one in scene.live.failures if one.object == change.object and one.kind == "not-valid"), None
         )
         del statement
         if copied or (bad is not None and bad.rows):
