@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.live import LARGE, SMALL, Live, TableFacts
+from alembic_safe.operations.kept import verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -130,6 +131,8 @@ def bounded(connection: Any) -> Iterator[None]:
     """Let no question wait for a lock or run for long, and leave the session as it was."""
     savepoint = connection.begin_nested()
     try:
+        # what is asked may hold formulas of a revision: whatever they call cannot write
+        run(connection, "SET LOCAL transaction_read_only = on")
         run(connection, "SET LOCAL lock_timeout = '500ms'")
         run(connection, f"SET LOCAL statement_timeout = '{_PATIENCE}'")
         yield
@@ -149,7 +152,7 @@ def ask(
     try:
         if params:
             return tuple(run(connection, sql, params))
-        return tuple(connection.exec_driver_sql(sql.replace("%", "%%")).mappings())
+        return tuple(run(connection, verbatim(sql)))
     except DBAPIError as error:
         if error.connection_invalidated:
             raise
