@@ -31,6 +31,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("safe-explain", "explain", "Explain a hazard: what it does to whom, and what to do instead."),
     ("safe-guard", "guard", "Show, set or lend out what this database allows: environment, protection, grants."),
     ("safe-init", "init", "Wire alembic-safe into an Alembic environment; shows every edit first."),
+    ("safe-plan", "plan", "Show what pending revisions would do to the database: locks, hazards, what to do instead."),
     ("safe-purge", "purge", "List what was retired, and destroy it after consent by name."),
     ("safe-restore", "restore", "Restore a backup into a new database, checked and compared."),
     ("safe-shadow", "shadow", "List or remove shadows: throw-away databases in which revisions are replayed."),

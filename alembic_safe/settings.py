@@ -109,6 +109,12 @@ class Settings:
     )
     shadow_cache: Count = _setting(Count(3), "how many replayed shadows each server keeps to copy from; 0: none")
 
+    policy: str | None = _setting(
+        None,
+        "what hazards meet, such as danger=refuse, create-index=ask, large=5GB: see docs/plan.md",
+        in_files_only=True,
+    )
+
     found: tuple[str, ...] = field(default=(), metadata={"internal": True})
     """Where settings of ours were found: the project *has our settings* when this is not empty."""
     declarations: tuple[Declaration, ...] = field(default=(), metadata={"internal": True})

@@ -181,7 +181,8 @@ JUDGED = {
     },
     "alembic_safe/inspecting/live_facts.py": {"', ' + counts if counts else ''": "made of quoted names"},
     "alembic_safe/inspecting/type_failures.py": {
-        "expression": "a type as the server writes it, or the USING of the reviewed revision, in a transaction that cannot write",
+        "expression": "a type as the server writes it, or the USING of the reviewed revision, in a transaction that cannot"
+        " write",
         "one.rows": "made of quoted names alone", "where": "quoted names, and a type as the server writes it",
     },
     "alembic_safe/deploying/backup_contents.py": {"role": "quoted by psycopg"},

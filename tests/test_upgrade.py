@@ -22,7 +22,7 @@ from tests.deploys import (
 )
 from tests.project import Project
 
-READING = ("BEGIN", "SELECT", "SHOW", "SET TRANSACTION READ ONLY", "ROLLBACK", "SAVEPOINT", "RELEASE", "COMMIT")
+READING = ("BEGIN", "SET LOCAL", "SELECT", "SHOW", "SET TRANSACTION READ ONLY", "ROLLBACK", "SAVEPOINT", "RELEASE", "COMMIT")
 
 
 def beyond_reading(sent):

@@ -58,10 +58,11 @@ class Watched:
                 with tracer.watch(context, step), context.begin_transaction(_per_migration=True):
                     self._body(context, connection, example, form)
             except Exception as error:
-                if not tracer.revisions or not tracer.revisions[-1].failed:
+                if not any(one.failed for trace in tracer.traces.values() for one in trace.revisions):
                     raise AssertionError(f"{form}: {error}") from error
             connection.rollback()
-            return tracer.trace
+            (trace,) = tracer.traces.values()
+            return trace
 
     def _body(self, context: MigrationContext, connection: Any, example: Example, form: str) -> None:
         operations = Operations(context)

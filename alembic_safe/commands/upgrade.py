@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 @click.argument("revision", default="head")
 @click.option("--release", help="Name of what is deployed; default: the pipeline's commit.")
 @click.option("--accept", multiple=True, metavar="FINDING", help="Consent to one finding by name, such as edited:3f2a.")
+@click.option(
+    "--plan", "plan_hash", metavar="HASH", help="Deploy exactly the plan that safe-plan showed under this hash."
+)
 @click.option("--confirm", metavar="DATABASE", help="The database's name, typed: consent to what needs it.")
 @click.option("--yes", "-y", is_flag=True, help="Answer harmless questions with yes; destruction is not one.")
 @click.option("--backup/--no-backup", default=None, help="Default: on protected and undeclared databases.")
@@ -36,6 +39,7 @@ def command(
     revision: str,
     release: str | None,
     accept: tuple[str, ...],
+    plan_hash: str | None,
     confirm: str | None,
     yes: bool,
     backup: bool | None,
@@ -61,7 +65,7 @@ def command(
     )
     request = Request(
         revision=revision, accept=frozenset(accept), confirm=confirm, backup=backup, dry_run=dry_run, no_wait=no_wait,
-        drift=drift,
+        drift=drift, plan=plan_hash, on_terminal=on_a_terminal() and not yes,
         ask=(lambda _: True) if yes else ask if on_a_terminal() and not as_json else None,
     )  # fmt: skip
     show: Any = DeploymentJson() if as_json else DeploymentText()

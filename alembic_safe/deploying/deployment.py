@@ -22,6 +22,7 @@ from alembic_safe.deploying.events import (
     Noted,
     PlanMade,
 )
+from alembic_safe.deploying.hazard_consent import plan_of, require_consent, require_the_plan_shown, require_unchanged
 from alembic_safe.deploying.plan import Plan, make_plan, pending_steps
 from alembic_safe.deploying.runner import Logbook, apply_revisions
 from alembic_safe.deploying.verification import read_unfinished
@@ -99,7 +100,10 @@ class _Deployment:
             return
         self.drift = check_drift(upgrade)
         plan = make_plan(steps, heads)
-        upgrade.tell(PlanMade(plan))
+        self.safe = plan_of(upgrade, plan, steps)
+        upgrade.tell(PlanMade(plan, self.safe))
+        require_the_plan_shown(upgrade, self.safe)
+        self.safe = require_consent(upgrade, self.safe)
         contact = None if upgrade.journals is not None else note_first_contact(upgrade)
         unfinished_before = read_unfinished(upgrade.connection)
         upgrade.end_reading()
@@ -229,6 +233,7 @@ class _Deployment:
                 "The plan changed while the backup was taken: the files or the database are no longer what was shown.",
                 next_steps=[NextStep("look at it anew", "alembic safe-upgrade --dry-run")],
             )
+        require_unchanged(upgrade, self.safe)
         return steps
 
     def _close(self, journals: Journals, deployment: int, outcome: str, message: str | None) -> None:

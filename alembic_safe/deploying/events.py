@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.waiting import WaitingForHolders
     from alembic_safe.deploying.backup import Backup
     from alembic_safe.deploying.plan import Plan, PlannedRevision
+    from alembic_safe.deploying.safe_plan import SafePlan
     from alembic_safe.inspecting.drift import Drift
 
     Tell = Callable[["Event"], None]
@@ -58,9 +59,13 @@ class LockAwaited(Event):
 
 @dataclass(frozen=True)
 class PlanMade(Event):
-    """What is going to run."""
+    """What is going to run.
+
+    :param safe: the same with what it does, judged; its hash is the one that ``--plan`` takes.
+    """
 
     plan: Plan
+    safe: SafePlan
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class Request:
     :param no_wait: do not wait for another deployment.
     :param drift: ``fail``, ``warn`` or ``off``: what changes by hand meet; ``None``: fail where protected, else warn.
     :param ask: puts a yes-or-no question to a person; ``None`` where nobody can answer.
+    :param on_terminal: whether a person answers, and not ``--yes``: only a person can consent to what asks.
+    :param plan: the hash of the plan that was shown; another one is refused.
     """
 
     revision: str = "head"
@@ -51,6 +53,8 @@ class Request:
     no_wait: bool = False
     drift: str | None = None
     ask: Callable[[str], bool] | None = None
+    on_terminal: bool = False
+    plan: str | None = None
 
 
 def safe_upgrade(config: Config, settings: Settings, request: Request, tell: Tell) -> None:
@@ -241,10 +245,13 @@ class Upgrade:
 
     def _dry_run(self, steps: Sequence[RevisionStep], heads: tuple[str, ...]) -> None:
         from alembic_safe.deploying.drift_check import check_drift
+        from alembic_safe.deploying.hazard_consent import plan_of, require_the_plan_shown
 
         check_drift(self)
         plan = make_plan(steps, heads)
-        self.tell(PlanMade(plan))
+        safe = plan_of(self, plan, steps, dry_run=True)
+        self.tell(PlanMade(plan, safe))
+        require_the_plan_shown(self, safe)
         if self.journals is None:
             from alembic_safe.deploying.contact import note_first_contact
 

@@ -90,7 +90,7 @@ class Looking:
         self._flushes = self.version >= 150000
         self.begin()
         self.nothing_is_new()
-        self._end()
+        self.end()
 
     def nothing_is_new(self) -> None:
         """Count what is there now as what the target has."""
@@ -270,8 +270,10 @@ class Looking:
             cursor.execute(sql)
             return list(cursor.fetchall())
 
-    def _end(self) -> None:
-        self.connection.connection.driver_connection.rollback()
+    def end(self) -> None:
+        """End the transaction that only our own reading began; Alembic makes its version table in one that is still open."""
+        if not self.connection.in_transaction():
+            self.connection.connection.driver_connection.rollback()
 
 
 def committed_alone(look: Look) -> Look:

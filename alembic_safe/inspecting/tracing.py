@@ -43,27 +43,29 @@ class Tracer:
     def __init__(self, *, each_alone: bool = False, on_revision: Callable[[RevisionTrace], None] | None = None) -> None:
         self.each_alone = each_alone
         self.on_revision = on_revision
-        self.revisions: list[RevisionTrace] = []
-        self._looking: Looking | None = None
-        self._before: Trace = Trace()
+        self._looking: dict[int, Looking] = {}
+        self._ground: dict[str, Trace] = {}
+        self._revisions: dict[str, list[RevisionTrace]] = {}
 
     @property
-    def trace(self) -> Trace:
-        """What has been seen so far."""
-        return replace(self._before, revisions=tuple(self.revisions))
+    def traces(self) -> dict[str, Trace]:
+        """What has been seen so far, by the name of the shadow's database."""
+        return {name: replace(self._ground[name], revisions=tuple(found)) for name, found in self._revisions.items()}
 
     @contextmanager
     def watch(self, context: MigrationContext, step: RevisionStep) -> Iterator[None]:
         """Watch one revision; what it did is kept also when it fails."""
         connection: Any = context.connection
-        if self._looking is None or self._looking.connection is not connection:
-            self._looking = Looking(connection, context)
-            self._looking.start()
-            self._before = self._looking.ground()
+        name = str(connection.engine.url.database)
+        looking = self._looking.get(id(connection))
+        if looking is None:
+            looking = self._looking[id(connection)] = Looking(connection, context)
+            looking.start()
+            self._ground.setdefault(name, looking.ground())
         elif self.each_alone:
-            self._looking.nothing_is_new()
-        watch_writes(connection, self._looking)
-        one = _Watched(connection, self._looking, step)
+            looking.nothing_is_new()
+        watch_writes(connection, looking)
+        one = _Watched(connection, looking, step)
         began = time.monotonic()
         failed = ""
         try:
@@ -79,7 +81,7 @@ class Tracer:
                 revision.revision, revision.doc or "", str(revision.path or ""), tuple(one.seen),
                 time.monotonic() - began - one.spent, tuple(outside), failed, str(getattr(revision.module, "phase", "")),
             )  # fmt: skip
-            self.revisions.append(traced)
+            self._revisions.setdefault(name, []).append(traced)
             if self.on_revision is not None:
                 self.on_revision(traced)
 
@@ -207,8 +209,7 @@ class _Watched:
         """Find what was done past SQLAlchemy, on the driver's own cursor or another connection."""
         began = time.monotonic()
         changes = self.looking.afresh().changes
-        if self._autocommit() is False:
-            self.connection.rollback()
+        self.looking.end()
         if changes:
             self.seen.append(
                 Statement(

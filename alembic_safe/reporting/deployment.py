@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from alembic_safe.deploying import events
 from alembic_safe.errors import NextStep
 from alembic_safe.reporting.drift import print_drift
+from alembic_safe.reporting.plan_text import warning_lines
 from alembic_safe.reporting.text import (
     LABEL,
     count,
@@ -127,8 +128,12 @@ class DeploymentText:
     @_show.register
     def _plan(self, event: events.PlanMade) -> None:
         plan: Plan = event.plan
-        self._say("Plan", f"{plan.hash}: {count(len(plan.revisions), 'revision')}")
+        seen = "" if event.safe.trace is not None else f"; not observed: {event.safe.why_not}"
+        self._say("Plan", f"{event.safe.hash}: {count(len(plan.revisions), 'revision')}{seen}")
         self._list(plan)
+        for line in warning_lines(event.safe, width(self.out)):
+            self.out.write(line + "\n")
+        self.out.flush()
 
     def _list(self, plan: Plan) -> None:
         widest = max(len(revision.revision) for revision in plan.revisions)

@@ -42,7 +42,19 @@ class DeploymentJson:
             }
         elif isinstance(event, events.PlanMade):
             self.result["plan"] = {
-                "hash": event.plan.hash,
+                "hash": event.safe.hash,
+                "observed": event.safe.trace is not None,
+                "hazards": [
+                    {
+                        "id": one.found.id,
+                        "revision": one.found.revision,
+                        "severity": one.found.severity,
+                        "level": one.level,
+                        "accepted": one.accepted,
+                        "effect": one.found.hit.effect,
+                    }
+                    for one in event.safe.judged
+                ],
                 "revisions": [
                     {"revision": r.revision, "message": r.message, "file": r.file} for r in event.plan.revisions
                 ],

@@ -170,7 +170,7 @@ def _cut(scene: Scene) -> Iterator[Hit]:
                 break
 
 
-BATCHES = "in batches, each in a transaction of its own; op.backfill does that, or a script beside the deploy"
+BATCHES = "in batches, each in a transaction of its own, by a script beside the deploy"
 _ALTER_USERS = 'op.add_column("users", sa.Column("nick", sa.Text))'
 _SQL_USERS = "ALTER TABLE users ADD COLUMN nick text"
 _LOG_OUT = "CREATE INDEX CONCURRENTLY users_name ON users (name)"
