@@ -212,3 +212,15 @@ def test_a_policy_that_is_none_is_told_what_one_looks_like(text: str, said: str)
 def test_the_bounds_of_a_size_class_are_the_projects(shop: Project) -> None:
     shop.settings("policy = small=1kB, large=2kB")
     assert as_json(shop)["tables"][0]["size_class"] == "large"
+
+
+def test_what_only_the_database_has_is_on_the_shadow_as_well(shop: Project, cluster: Cluster, database: str) -> None:
+    with cluster.connect(database) as c:
+        c.execute("CREATE TABLE by_hand (id bigint PRIMARY KEY, user_id bigint REFERENCES users, name text)")
+        c.execute("INSERT INTO by_hand VALUES (1, 1, 'a'), (2, 2, 'a')")
+    shop.revision("c1", "b3", "by hand", 'op.create_unique_constraint("once", "by_hand", ["name"])')
+    found = as_json(shop)
+    assert "the target's own schema" in found["observed"]["on"]
+    hazards = {h["id"]: h for r in found["revisions"] for h in r["hazards"]}
+    assert "2 rows of by_hand" in hazards["duplicate-rows:by_hand.once"]["effect"]
+    assert not any(r["failed"] for r in found["revisions"])

@@ -16,6 +16,7 @@ from alembic_safe.inspecting.hazard import SEVERITIES, judge
 from alembic_safe.inspecting.hazards import HAZARDS
 from alembic_safe.inspecting.live import Live
 from alembic_safe.inspecting.live_facts import read_live, touched
+from alembic_safe.inspecting.own_schema import OwnSchema
 from alembic_safe.inspecting.pending_trace import trace_pending
 from alembic_safe.inspecting.policy import LEVELS, read_policy
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.environment import Identity
     from alembic_safe.deploying.plan import Plan
     from alembic_safe.deploying.upgrade import Upgrade
+    from alembic_safe.inspecting.catalog_records import Catalog
     from alembic_safe.inspecting.hazard import Found
     from alembic_safe.inspecting.policy import Level, Policy
     from alembic_safe.inspecting.trace import RevisionTrace, Trace
@@ -146,7 +148,8 @@ def make_safe_plan(upgrade: Upgrade, plan: Plan, steps: Sequence[RevisionStep], 
     :param dry_run: nothing is made on the target's server, not even a shadow.
     """
     policy = read_policy(upgrade.settings.policy or "")
-    trace, why_not, on = _trace(upgrade, plan, dry_run=dry_run)
+    catalog = read_catalog(upgrade.connection, leave_out=version_tables(upgrade.target, upgrade.context))
+    trace, why_not, on = _trace(upgrade, plan, catalog, dry_run=dry_run)
     bare = SafePlan(plan, (), trace, Live(), policy, upgrade.identity, why_not, on, in_files=consents_of(steps))
     return judged_again(upgrade, upgrade.connection, bare)
 
@@ -170,7 +173,7 @@ def judged_again(upgrade: Upgrade, connection: Any, safe: SafePlan) -> SafePlan:
     return replace(safe, judged=judged, live=live, unsure=unsure, fingerprint=fingerprint)
 
 
-def _trace(upgrade: Upgrade, plan: Plan, *, dry_run: bool) -> tuple[Trace | None, str, str]:
+def _trace(upgrade: Upgrade, plan: Plan, catalog: Catalog, *, dry_run: bool) -> tuple[Trace | None, str, str]:
     config = upgrade.context.config
     if config is None:
         return None, "env.py was run without a configuration", ""
@@ -178,7 +181,12 @@ def _trace(upgrade: Upgrade, plan: Plan, *, dry_run: bool) -> tuple[Trace | None
         upgrade.target.endpoint, needs_of(upgrade.connection), upgrade.settings, protected=upgrade.identity.protected,
         dry_run=dry_run,
     )  # fmt: skip
-    traced = trace_pending(config, upgrade.script, wish, plan.heads, upgrade.request.revision)
-    trace = traced.of(place_of(upgrade.connection))
+    place = place_of(upgrade.connection)
+    own = OwnSchema(
+        place, catalog, upgrade.target.endpoint, upgrade.settings, upgrade.identity.place.server_version,
+        (upgrade.target.version_schema, upgrade.context.version_table), plan.heads, upgrade.identity.place.role,
+    )  # fmt: skip
+    traced = trace_pending(config, upgrade.script, wish, own, upgrade.request.revision)
+    trace = traced.of(place)
     why = traced.why_not or ("" if trace is not None else "the replay on a shadow did not reach this database")
     return trace, why, traced.on

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from alembic_safe.database.replay import replay
 from alembic_safe.database.shadow import open_shadow
 from alembic_safe.errors import ReplayFailed, SafeError
-from alembic_safe.inspecting.expected import replayed
+from alembic_safe.inspecting.comparison import compare
+from alembic_safe.inspecting.expected import catalogs_of, replayed
 from alembic_safe.inspecting.tracing import Tracer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
     from alembic_safe.database.shadow import Shadow
     from alembic_safe.inspecting.expected import ShadowWish
+    from alembic_safe.inspecting.own_schema import OwnSchema
     from alembic_safe.inspecting.trace import Trace
 
 T = TypeVar("T")
@@ -46,25 +48,45 @@ class Traced:
         return next(iter(self.by_place.values())) if len(self.by_place) == 1 else None
 
 
-def trace_pending(config: Config, script: ScriptDirectory, wish: ShadowWish, heads: Sequence[str], to: str) -> Traced:
-    """Replay the files up to the target's revision on a shadow, then run the pending ones there and watch them.
+def trace_pending(config: Config, script: ScriptDirectory, wish: ShadowWish, own: OwnSchema, to: str) -> Traced:
+    """Run the pending revisions on a shadow that is as the target is, and watch them.
 
-    A revision that fails is a part of what was seen. May be called while ``env.py`` runs.
+    The files are replayed up to the target's revision. Where the target is something else than they say, its schema is
+    dumped and takes the place of the replay. A revision that fails is a part of what was seen. May be called while
+    ``env.py`` runs.
 
-    :param heads: the target's.
+    :param own: the target.
     :param to: as for ``alembic upgrade``.
     """
 
     def work() -> Traced:
         try:
-            with replayed(config, script, wish, heads) as (shadow, _):
-                return _watched(config, script, shadow, to, Tracer())
-        except ReplayFailed as error:
-            return Traced({}, f"the applied revisions do not run on a shadow: {error.summary}")
+            return _on_replay(config, script, wish, own, to) or _on_own_schema(config, script, wish, own, to)
         except SafeError as error:
             return Traced({}, " ".join([error.summary, *error.detail]))
 
     return beside_a_loop(work)
+
+
+def _on_replay(config: Config, script: ScriptDirectory, wish: ShadowWish, own: OwnSchema, to: str) -> Traced | None:
+    """Watch on a replay; ``None`` where that is not what the target is."""
+    try:
+        with replayed(config, script, wish, own.heads) as (shadow, done):
+            files = next((one for one in catalogs_of(shadow, done) if one.place == own.place), None)
+            if files is None or compare(files.catalog, own.catalog, owners=False, grants=False):
+                return None
+            return _watched(config, script, shadow, to, Tracer())
+    except ReplayFailed:
+        return None
+
+
+def _on_own_schema(config: Config, script: ScriptDirectory, wish: ShadowWish, own: OwnSchema, to: str) -> Traced:
+    with open_shadow(
+        wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=wish.dry_run, tell=wish.tell
+    ) as shadow:
+        own.pour_into(shadow.database_for(own.place))
+        found = _watched(config, script, shadow, to, Tracer())
+    return replace(found, on=f"{found.on}, with the target's own schema, which differs from what the files say")
 
 
 def trace_history(config: Config, script: ScriptDirectory, wish: ShadowWish) -> Traced:

@@ -163,7 +163,8 @@ FAILING = (
     ),
     Hazard(
         "does-not-run", "The revision fails on a shadow", "fails",
-        "It was run on a throw-away database at the target's own revision, and failed there; it will fail on the target.",
+        "It was run on a throw-away database that is as the target is, without its rows, and failed there; it will fail on the"
+        " target.",
         "mend the revision", _fails, raw("ALTER TABLE users ADD COLUMN id bigint"), _PLAIN,
     ),
     Hazard(
