@@ -33,6 +33,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("safe-init", "init", "Wire alembic-safe into an Alembic environment; shows every edit first."),
     ("safe-plan", "plan", "Show what pending revisions would do to the database: locks, hazards, what to do instead."),
     ("safe-purge", "purge", "List what was retired, and destroy it after consent by name."),
+    ("safe-rehearse", "rehearse", "Run pending revisions on a stand-in: the schema, a backup restored, or staging."),
     ("safe-restore", "restore", "Restore a backup into a new database, checked and compared."),
     ("safe-shadow", "shadow", "List or remove shadows: throw-away databases in which revisions are replayed."),
     ("safe-status", "status", "Show where the database stands and whether anything is wrong; writes nothing."),

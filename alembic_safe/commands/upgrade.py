@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 @click.option("--yes", "-y", is_flag=True, help="Answer harmless questions with yes; destruction is not one.")
 @click.option("--backup/--no-backup", default=None, help="Default: on protected and undeclared databases.")
 @click.option("--backup-scope", type=click.Choice(["database", "affected"]), help="What the backup holds.")
+@click.option("--rehearse", metavar="WHAT", help="Run them on a stand-in first: auto (a shadow, where there is one), schema,"
+              " backup, off, or a staging URL; default: the setting.")  # fmt: skip
 @click.option("--drift", type=click.Choice(["fail", "warn", "off"]), help="What changes by hand meet; default: fail where"
               " the database is protected or undeclared, else warn.")  # fmt: skip
 @click.option("--lock-wait", type=Duration(), help="How long to wait for a deploy whose holder shows no life (60s).")
@@ -44,6 +46,7 @@ def command(
     yes: bool,
     backup: bool | None,
     backup_scope: str | None,
+    rehearse: str | None,
     drift: str | None,
     lock_wait: float | None,
     no_wait: bool,
@@ -65,7 +68,7 @@ def command(
     )
     request = Request(
         revision=revision, accept=frozenset(accept), confirm=confirm, backup=backup, dry_run=dry_run, no_wait=no_wait,
-        drift=drift, plan=plan_hash, on_terminal=on_a_terminal() and not yes,
+        drift=drift, plan=plan_hash, rehearse=rehearse, on_terminal=on_a_terminal() and not yes,
         ask=(lambda _: True) if yes else ask if on_a_terminal() and not as_json else None,
     )  # fmt: skip
     show: Any = DeploymentJson() if as_json else DeploymentText()

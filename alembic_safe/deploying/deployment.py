@@ -24,6 +24,7 @@ from alembic_safe.deploying.events import (
 )
 from alembic_safe.deploying.hazard_consent import plan_of, require_consent, require_the_plan_shown, require_unchanged
 from alembic_safe.deploying.plan import Plan, make_plan, pending_steps
+from alembic_safe.deploying.rehearsal_for_upgrade import keep_receipt, rehearse_before, rehearse_on_backup
 from alembic_safe.deploying.runner import Logbook, apply_revisions
 from alembic_safe.deploying.verification import read_unfinished
 from alembic_safe.errors import ConsentMissing, Findings, Interrupted, NextStep, Refused, RevisionFailed, SafeError
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.deploy_lock import HeldLock, Waiting
     from alembic_safe.database.environment import Journals
     from alembic_safe.database.first_contact import FirstContact
+    from alembic_safe.deploying.backup import Backup
     from alembic_safe.deploying.upgrade import Upgrade
 
 
@@ -104,6 +106,7 @@ class _Deployment:
         upgrade.tell(PlanMade(plan, self.safe))
         require_the_plan_shown(upgrade, self.safe)
         self.safe = require_consent(upgrade, self.safe)
+        self.rehearsal = rehearse_before(upgrade, self.safe)
         contact = None if upgrade.journals is not None else note_first_contact(upgrade)
         unfinished_before = read_unfinished(upgrade.connection)
         upgrade.end_reading()
@@ -141,7 +144,10 @@ class _Deployment:
 
     def _carry_out(self, plan: Plan, logbook: Logbook) -> None:
         upgrade = self.upgrade
-        self._back_up(plan, logbook)
+        backup = self._back_up(plan, logbook)
+        self.rehearsal = rehearse_on_backup(upgrade, backup) or self.rehearsal
+        upgrade.end_reading()
+        keep_receipt(upgrade, logbook.journals, self.safe, self.rehearsal)
         steps = self._recompute(plan)
         upgrade.context._ensure_version_table()  # noqa: SLF001 - what Alembic's own run does first
         try:
@@ -192,18 +198,18 @@ class _Deployment:
                 mark(connection, home, environment=identity.environment, protected=identity.protected)
         return home
 
-    def _back_up(self, plan: Plan, logbook: Logbook) -> None:
+    def _back_up(self, plan: Plan, logbook: Logbook) -> Backup | None:
         upgrade = self.upgrade
         request, identity = upgrade.request, upgrade.identity
         if request.backup is False:
             upgrade.tell(BackupSkipped("asked for with --no-backup"))
-            return
+            return None
         if request.backup is None and not identity.protected:
             upgrade.tell(BackupSkipped(f"none on an unprotected database ({identity.environment}); --backup takes one"))
-            return
+            return None
         if not identity.place.has_tables:
             upgrade.tell(BackupSkipped("there are no tables yet"))
-            return
+            return None
         backup = back_up_first(
             upgrade.connection, upgrade.target, upgrade.settings, plan, project_folder(upgrade.context.config),
             ask=request.ask, on_progress=lambda size, expected: upgrade.tell(BackupProgressed(size, expected)),
@@ -217,6 +223,7 @@ class _Deployment:
                 deployment=logbook.deployment,
             )  # fmt: skip
         upgrade.tell(BackupTaken(backup))
+        return backup
 
     def _recompute(self, plan: Plan) -> list[RevisionStep]:
         """Look again before the first change: the database and the files must still be what was planned for."""

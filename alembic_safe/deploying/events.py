@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.waiting import WaitingForHolders
     from alembic_safe.deploying.backup import Backup
     from alembic_safe.deploying.plan import Plan, PlannedRevision
+    from alembic_safe.deploying.rehearsal import Rehearsal
     from alembic_safe.deploying.safe_plan import SafePlan
     from alembic_safe.inspecting.drift import Drift
 
@@ -92,6 +93,13 @@ class BackupSkipped(Event):
     """No backup, and why."""
 
     why: str
+
+
+@dataclass(frozen=True)
+class RehearsalDone(Event):
+    """The pending revisions have run on a stand-in, and nothing went wrong there."""
+
+    rehearsal: Rehearsal
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.deploying.rehearsal_for_upgrade import kind_of
 from alembic_safe.deploying.safe_plan import SHORTEST_HASH, SafePlan, judged_again, make_safe_plan
 from alembic_safe.errors import ConsentMissing, NextStep, Refused, WrongUsage
 from alembic_safe.inspecting.live import Live
@@ -20,16 +21,18 @@ if TYPE_CHECKING:
     from alembic_safe.deploying.safe_plan import Judged
     from alembic_safe.deploying.upgrade import Upgrade
 
+_OFF = "it was asked not to be: --rehearse off"
 _EMPTY = "the database has no tables yet, so there is nothing that could be hurt"
 
 
 def plan_of(upgrade: Upgrade, plan: Plan, steps: Sequence[RevisionStep], *, dry_run: bool = False) -> SafePlan:
     """Return the plan with what is known of it; a database without tables is not worth a shadow."""
     identity, asked = upgrade.identity, upgrade.request.plan
-    if identity.place.has_tables or asked is not None:
+    off = kind_of(upgrade) == "off"
+    if not off and (identity.place.has_tables or asked is not None):
         return make_safe_plan(upgrade, plan, steps, dry_run=dry_run)
     policy = read_policy(upgrade.settings.policy or "")
-    return SafePlan(plan, (), None, Live(), policy, identity, _EMPTY)
+    return SafePlan(plan, (), None, Live(), policy, identity, _OFF if off else _EMPTY)
 
 
 def require_the_plan_shown(upgrade: Upgrade, safe: SafePlan) -> None:

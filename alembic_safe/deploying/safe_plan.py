@@ -150,13 +150,20 @@ def make_safe_plan(upgrade: Upgrade, plan: Plan, steps: Sequence[RevisionStep], 
     policy = read_policy(upgrade.settings.policy or "")
     catalog = read_catalog(upgrade.connection, leave_out=version_tables(upgrade.target, upgrade.context))
     trace, why_not, on = _trace(upgrade, plan, catalog, dry_run=dry_run)
-    bare = SafePlan(plan, (), trace, Live(), policy, upgrade.identity, why_not, on, in_files=consents_of(steps))
+    bare = SafePlan(
+        plan, (), trace, Live(), policy, upgrade.identity, why_not, on, (), catalog.fingerprint, consents_of(steps)
+    )
     return judged_again(upgrade, upgrade.connection, bare)
+
+
+def looked_at(safe: SafePlan) -> bool:
+    """Whether the target was looked at for this plan: not where nobody wanted it, or there is nothing to see."""
+    return safe.trace is not None or bool(safe.fingerprint)
 
 
 def judged_again(upgrade: Upgrade, connection: Any, safe: SafePlan) -> SafePlan:
     """Ask the target once more, and judge anew what was seen of the revisions."""
-    if safe.why_not and not upgrade.identity.place.has_tables:
+    if not looked_at(safe):
         return safe
     fingerprint = read_catalog(connection, leave_out=version_tables(upgrade.target, upgrade.context)).fingerprint
     trace, policy, identity = safe.trace, safe.policy, upgrade.identity

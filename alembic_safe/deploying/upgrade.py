@@ -42,6 +42,7 @@ class Request:
     :param drift: ``fail``, ``warn`` or ``off``: what changes by hand meet; ``None``: fail where protected, else warn.
     :param ask: puts a yes-or-no question to a person; ``None`` where nobody can answer.
     :param on_terminal: whether a person answers, and not ``--yes``: only a person can consent to what asks.
+    :param rehearse: on what to rehearse: ``auto``, ``schema``, ``backup``, ``off`` or a URL; ``None``: as the setting says.
     :param plan: the hash of the plan that was shown; another one is refused.
     """
 
@@ -55,6 +56,7 @@ class Request:
     ask: Callable[[str], bool] | None = None
     on_terminal: bool = False
     plan: str | None = None
+    rehearse: str | None = None
 
 
 def safe_upgrade(config: Config, settings: Settings, request: Request, tell: Tell) -> None:

@@ -74,6 +74,7 @@ class Tracer:
             one.leftover()
         except BaseException as error:
             failed = getattr(error, "summary", "") or f"{type(error).__name__}: {error}"
+            failed = failed.replace(" on an empty database", "")  # it may hold what the applied revisions seeded
             raise
         finally:
             revision = step.revision

@@ -11,6 +11,7 @@ from alembic_safe.deploying import events
 from alembic_safe.errors import NextStep
 from alembic_safe.reporting.drift import print_drift
 from alembic_safe.reporting.plan_text import warning_lines
+from alembic_safe.reporting.rehearsal import rehearsal_lines
 from alembic_safe.reporting.text import (
     LABEL,
     count,
@@ -139,6 +140,12 @@ class DeploymentText:
         widest = max(len(revision.revision) for revision in plan.revisions)
         for number, revision in enumerate(plan.revisions, 1):
             self._say(f"{number:>3}", f"{revision.revision:<{widest}}  {revision.message}".rstrip())
+
+    @_show.register
+    def _rehearsed(self, event: events.RehearsalDone) -> None:
+        for line in rehearsal_lines(event.rehearsal, width(self.out)):
+            self.out.write(line + "\n")
+        self.out.flush()
 
     @_show.register
     def _backup_progress(self, event: events.BackupProgressed) -> None:

@@ -63,6 +63,12 @@ class DeploymentJson:
             self.result["notes"].append({"label": event.label, "text": event.text})
         elif isinstance(event, events.DriftFound):
             self.result["drift"] = drift_as_json(event.drift)
+        elif isinstance(event, events.RehearsalDone):
+            done = event.rehearsal
+            self.result["rehearsal"] = {
+                "on": done.stand_in, "seconds": round(done.seconds, 3), "downgrade": done.downgrade,
+                "revisions": [{"revision": r.revision, "seconds": round(r.seconds, 3)} for r in done.revisions],
+            }  # fmt: skip
         elif isinstance(event, events.BackupTaken):
             b = event.backup
             self.result["backup"] = {
