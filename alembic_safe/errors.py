@@ -140,6 +140,13 @@ class CopyUnfinished(SafeError):
     label = "Stopped"
 
 
+class RehearsalFailed(SafeError):
+    """The pending revisions, or the backup, failed on a stand-in for the target; the target was not touched."""
+
+    exit_code = 8
+    label = "Stopped"
+
+
 class Missing(SafeError):
     """The database cannot be reached, or a right, a program or a file is missing."""
 
@@ -163,7 +170,7 @@ EXIT_CODES: tuple[tuple[int, str], ...] = (
     (5, "lock not obtained"),
     (6, "a revision failed and was rolled back"),
     (7, "a revision failed part-way, resumable"),
-    (8, "backup or proof failed; the target was not touched"),
+    (8, "backup, rehearsal or proof failed; the target was not touched"),
     (9, "copy not finished within --max-time; run again to resume"),
     (10, "the database cannot be reached, or a right, program or file is missing"),
     (130, "interrupted or declined"),

@@ -56,6 +56,12 @@ class Count(int):
     """A whole number of things, not negative."""
 
 
+class Lines(tuple[str, ...]):
+    """Several texts: a list in pyproject.toml, a line each elsewhere."""
+
+    __slots__ = ()
+
+
 def _setting(
     default: Any, about: str, *, choices: tuple[str, ...] = (), secret: bool = False, in_files_only: bool = False
 ) -> Any:
@@ -121,6 +127,19 @@ class Settings:
         "none", "extensions that every shadow has before the first revision, separated by commas"
     )
     shadow_cache: Count = _setting(Count(3), "how many replayed shadows each server keeps to copy from; 0: none")
+
+    policy: str | None = _setting(
+        None,
+        "what hazards meet, such as danger=refuse, create-index=ask, large=5GB: see docs/plan.md",
+        in_files_only=True,
+    )
+
+    rehearse: str = _setting(
+        "auto",
+        "on what pending revisions are rehearsed before they are deployed",
+        choices=("auto", "schema", "backup", "off"),
+    )
+    invariants: Lines = _setting(Lines(), "queries whose answers a rehearsal must not change, one a line")
 
     found: tuple[str, ...] = field(default=(), metadata={"internal": True})
     """Where settings of ours were found: the project *has our settings* when this is not empty."""
@@ -329,6 +348,9 @@ def _read(hint: Any, value: object) -> object:
         return seconds(_plain(value))
     if Bytes in kinds:
         return size(_plain(value))
+    if Lines in kinds:
+        given = value if isinstance(value, (list, tuple)) else _plain(value).splitlines()
+        return Lines(line for line in (str(one).strip().rstrip(";") for one in given) if line)
     if Count in kinds:
         return _count(_plain(value))
     if not isinstance(value, str) or not value.strip():

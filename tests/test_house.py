@@ -185,6 +185,18 @@ JUDGED = {
     "alembic_safe/database/timeouts.py": {
         "_milliseconds(self.lock_timeout)": "a number", "before": "a number", "after": "a number",
     },
+    "alembic_safe/inspecting/data_failures.py": {
+        "rows": "made of quoted names alone", "self._rows(relation)": "the same", "groups": "made of these",
+        "columns": "quoted names, or written by the server: pg_get_indexdef()", "nulls": "made of these",
+        "where": "quoted names, or written by the server: pg_get_constraintdef(), pg_get_indexdef()", "found.where": "the same",
+        "match['it']": "written by the server: pg_get_constraintdef()", "what": "made of quoted names",
+    },
+    "alembic_safe/inspecting/live_facts.py": {"', ' + counts if counts else ''": "made of quoted names"},
+    "alembic_safe/inspecting/type_failures.py": {
+        "expression": "a type as the server writes it, or the USING of the reviewed revision, in a transaction that cannot"
+        " write",
+        "one.rows": "made of quoted names alone", "where": "quoted names, and a type as the server writes it",
+    },
     "alembic_safe/deploying/backup_contents.py": {"role": "quoted by psycopg"},
     "alembic_safe/deploying/restore_target.py": {"quoted": "quoted by psycopg"},
 }  # fmt: skip

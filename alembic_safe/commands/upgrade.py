@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 @click.argument("revision", default="head")
 @click.option("--release", help="Name of what is deployed; default: the pipeline's commit.")
 @click.option("--accept", multiple=True, metavar="FINDING", help="Consent to one finding by name, such as edited:3f2a.")
+@click.option(
+    "--plan", "plan_hash", metavar="HASH", help="Deploy exactly the plan that safe-plan showed under this hash."
+)
 @click.option("--confirm", metavar="DATABASE", help="The database's name, typed: consent to what needs it.")
 @click.option("--yes", "-y", is_flag=True, help="Answer harmless questions with yes; destruction is not one.")
 @click.option("--backup/--no-backup", default=None, help="Default: on protected and undeclared databases.")
 @click.option("--backup-scope", type=click.Choice(["database", "affected"]), help="What the backup holds.")
+@click.option("--rehearse", metavar="WHAT", help="Run them on a stand-in first: auto (a shadow, where there is one), schema,"
+              " backup, off, or a staging URL; default: the setting.")  # fmt: skip
 @click.option("--drift", type=click.Choice(["fail", "warn", "off"]), help="What changes by hand meet; default: fail where"
               " the database is protected or undeclared, else warn.")  # fmt: skip
 @click.option("--lock-wait", type=Duration(), help="How long to wait for a deploy whose holder shows no life (60s).")
@@ -46,10 +51,12 @@ def command(
     revision: str,
     release: str | None,
     accept: tuple[str, ...],
+    plan_hash: str | None,
     confirm: str | None,
     yes: bool,
     backup: bool | None,
     backup_scope: str | None,
+    rehearse: str | None,
     drift: str | None,
     lock_wait: float | None,
     no_wait: bool,
@@ -83,6 +90,7 @@ def command(
     request = Request(
         revision=revision, accept=frozenset(accept), confirm=confirm, backup=backup, dry_run=dry_run, no_wait=no_wait,
         drift=drift, max_time=max_time, back_out=back_out, said=Said(frozenset(contracts), downtime, confirm),
+        plan=plan_hash, rehearse=rehearse, on_terminal=on_a_terminal() and not yes,
         ask=(lambda _: True) if yes else ask if on_a_terminal() and not as_json else None,
     )  # fmt: skip
     show: Any = DeploymentJson() if as_json else DeploymentText()

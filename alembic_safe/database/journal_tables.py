@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TABLES = ("journal_version", "environment", "deployments", "revisions", "backups", "grants", "catalogs", "pushes",
           "pushed_objects", "rename_answers", "fill_answers", "steps", "copies", "copy_evidence", "copy_pauses",
-          "sightings")  # fmt: skip
+          "sightings", "rehearsals")  # fmt: skip
 
 # One entry for each version of the journal. An entry never changes once released: a database that has it
 # is brought forward by the entries behind it. {name} is the quoted, qualified table.
@@ -197,6 +197,23 @@ VERSIONS: tuple[tuple[str, ...], ...] = (
              release text,
              files_hash text,
              PRIMARY KEY (version_table, revision))""",
+    ),
+    (
+        """CREATE TABLE {rehearsals} (
+             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+             version_table text NOT NULL,
+             at timestamptz NOT NULL DEFAULT clock_timestamp(),
+             plan text NOT NULL,
+             files text NOT NULL,
+             catalog text NOT NULL,
+             stand_in text NOT NULL,
+             outcome text NOT NULL,
+             detail text NOT NULL,
+             seconds double precision NOT NULL,
+             role text NOT NULL DEFAULT current_user,
+             person text NOT NULL,
+             machine text NOT NULL,
+             tool text NOT NULL)""",
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from alembic_safe.database.replay_failure import replay_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
     from alembic_safe.database.shadow import Shadow
+
+    Watch = Callable[[MigrationContext, RevisionStep], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,14 @@ def replay(
     *,
     to: str = "heads",
     on_step: Callable[[ReplayStep], None] | None = None,
+    watch: Watch | None = None,
 ) -> Replayed:
     """Run the project's own revision files on a shadow, through its own ``env.py``; the target is not written to.
 
     :param to: ``heads``, ``base``, a revision or a relative one (``-1``, ``branch@-1``); downwards where the
         shadow is beyond it.
     :param on_step: called before each revision.
+    :param watch: entered before each revision, and left when it is committed or has failed.
     :raises ReplayFailed: naming the revision, its line and its SQL.
     :raises Missing: when ``env.py`` cannot be run, or its database cannot be reached.
     """
@@ -97,7 +102,7 @@ def replay(
     found: list[ReplayedContext] = []
 
     def work(context: MigrationContext, kw: dict[str, Any], swap: Swap) -> None:
-        ran = _replay_context(context, kw, script, swap, to, on_step)
+        ran = _replay_context(context, kw, script, to, on_step, watch)
         place = swap.place_of(context)
         found.append(
             ReplayedContext(
@@ -189,11 +194,10 @@ def _replay_context(
     context: MigrationContext,
     kw: dict[str, Any],
     script: ScriptDirectory,
-    swap: Swap,
     to: str,
     on_step: Callable[[ReplayStep], None] | None,
+    watch: Watch | None,
 ) -> int:
-    del swap
     current: list[RevisionStep] = []
 
     def steps(heads: tuple[str, ...], _: MigrationContext) -> Iterator[RevisionStep]:
@@ -204,9 +208,12 @@ def _replay_context(
                 on_step(
                     ReplayStep(number, len(planned), step.revision.revision, step.revision.doc or "", step.is_upgrade)
                 )
+            if watch is not None:
+                watched.enter_context(watch(context, step))
             yield step
+            watched.close()
 
-    with _as_a_stock_run(context, steps):
+    with ExitStack() as watched, _as_a_stock_run(context, steps):
         try:
             inspect.unwrap(MigrationContext.run_migrations)(context, **kw)
         except (Exception, SystemExit) as error:

@@ -28,8 +28,10 @@ from alembic_safe.deploying.events import (
 )
 from alembic_safe.deploying.gate_evidence import note_unseen, unseen_expands
 from alembic_safe.deploying.gate_verification import note_evidence, verify_copies
+from alembic_safe.deploying.hazard_consent import plan_of, require_consent, require_the_plan_shown, require_unchanged
 from alembic_safe.deploying.held_back import only_waiting
 from alembic_safe.deploying.plan import Plan, make_plan, pending_steps
+from alembic_safe.deploying.rehearsal_for_upgrade import keep_receipt, rehearse_before, rehearse_on_backup
 from alembic_safe.deploying.runner import Conditions, Logbook, apply_revisions
 from alembic_safe.deploying.verification import read_unfinished, verify_outcome
 from alembic_safe.errors import ConsentMissing, Interrupted, NextStep, Refused, RevisionFailed, SafeError
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.environment import Journals
     from alembic_safe.database.first_contact import FirstContact
     from alembic_safe.database.steps import CopyEvidence
+    from alembic_safe.deploying.backup import Backup
     from alembic_safe.deploying.upgrade import Upgrade
 
 
@@ -119,7 +122,11 @@ class _Deployment:
         self.unseen = unseen_expands(upgrade.connection, upgrade.asked)
         self.drift = check_drift(upgrade)
         plan = make_plan(through, heads)
-        upgrade.tell(PlanMade(plan))
+        self.safe = plan_of(upgrade, plan, through)
+        upgrade.tell(PlanMade(plan, self.safe))
+        require_the_plan_shown(upgrade, self.safe)
+        self.safe = require_consent(upgrade, self.safe)
+        self.rehearsal = rehearse_before(upgrade, self.safe)
         contact = None if upgrade.journals is not None else note_first_contact(upgrade)
         self.evidence = verify_copies(upgrade, plan) if upgrade.identity.protected else ()
         unfinished_before = read_unfinished(upgrade.connection)
@@ -195,7 +202,11 @@ class _Deployment:
 
     def _carry_out(self, plan: Plan, logbook: Logbook) -> None:
         upgrade = self.upgrade
-        self._back_up(plan, logbook)
+        backup = self._back_up(plan, logbook)
+        if not self.back:  # what is taken back was not planned, and is half done on no stand-in
+            self.rehearsal = rehearse_on_backup(upgrade, backup) or self.rehearsal
+            upgrade.end_reading()
+            keep_receipt(upgrade, logbook.journals, self.safe, self.rehearsal)
         steps = self.back or self._recompute(plan)
         upgrade.context._ensure_version_table()  # noqa: SLF001 - what Alembic's own run does first
         try:
@@ -261,18 +272,18 @@ class _Deployment:
                 mark(connection, home, environment=identity.environment, protected=identity.protected)
         return home
 
-    def _back_up(self, plan: Plan, logbook: Logbook) -> None:
+    def _back_up(self, plan: Plan, logbook: Logbook) -> Backup | None:
         upgrade = self.upgrade
         request, identity = upgrade.request, upgrade.identity
         if request.backup is False:
             upgrade.tell(BackupSkipped("asked for with --no-backup"))
-            return
+            return None
         if request.backup is None and not identity.protected:
             upgrade.tell(BackupSkipped(f"none on an unprotected database ({identity.environment}); --backup takes one"))
-            return
+            return None
         if not identity.place.has_tables:
             upgrade.tell(BackupSkipped("there are no tables yet"))
-            return
+            return None
         backup = back_up_first(
             upgrade.connection, upgrade.target, upgrade.settings, plan, project_folder(upgrade.context.config),
             ask=request.ask, on_progress=lambda size, expected: upgrade.tell(BackupProgressed(size, expected)),
@@ -286,6 +297,7 @@ class _Deployment:
                 deployment=logbook.deployment,
             )  # fmt: skip
         upgrade.tell(BackupTaken(backup))
+        return backup
 
     def _recompute(self, plan: Plan) -> list[RevisionStep]:
         """Look again before the first change: the database and the files must still be what was planned for."""
@@ -302,6 +314,7 @@ class _Deployment:
                 "The plan changed while the backup was taken: the files or the database are no longer what was shown.",
                 next_steps=[NextStep("look at it anew", "alembic safe-upgrade --dry-run")],
             )
+        require_unchanged(upgrade, self.safe)
         return steps
 
     def _close(self, journals: Journals, deployment: int, outcome: str, message: str | None) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from alembic_safe.deploying.backup import Backup
     from alembic_safe.deploying.gate import Held
     from alembic_safe.deploying.plan import Plan, PlannedRevision
+    from alembic_safe.deploying.rehearsal import Rehearsal
+    from alembic_safe.deploying.safe_plan import SafePlan
     from alembic_safe.inspecting.drift import Drift
 
     Tell = Callable[["Event"], None]
@@ -60,9 +62,13 @@ class LockAwaited(Event):
 
 @dataclass(frozen=True)
 class PlanMade(Event):
-    """What is going to run."""
+    """What is going to run.
+
+    :param safe: the same with what it does, judged; its hash is the one that ``--plan`` takes.
+    """
 
     plan: Plan
+    safe: SafePlan
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,13 @@ class BackupSkipped(Event):
     """No backup, and why."""
 
     why: str
+
+
+@dataclass(frozen=True)
+class RehearsalDone(Event):
+    """The pending revisions have run on a stand-in, and nothing went wrong there."""
+
+    rehearsal: Rehearsal
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def restore(request: RestoreRequest) -> Restored:
     :raises Missing: file, program or right.
     """
     started = time.monotonic()
-    backup = _checked(request)
+    backup = checked(request)
     maintenance = any_database(request.endpoint)
     with maintenance.connect() as connection:
         server, tls = read_facts(connection), bool(connection.pgconn.ssl_in_use)
@@ -131,8 +131,11 @@ def _say(request: RestoreRequest, words: str) -> None:
         request.on_step(words)
 
 
-def _checked(request: RestoreRequest) -> Backup | None:
-    """Hold the file against what was noted of it, before anything else is done with it."""
+def checked(request: RestoreRequest) -> Backup | None:
+    """Hold the file against what was noted of it, before anything else is done with it.
+
+    :raises BackupFailed: when it is not the file that was written.
+    """
     path = request.path
     if not path.is_file():
         raise Missing(f"There is no backup {path}.")
@@ -159,6 +162,18 @@ def _checked(request: RestoreRequest) -> Backup | None:
             next_steps=[NextStep("take another copy of it, or an older backup")],
         )
     return backup
+
+
+def pour(request: RestoreRequest, name: str) -> None:
+    """Restore a file into an empty database that is there already.
+
+    :raises BackupFailed: when pg_restore stops.
+    """
+    database = request.endpoint.with_database(name)
+    with database.connect() as connection:
+        server, tls = read_facts(connection), bool(connection.pgconn.ssl_in_use)
+    program = find_program("pg_restore", server.server_major, pg_bin=request.pg_bin, tls=tls)
+    _pour(program, server, request, name)
 
 
 def _pour(program: Program, server: DatabaseFacts, request: RestoreRequest, name: str) -> None:

@@ -47,6 +47,9 @@ class Request:
     :param said: what a person said about contracts.
     :param drift: ``fail``, ``warn`` or ``off``: what changes by hand meet; ``None``: fail where protected, else warn.
     :param ask: puts a yes-or-no question to a person; ``None`` where nobody can answer.
+    :param on_terminal: whether a person answers, and not ``--yes``: only a person can consent to what asks.
+    :param rehearse: on what to rehearse: ``auto``, ``schema``, ``backup``, ``off`` or a URL; ``None``: as the setting says.
+    :param plan: the hash of the plan that was shown; another one is refused.
     """
 
     revision: str = "head"
@@ -60,6 +63,9 @@ class Request:
     said: Said = Said()
     drift: str | None = None
     ask: Callable[[str], bool] | None = None
+    on_terminal: bool = False
+    plan: str | None = None
+    rehearse: str | None = None
 
 
 def safe_upgrade(config: Config, settings: Settings, request: Request, tell: Tell) -> None:
@@ -295,10 +301,13 @@ class Upgrade:
 
     def _dry_run(self, steps: Sequence[RevisionStep], heads: tuple[str, ...]) -> None:
         from alembic_safe.deploying.drift_check import check_drift
+        from alembic_safe.deploying.hazard_consent import plan_of, require_the_plan_shown
 
         check_drift(self)
         plan = make_plan(steps, heads)
-        self.tell(PlanMade(plan))
+        safe = plan_of(self, plan, steps, dry_run=True)
+        self.tell(PlanMade(plan, safe))
+        require_the_plan_shown(self, safe)
         if self.journals is None:
             from alembic_safe.deploying.contact import note_first_contact
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TextIO
 from alembic_safe.deploying import events
 from alembic_safe.errors import NextStep
 from alembic_safe.reporting.drift import print_drift
+from alembic_safe.reporting.plan_text import warning_lines
+from alembic_safe.reporting.rehearsal import rehearsal_lines
 from alembic_safe.reporting.text import (
     LABEL,
     count,
@@ -130,13 +132,23 @@ class DeploymentText:
     @_show.register
     def _plan(self, event: events.PlanMade) -> None:
         plan: Plan = event.plan
-        self._say("Plan", f"{plan.hash}: {count(len(plan.revisions), 'revision')}")
+        seen = "" if event.safe.trace is not None else f"; not observed: {event.safe.why_not}"
+        self._say("Plan", f"{event.safe.hash}: {count(len(plan.revisions), 'revision')}{seen}")
         self._list(plan)
+        for line in warning_lines(event.safe, width(self.out)):
+            self.out.write(line + "\n")
+        self.out.flush()
 
     def _list(self, plan: Plan) -> None:
         widest = max(len(revision.revision) for revision in plan.revisions)
         for number, revision in enumerate(plan.revisions, 1):
             self._say(f"{number:>3}", f"{revision.revision:<{widest}}  {revision.message}".rstrip())
+
+    @_show.register
+    def _rehearsed(self, event: events.RehearsalDone) -> None:
+        for line in rehearsal_lines(event.rehearsal, width(self.out)):
+            self.out.write(line + "\n")
+        self.out.flush()
 
     @_show.register
     def _backup_progress(self, event: events.BackupProgressed) -> None:

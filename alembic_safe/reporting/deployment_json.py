@@ -13,6 +13,8 @@ from alembic_safe.errors import SafeError
 from alembic_safe.reporting.drift import drift_as_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from alembic_safe.database.environment import Identity
 
 FORMAT = 1
@@ -34,45 +36,12 @@ class DeploymentJson:
 
     def __call__(self, event: events.Event) -> None:
         """Take one event in."""
-        if isinstance(event, events.TargetSeen):
-            self.result |= {
-                "target": identity_as_json(event.identity),
-                "from": list(event.heads),
-                "pending": event.pending,
-            }
-        elif isinstance(event, events.PlanMade):
-            self.result["plan"] = {
-                "hash": event.plan.hash,
-                "revisions": [
-                    {"revision": r.revision, "message": r.message, "file": r.file} for r in event.plan.revisions
-                ],
-            }
-        elif isinstance(event, events.Noted):
-            self.result["notes"].append({"label": event.label, "text": event.text})
-        elif isinstance(event, events.DriftFound):
-            self.result["drift"] = drift_as_json(event.drift)
-        elif isinstance(event, events.BackupTaken):
-            b = event.backup
-            self.result["backup"] = {
-                "location": str(b.location), "bytes": b.size, "sha256": b.sha256, "seconds": round(b.seconds, 3),
-                "scope": b.scope,
-            }  # fmt: skip
-        elif isinstance(event, events.BackupSkipped):
-            self.result["backup"] = {"skipped": event.why}
-        elif isinstance(event, events.RevisionApplied):
-            self.result["revisions"].append(
-                {"revision": event.planned.revision, "seconds": round(event.seconds, 3), "attempts": event.attempts}
-            )
-        elif isinstance(event, events.ContractWaits):
-            w = event.held
-            self.result.setdefault("waiting", []).append(
-                {"revision": w.revision, "change": w.change, "why": w.why, "seconds": w.seconds and round(w.seconds),
-                 "next_release": w.next_release}
-            )  # fmt: skip
-        elif isinstance(event, events.Finished):
-            self.result |= {
-                "at": list(event.heads), "changed": event.changed, "seconds": round(event.seconds, 3), "state": event.state,
-            }  # fmt: skip
+        for kind, told in _TOLD_ONCE:
+            if isinstance(event, kind):
+                self.result |= told(event)
+        for kind, name, row in _TOLD_OFTEN:
+            if isinstance(event, kind):
+                self.result.setdefault(name, []).append(row(event))
 
     def failed(self, error: BaseException) -> None:
         """Take in how the run ended, if it did not end well."""
@@ -105,3 +74,74 @@ def identity_as_json(identity: Identity) -> dict[str, Any]:
         "server": place.server, "environment": identity.environment, "protected": identity.protected,
         "declared": identity.declared, "why": identity.why, "replica": place.in_recovery,
     }  # fmt: skip
+
+
+def _target(event: events.TargetSeen) -> dict[str, Any]:
+    return {"target": identity_as_json(event.identity), "from": list(event.heads), "pending": event.pending}
+
+
+def _plan(event: events.PlanMade) -> dict[str, Any]:
+    hazards = [
+        {
+            "id": one.found.id, "revision": one.found.revision, "severity": one.found.severity, "level": one.level,
+            "accepted": one.accepted, "effect": one.found.hit.effect,
+        }
+        for one in event.safe.judged
+    ]  # fmt: skip
+    revisions = [{"revision": r.revision, "message": r.message, "file": r.file} for r in event.plan.revisions]
+    observed = event.safe.trace is not None
+    return {"plan": {"hash": event.safe.hash, "observed": observed, "hazards": hazards, "revisions": revisions}}
+
+
+def _rehearsal(event: events.RehearsalDone) -> dict[str, Any]:
+    done = event.rehearsal
+    revisions = [{"revision": r.revision, "seconds": round(r.seconds, 3)} for r in done.revisions]
+    return {
+        "rehearsal": {
+            "on": done.stand_in, "seconds": round(done.seconds, 3), "downgrade": done.downgrade, "revisions": revisions,
+        }
+    }  # fmt: skip
+
+
+def _backup(event: events.BackupTaken) -> dict[str, Any]:
+    backup = event.backup
+    return {
+        "backup": {
+            "location": str(backup.location), "bytes": backup.size, "sha256": backup.sha256,
+            "seconds": round(backup.seconds, 3), "scope": backup.scope,
+        }
+    }  # fmt: skip
+
+
+def _waiting(event: events.ContractWaits) -> dict[str, Any]:
+    held = event.held
+    return {
+        "revision": held.revision, "change": held.change, "why": held.why, "seconds": held.seconds and round(held.seconds),
+        "next_release": held.next_release,
+    }  # fmt: skip
+
+
+def _applied(event: events.RevisionApplied) -> dict[str, Any]:
+    return {"revision": event.planned.revision, "seconds": round(event.seconds, 3), "attempts": event.attempts}
+
+
+def _finished(event: events.Finished) -> dict[str, Any]:
+    return {
+        "at": list(event.heads), "changed": event.changed, "seconds": round(event.seconds, 3), "state": event.state,
+    }  # fmt: skip
+
+
+_TOLD_ONCE: tuple[tuple[type[Any], Callable[[Any], dict[str, Any]]], ...] = (
+    (events.TargetSeen, _target),
+    (events.PlanMade, _plan),
+    (events.DriftFound, lambda event: {"drift": drift_as_json(event.drift)}),
+    (events.RehearsalDone, _rehearsal),
+    (events.BackupTaken, _backup),
+    (events.BackupSkipped, lambda event: {"backup": {"skipped": event.why}}),
+    (events.Finished, _finished),
+)
+_TOLD_OFTEN: tuple[tuple[type[Any], str, Callable[[Any], dict[str, Any]]], ...] = (
+    (events.Noted, "notes", lambda event: {"label": event.label, "text": event.text}),
+    (events.RevisionApplied, "revisions", _applied),
+    (events.ContractWaits, "waiting", _waiting),
+)

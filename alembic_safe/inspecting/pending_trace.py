@@ -1,0 +1,125 @@
+"""What do the pending revisions do, seen on a shadow at the target's own revision?"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from alembic_safe.database.replay import replay
+from alembic_safe.database.shadow import open_shadow
+from alembic_safe.errors import ReplayFailed, SafeError
+from alembic_safe.inspecting.comparison import compare
+from alembic_safe.inspecting.expected import catalogs_of, replayed
+from alembic_safe.inspecting.tracing import Tracer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    from alembic_safe.database.shadow import Shadow
+    from alembic_safe.inspecting.expected import ShadowWish
+    from alembic_safe.inspecting.own_schema import OwnSchema
+    from alembic_safe.inspecting.trace import Trace
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What was seen, or why nothing was.
+
+    :param by_place: a trace for each database that ``env.py`` configures and that had something to run.
+    :param why_not: why there is none; empty where there is.
+    :param on: which server it was seen on: ``PostgreSQL 16.14``.
+    """
+
+    by_place: dict[str, Trace]
+    why_not: str = ""
+    on: str = ""
+
+    def of(self, place: str) -> Trace | None:
+        """Return what was seen for a database; where there is only one, it is that one."""
+        if place in self.by_place:
+            return self.by_place[place]
+        return next(iter(self.by_place.values())) if len(self.by_place) == 1 else None
+
+
+def trace_pending(config: Config, script: ScriptDirectory, wish: ShadowWish, own: OwnSchema, to: str) -> Traced:
+    """Run the pending revisions on a shadow that is as the target is, and watch them.
+
+    The files are replayed up to the target's revision. Where the target is something else than they say, its schema is
+    dumped and takes the place of the replay. A revision that fails is a part of what was seen. May be called while
+    ``env.py`` runs.
+
+    :param own: the target.
+    :param to: as for ``alembic upgrade``.
+    """
+
+    def work() -> Traced:
+        try:
+            return _on_replay(config, script, wish, own, to) or _on_own_schema(config, script, wish, own, to)
+        except SafeError as error:
+            return Traced({}, " ".join([error.summary, *error.detail]))
+
+    return beside_a_loop(work)
+
+
+def _on_replay(config: Config, script: ScriptDirectory, wish: ShadowWish, own: OwnSchema, to: str) -> Traced | None:
+    """Watch on a replay; ``None`` where that is not what the target is."""
+    try:
+        with replayed(config, script, wish, own.heads) as (shadow, done):
+            files = next((one for one in catalogs_of(shadow, done) if one.place == own.place), None)
+            if files is None or compare(files.catalog, own.catalog, owners=False, grants=False):
+                return None
+            return _watched(config, script, shadow, to, Tracer())
+    except ReplayFailed:
+        return None
+
+
+def _on_own_schema(config: Config, script: ScriptDirectory, wish: ShadowWish, own: OwnSchema, to: str) -> Traced:
+    with open_shadow(
+        wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=wish.dry_run, tell=wish.tell
+    ) as shadow:
+        own.pour_into(shadow.database_for(own.place))
+        found = _watched(config, script, shadow, to, Tracer())
+    return replace(found, on=f"{found.on}, with the target's own schema, which differs from what the files say")
+
+
+def trace_history(config: Config, script: ScriptDirectory, wish: ShadowWish) -> Traced:
+    """Run the whole history on an empty shadow and watch each revision by itself.
+
+    :raises Missing: when there is no server for a shadow.
+    """
+
+    def work() -> Traced:
+        with open_shadow(
+            wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=wish.dry_run, tell=wish.tell
+        ) as shadow:
+            return _watched(config, script, shadow, "heads", Tracer(each_alone=True))
+
+    return beside_a_loop(work)
+
+
+def _watched(config: Config, script: ScriptDirectory, shadow: Shadow, to: str, tracer: Tracer) -> Traced:
+    on = f"PostgreSQL {shadow.server_version // 10000}.{shadow.server_version % 10000}"
+    try:
+        replay(config, script, shadow, to=to, watch=tracer.watch)
+    except ReplayFailed:
+        if not tracer.traces:
+            raise
+    places = {endpoint.database: place for place, endpoint in shadow.databases.items()}
+    return Traced({places.get(name, name): trace for name, trace in tracer.traces.items()}, "", on)
+
+
+def beside_a_loop(work: Callable[[], T]) -> T:
+    """Run ``env.py`` a second time: where the first one holds an event loop, in a thread, which may have its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()

@@ -1,0 +1,192 @@
+"""Thirty ways in which rows make a revision fail, counted before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from alembic_safe.inspecting.data_failures import data_failures
+from alembic_safe.inspecting.hazard import Example, judge
+from alembic_safe.inspecting.hazards import HAZARDS
+from alembic_safe.inspecting.live_facts import read_live
+from tests.traced import EMPTY_AGAIN, Watched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from alembic_safe.inspecting.hazard import Found
+    from tests.cluster import Cluster
+
+SETUP = """
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'glad');
+CREATE DOMAIN zip AS text;
+CREATE TABLE users (id bigint PRIMARY KEY, name text, email varchar(50), age text, mood mood, zip zip, best bigint,
+  points numeric(10,2), at timestamp, span int4range, "Odd ""one" text);
+CREATE TABLE orders (id bigint, user_id bigint, code text, kind integer);
+"""
+ROWS = """
+INSERT INTO users VALUES
+  (1, 'ann', 'a@x.org', '31', 'ok', '12345', 2, 1.50, '2026-01-01 10:00', '[1,5)', 'x'),
+  (2, 'ann', 'A@x.org', 'old', 'glad', '123', 9, 2.00, '2026-01-01', '[4,8)', 'x'),
+  (3, NULL, 'averylongaddress@example.org', '', 'glad', NULL, NULL, 12345678.99, NULL, NULL, NULL);
+INSERT INTO orders VALUES (1, 1, 'a', 1), (1, 7, 'b', 2), (NULL, 8, NULL, 2), (4, NULL, 'b', 70000);
+"""
+
+
+BY_DATA = {
+    "duplicate-rows", "null-values", "orphan-rows", "violating-rows", "uncastable-values", "values-change",
+    "not-valid-before-copy",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """Statements that rows stand against, and what is predicted of them."""
+
+    sql: tuple[str, ...]
+    kind: str
+    rows: int | None
+    object: str
+
+
+def case(sql: str, kind: str, rows: int | None, object_: str) -> Case:
+    return Case(tuple(part.strip() for part in sql.split(";")), kind, rows, object_)
+
+
+CASES = [
+    case("ALTER TABLE users ADD CONSTRAINT u UNIQUE (name)", "duplicate-rows", 2, "users.u"),
+    case("CREATE UNIQUE INDEX u ON users (name)", "duplicate-rows", 2, "users.u"),
+    case("CREATE UNIQUE INDEX u ON users (lower(email))", "duplicate-rows", 2, "users.u"),
+    case("CREATE UNIQUE INDEX u ON users (mood) WHERE id > 1", "duplicate-rows", 2, "users.u"),
+    case("ALTER TABLE orders ADD CONSTRAINT u UNIQUE (kind, code)", "none", None, ""),
+    case("ALTER TABLE orders ADD CONSTRAINT u UNIQUE (kind)", "duplicate-rows", 2, "orders.u"),
+    case('ALTER TABLE users ADD CONSTRAINT u UNIQUE ("Odd ""one")', "duplicate-rows", 2, "users.u"),
+    case("ALTER TABLE orders ADD CONSTRAINT u UNIQUE NULLS NOT DISTINCT (code)", "duplicate-rows", 2, "orders.u"),
+    case("ALTER TABLE orders ADD CONSTRAINT orders_pkey PRIMARY KEY (id)", "duplicate-rows", 2, "orders.orders_pkey"),
+    case("ALTER TABLE orders ADD CONSTRAINT orders_pkey PRIMARY KEY (id)", "null-values", 1, "orders.id"),
+    case("ALTER TABLE users RENAME name TO nick; ALTER TABLE users ADD CONSTRAINT u UNIQUE (nick)", "duplicate-rows", 2,
+         "users.u"),
+    case("ALTER TABLE users ALTER name SET NOT NULL", "null-values", 1, "users.name"),
+    case("ALTER TABLE users RENAME zip TO code; ALTER TABLE users ALTER code SET NOT NULL", "null-values", 1, "users.code"),
+    case("ALTER TABLE orders ALTER user_id SET NOT NULL, ALTER code SET NOT NULL", "null-values", 1, "orders.code"),
+    case("ALTER TABLE orders ADD CONSTRAINT f FOREIGN KEY (user_id) REFERENCES users", "orphan-rows", 2, "orders.f"),
+    case("ALTER TABLE users ADD CONSTRAINT f FOREIGN KEY (best) REFERENCES users", "orphan-rows", 1, "users.f"),
+    case("ALTER TABLE orders ADD CONSTRAINT f FOREIGN KEY (user_id) REFERENCES users NOT VALID;"
+         "ALTER TABLE orders VALIDATE CONSTRAINT f", "orphan-rows", 2, "orders.f"),
+    case("ALTER TABLE users ADD CONSTRAINT c CHECK (length(name) > 3)", "violating-rows", 2, "users.c"),
+    case("ALTER TABLE users ADD CONSTRAINT c CHECK (email NOT LIKE 'A%')", "violating-rows", 1, "users.c"),
+    case("ALTER TABLE users ADD CONSTRAINT c CHECK (id < 3) NOT VALID", "not-valid-before-copy", 1, "users.c"),
+    case("ALTER TABLE users ADD CONSTRAINT c CHECK (id < 3) NOT VALID; ALTER TABLE users VALIDATE CONSTRAINT c",
+         "violating-rows",
+         1,
+         "users.c"),
+    case("ALTER TABLE users ADD CONSTRAINT x EXCLUDE USING gist (span WITH &&)", "violating-rows", 2, "users.x"),
+    case("ALTER DOMAIN zip ADD CONSTRAINT five CHECK (length(VALUE) = 5)", "violating-rows", 1, "zip.five"),
+    case("ALTER TABLE users ALTER email TYPE varchar(10)", "uncastable-values", 1, "users.email"),
+    case("ALTER TABLE users ALTER email TYPE varchar(10) USING email::varchar(10)", "values-change", 1, "users.email"),
+    case("ALTER TABLE users ALTER age TYPE integer USING age::integer", "uncastable-values", 2, "users.age"),
+    case("ALTER TABLE users ALTER age TYPE integer USING CASE age WHEN 'old' THEN 99 ELSE age::integer END",
+         "uncastable-values", None, "users.age"),
+    case("ALTER TABLE users ALTER points TYPE numeric(6,2)", "uncastable-values", 1, "users.points"),
+    case("ALTER TABLE users ALTER points TYPE numeric(10,0)", "values-change", 2, "users.points"),
+    case("ALTER TABLE users ALTER at TYPE date", "values-change", 1, "users.at"),
+    case("ALTER TABLE orders ALTER kind TYPE smallint", "uncastable-values", 1, "orders.kind"),
+    case("ALTER TYPE mood RENAME TO old; CREATE TYPE mood AS ENUM ('sad', 'ok');"
+         "ALTER TABLE users ALTER mood TYPE mood USING mood::text::mood", "uncastable-values", 2, "users.mood"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def urls(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    cluster.create("rows_shadow")
+    cluster.create("rows_target")
+    with cluster.connect("rows_target") as c:
+        c.execute(EMPTY_AGAIN + SETUP + ROWS)
+    yield cluster.url("rows_shadow"), cluster.url("rows_target")
+    cluster.drop("rows_shadow")
+    cluster.drop("rows_target")
+
+
+def predicted(
+    urls: tuple[str, str], sql: tuple[str, ...], *, examples: bool = False
+) -> tuple[Sequence[Found], tuple[str, ...]]:
+    trace = Watched(urls[0]).run(SETUP, Example(sql=sql), form="sql")
+    with sa.create_engine(urls[1], poolclass=sa.NullPool).connect() as connection:
+        live = read_live(connection, trace)
+        data = data_failures(connection, trace, show_examples=examples)
+        connection.rollback()
+    return judge(trace, replace(live, failures=data.failures), HAZARDS), data.unsure
+
+
+@pytest.mark.parametrize("one", CASES, ids=lambda one: f"{one.kind} {' '.join(one.sql)[:60]}")
+def test_what_stands_against_a_statement_is_counted_before_it_runs(
+    urls: tuple[str, str], one: Case, cluster: Cluster
+) -> None:
+    found, unsure = predicted(urls, one.sql)
+    said = {f.id: f for f in found}
+    if one.kind == "none":
+        assert not {f.hazard.id for f in found} & BY_DATA
+    else:
+        assert f"{one.kind}:{one.object}" in said, (sorted(said), unsure)
+        effect = said[f"{one.kind}:{one.object}"].hit.effect
+        assert said[f"{one.kind}:{one.object}"].severity == "danger"
+        assert ("at least one row" if one.rows is None else f"{one.rows} row") in effect
+        assert "ann" not in effect
+    # and that is what happens: the database itself is asked
+    fails = one.kind in BY_DATA - {"values-change", "not-valid-before-copy"}
+    with cluster.connect("rows_target", autocommit=False) as c:
+        try:
+            for sql in one.sql:
+                c.execute(sql)
+        except psycopg.Error:
+            assert fails
+            c.rollback()
+        else:
+            assert not fails
+            c.rollback()
+
+
+def test_rows_are_named_only_where_they_may_be(urls: tuple[str, str]) -> None:
+    (one,) = [
+        f for f in predicted(urls, ("ALTER TABLE users ADD CONSTRAINT u UNIQUE (name)",), examples=True)[0]
+        if f.hazard.id == "duplicate-rows"
+    ]  # fmt: skip
+    assert 'such as {"name": "ann"}' in one.hit.effect
+    assert "SELECT" in one.hazard.advises(one.hit)
+
+
+def test_what_the_plan_fills_itself_is_not_counted_and_said(urls: tuple[str, str]) -> None:
+    sql = ("ALTER TABLE users ADD COLUMN nick text", "ALTER TABLE users ADD CONSTRAINT u UNIQUE (nick)")
+    found, unsure = predicted(urls, sql)
+    assert "duplicate-rows" not in {f.hazard.id for f in found}
+    assert unsure == ("users.u (e1): it needs what the plan makes first",)
+
+
+def test_the_size_and_the_dependants_are_read(urls: tuple[str, str], cluster: Cluster) -> None:
+    with cluster.connect("rows_target") as c:
+        c.execute("CREATE VIEW named AS SELECT name FROM users")
+    try:
+        found, _ = predicted(urls, ("DROP TABLE users",))
+        (one,) = [f for f in found if f.hazard.id == "drop-table"]
+        assert "users (3 rows, " in one.hit.effect
+        assert "the view named" in one.hit.effect
+        (one,) = [
+            f for f in predicted(urls, ("ALTER TABLE users DROP COLUMN email",))[0] if f.hazard.id == "drop-column"
+        ]
+        assert "3 values are lost" in one.hit.effect
+    finally:
+        with cluster.connect("rows_target") as c:
+            c.execute("DROP VIEW named")
+
+
+def test_nobody_is_waited_for(urls: tuple[str, str], cluster: Cluster) -> None:
+    with cluster.connect("rows_target", autocommit=False) as c:
+        c.execute("LOCK TABLE users")
+        found, unsure = predicted(urls, ("ALTER TABLE users ALTER name SET NOT NULL",))
+        c.rollback()
+    assert unsure
+    assert {f.severity for f in found if f.hazard.id == "set-not-null"} <= {"info", "warning", "danger"}

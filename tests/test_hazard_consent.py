@@ -1,0 +1,241 @@
+"""What stops a deployment, how somebody consents to it, and that consent holds for the plan that was shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.deploys import heads, rows, safe_upgrade
+from tests.project import Project
+from tests.test_plan import as_json, safe_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+
+LESS = 'op.drop_column("users", "mail")'
+
+
+def project_on(folder: Path, url: str, *, settings: str = "") -> Project:
+    project = Project.create(folder, url, settings=settings)
+    project.revision("b1", "a3", "index", 'op.create_index("users_name", "users", ["name"])')
+    project.revision("b2", "b1", "less", LESS)
+    return project
+
+
+@pytest.fixture(scope="module")
+def ground(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database at a3 with 300 users, and a function and a view that nothing in the plan touches."""
+    name = "consent_ground"
+    cluster.create(name)
+    project = Project.create(tmp_path_factory.mktemp("ground") / "app", cluster.url(name))
+    project.run("upgrade", "head", check=0)
+    with cluster.connect(name) as c:
+        c.execute("INSERT INTO users (name, mail) SELECT 'n' || i, 'm' || i FROM generate_series(1, 300) i")
+        c.execute("CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        c.execute("CREATE TYPE mood AS ENUM ('ok')")
+    yield name
+    cluster.drop(name)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, cluster: Cluster, ground: str, make_database: Callable[..., str]) -> Project:
+    return project_on(tmp_path / "app", cluster.url(make_database(template=ground)))
+
+
+def name_of(project: Project) -> str:
+    return project.url.rpartition("/")[2]
+
+
+def test_what_loses_rows_is_refused_before_anything_runs_and_named(shop: Project, cluster: Cluster) -> None:
+    ended = safe_upgrade(shop, check=3)
+    assert "drop-column:users.mail (b2) needs consent by name" in ended.text
+    assert "300 values are lost" in ended.text
+    assert "op.retire_column" in ended.text
+    assert "Nothing was changed." in ended.text
+    assert heads(cluster, name_of(shop)) == ["a3"]
+    assert rows(cluster, name_of(shop), "SELECT to_regnamespace('alembic_safe') AS it") == [{"it": None}]
+
+
+def test_consent_by_name_lets_exactly_that_pass(shop: Project, cluster: Cluster) -> None:
+    safe_upgrade(shop, "--accept", "drop-column:users.name", check=3)
+    safe_upgrade(shop, "--yes", check=3)  # destruction is not answered for by --yes
+    ended = safe_upgrade(shop, "--accept", "drop-column:users.mail")
+    assert "Accepted drop-column:users.mail" in ended.text
+    assert heads(cluster, name_of(shop)) == ["b2"]
+
+
+def test_consent_in_the_reviewed_file_needs_a_reason(shop: Project, cluster: Cluster) -> None:
+    shop.revision("b2", "b1", "less", LESS, extra='accept = {"drop-column:users.mail": ""}')
+    safe_upgrade(shop, check=3)
+    shop.revision("b2", "b1", "less", LESS, extra='accept = {"drop-column:users.mail": "nobody reads it since June"}')
+    ended = safe_upgrade(shop, "--json")
+    (one,) = [h for h in ended.json["plan"]["hazards"] if h["id"] == "drop-column:users.mail"]
+    assert one["accepted"] == "in the file: nobody reads it since June"
+    assert heads(cluster, name_of(shop)) == ["b2"]
+
+
+def test_the_policy_of_the_project_decides(shop: Project, cluster: Cluster) -> None:
+    shop.settings("policy = loses=warn, create-index=refuse")
+    ended = safe_upgrade(shop, check=3)
+    assert "create-index:users.users_name (b1) needs consent" in ended.text
+    safe_upgrade(shop, "--accept", "create-index:users.users_name")
+    assert heads(cluster, name_of(shop)) == ["b2"]
+
+
+def test_what_would_fail_on_the_rows_is_refused_with_its_count(shop: Project, cluster: Cluster) -> None:
+    taken_out(shop)
+    shop.revision("b2", "b1", "once", 'op.create_check_constraint("few", "users", "id < 300")')
+    ended = safe_upgrade(shop, check=3)
+    assert "would make it fail" in ended.text
+    assert "1 row of users" in ended.text
+    assert "--accept" not in ended.text
+    assert heads(cluster, name_of(shop)) == ["a3"]
+
+
+def test_on_a_protected_database_every_danger_needs_consent(shop: Project, cluster: Cluster) -> None:
+    shop.settings("environment = production\npolicy = large=1kB, small=1kB")
+    ended = safe_upgrade(shop, "--no-backup", "--confirm", name_of(shop), check=3)
+    assert "2 hazards need consent by name" in ended.text
+    assert "users.users_name" in ended.text
+    consents = ("--accept", "drop-column:users.mail", "--accept", "create-index:users.users_name")
+    safe_upgrade(shop, "--no-backup", "--confirm", name_of(shop), *consents)
+    assert heads(cluster, name_of(shop)) == ["b2"]
+
+
+def test_an_empty_database_is_not_worth_a_shadow(project: Project) -> None:
+    ended = safe_upgrade(project, "--json")
+    assert ended.json["plan"]["observed"] is False
+    assert ended.json["plan"]["hazards"] == []
+
+
+def test_a_plan_that_was_shown_is_the_one_that_runs(shop: Project, cluster: Cluster) -> None:
+    plan = as_json(shop)["plan"]
+    assert len(plan) == 12
+    assert plan == as_json(shop, "--accept", "drop-column:users.mail")["plan"]
+    safe_upgrade(shop, "--plan", plan[:5], check=2)
+    safe_upgrade(shop, "--plan", plan, check=3)  # the hash is no consent
+    safe_upgrade(shop, "--plan", plan[:6], "--accept", "drop-column:users.mail")
+    assert heads(cluster, name_of(shop)) == ["b2"]
+
+
+# --- fifteen ways in which a plan becomes another one ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shown(cluster: Cluster, ground: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The hash of the plan, as a person saw it on a copy of the same database."""
+    cluster.create("consent_shown", ground)
+    project = project_on(tmp_path_factory.mktemp("shown") / "app", cluster.url("consent_shown"))
+    plan = as_json(project)["plan"]
+    cluster.drop("consent_shown")
+    return str(plan)
+
+
+def edited(project: Project) -> None:
+    project.revision("b1", "a3", "index", 'op.create_index("users_name", "users", ["name", "mail"])')
+
+
+def added(project: Project) -> None:
+    project.revision("b3", "b2", "more", 'op.add_column("users", sa.Column("x", sa.Integer))')
+
+
+def inserted(project: Project) -> None:
+    project.revision("a9", "a3", "before", "pass")
+    project.revision("b1", "a9", "index", 'op.create_index("users_name", "users", ["name"])')
+
+
+def taken_out(project: Project) -> None:
+    next((project.folder / "migrations" / "versions").glob("b2_*")).unlink()
+
+
+def accepted_in_file(project: Project) -> None:
+    project.revision("b2", "b1", "less", LESS, extra='accept = {"drop-column:users.mail": "why"}')
+
+
+def policy(project: Project) -> None:
+    project.settings("policy = drop-index=ask")
+
+
+def bounds(project: Project) -> None:
+    project.settings("policy = small=1kB")
+
+
+def deployed(project: Project) -> None:
+    safe_upgrade(project, "b1")
+
+
+def by_hand(sql: str) -> Callable[[Project], None]:
+    def change(project: Project) -> None:
+        import psycopg
+
+        with psycopg.connect(project.url.replace("+psycopg", ""), autocommit=True) as c:
+            c.execute(sql)
+
+    return change
+
+
+WAYS = {
+    "a file was edited": edited,
+    "a revision was added": added,
+    "a revision was put in between": inserted,
+    "a revision was taken out": taken_out,
+    "consent was written into the file": accepted_in_file,
+    "the policy is another one": policy,
+    "a bound of the size classes is another one": bounds,
+    "another deploy came first": deployed,
+    "the table grew into another class": by_hand(
+        "INSERT INTO users (name) SELECT repeat('x', 3000) || i FROM generate_series(1, 6000) i;"
+        "ALTER TABLE users ALTER name SET STORAGE EXTERNAL; UPDATE users SET name = name || 'y'"
+    ),
+    "the table was emptied": by_hand("DELETE FROM users"),
+    "a column was added by hand": by_hand("ALTER TABLE users ADD COLUMN by_hand int"),
+    "an index was made by hand": by_hand("CREATE INDEX by_hand ON users (mail)"),
+    "a view was made by hand": by_hand("CREATE VIEW by_hand AS SELECT name FROM users"),
+    "a function was changed by hand": by_hand("CREATE OR REPLACE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 2'"),
+    "an enum got a label by hand": by_hand("ALTER TYPE mood ADD VALUE 'glad'"),
+    "rights were granted by hand": by_hand("GRANT SELECT ON users TO PUBLIC"),
+    "a default was changed by hand": by_hand("ALTER TABLE users ALTER name SET DEFAULT 'x'"),
+}  # fmt: skip
+
+
+OFTEN = {"a file was edited", "the policy is another one", "another deploy came first", "the table was emptied",
+         "a view was made by hand"}  # fmt: skip
+"""Those that the default run tries; the long one tries them all."""
+
+
+@pytest.mark.parametrize("way", [way if way in OFTEN else pytest.param(way, marks=pytest.mark.long) for way in WAYS])
+def test_a_plan_that_is_no_longer_what_was_shown_is_refused(
+    shop: Project, shown: str, way: str, cluster: Cluster
+) -> None:
+    WAYS[way](shop)
+    before = heads(cluster, name_of(shop))
+    ended = safe_upgrade(shop, "--plan", shown, "--accept", "drop-column:users.mail", "--drift", "off", check=3)
+    assert f"and --plan says {shown}" in ended.text
+    assert heads(cluster, name_of(shop)) == before
+
+
+def test_rows_within_a_class_change_nothing(shop: Project, shown: str) -> None:
+    by_hand("INSERT INTO users (name, mail) SELECT 'q' || i, 'q' FROM generate_series(1, 50) i")(shop)
+    safe_upgrade(shop, "--plan", shown, "--accept", "drop-column:users.mail")
+
+
+def test_what_appears_while_the_backup_is_taken_stops_the_run(shop: Project, cluster: Cluster, tmp_path: Path) -> None:
+    script = tmp_path / "backup.sh"
+    sql = "ALTER TABLE users ADD COLUMN meanwhile int"
+    script.write_text(
+        f"#!/bin/sh\n{cluster.bin}/psql -h 127.0.0.1 -p {cluster.port} -U postgres -d {name_of(shop)} -c '{sql}'\n"
+    )
+    script.chmod(0o755)
+    shop.settings(f"backup_command = {script}")
+    ended = safe_upgrade(shop, "--backup", "--accept", "drop-column:users.mail", check=3)
+    assert "The plan changed after consent was given" in ended.text
+    assert heads(cluster, name_of(shop)) == ["a3"]
+
+
+def test_safe_plan_and_a_dry_run_show_the_same_plan(shop: Project) -> None:
+    assert safe_upgrade(shop, "--dry-run", "--json").json["plan"]["hash"] == as_json(shop)["plan"]
+    assert "drop-column:users.mail" in safe_plan(shop).out
