@@ -69,7 +69,8 @@ class Request:
 
     :param key: the columns to walk along; ``None``: looked up.
     :param batch_rows: rows of one batch; ``None``: as many as fit the time.
-    :param writes: whether rows may be left, because they moved while a table without a key was walked.
+    :param writes: whether it writes the rows that it walks over: then they leave dead ones behind, and where the table has
+        no key, some may have moved behind the walk.
     :param keeps_cursor: whether a later run goes on where this one stood.
     """
 
@@ -266,7 +267,7 @@ class _Copy:
         self.progress.count(batch)
         if self.stopping.is_set():
             raise _Stopped
-        if self.options.vacuum and self.vacuuming.wrote(leaf, batch.written):
+        if self.request.writes and self.options.vacuum and self.vacuuming.wrote(leaf, batch.written):
             self.progress.say("vacuuming")
             with closing(self.runner.open()) as connection:
                 run(connection, self.vacuuming.statement(leaf))

@@ -20,10 +20,12 @@ from alembic_safe.operations.beside_sql import (
     create_function,
     create_table,
     create_triggers,
+    some_left,
     trigger_names,
 )
 from alembic_safe.operations.expressions import Wanted, read_expressions
 from alembic_safe.operations.kept import (
+    fixed_text,
     free_name,
     make_schema,
     revoke_from_table,
@@ -172,10 +174,17 @@ def _copy(
 ) -> None:  # fmt: skip
     """Keep every row that is there: first those that nobody holds, then the rest, waited for."""
     for skip_locked in (True, False):
+        if not skip_locked and not _some_left(get_bind(), table, keeping):
+            return
         words = json.dumps([table.oid, column.name, oid, skip_locked, "keep"])
         copy = hashlib.sha256(words.encode()).hexdigest()[:16]
         request = Request(_Batch(copy, keeping, skip_locked), key=keeping.key, doing="keeping", writes=False)
         copy_table(Place(get_bind, runner, {}), table, request)
+
+
+def _some_left(connection: Connection, table: LivingTable, keeping: Keeping) -> bool:
+    with fixed_text(connection):
+        return bool(run(connection, some_left(keeping, table.quoted))[0]["it"])
 
 
 def is_complete(beside: Retired, key: tuple[tuple[str, str], ...], request: RetireColumn) -> bool:

@@ -131,6 +131,17 @@ def trigger_names(kept: str) -> Sequence[str]:
     return [f"alembic_safe_keep_{digest}_{letter}" for letter, _, _ in _EVENTS]
 
 
+def some_left(keeping: Keeping, table: str) -> str:
+    """Return the query whether a row that is to be kept is not: one that somebody held when its batch came.
+
+    One statement for the whole table: it is a join, and much quicker than batches.
+
+    :param table: quoted and qualified.
+    """
+    missing = f"NOT EXISTS (SELECT FROM {keeping.table} AS k WHERE {_same_key(keeping, 'new')})"
+    return f"SELECT EXISTS (SELECT FROM {table} AS new WHERE {verbatim(keeping.wanted('new'))} AND {missing}) AS it"
+
+
 def copy_batch(keeping: Keeping, leaf: str, condition: str, *, skip_locked: bool) -> str:
     """Return the INSERT of one batch.
 
