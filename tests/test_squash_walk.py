@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.project import ENV_PY, Project
 from tests.squash_project import dump, rows, with_template
 
@@ -18,6 +20,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "squash.md"
 BY_SECTION = ENV_PY.replace('config.get_section("alembic")', "config.get_section(config.config_ini_section)")
 
 
+@pytest.mark.long
 def test_the_walk(tmp_path: Path, cluster: Cluster, make_database: Callable[..., str]) -> None:
     text = PAGE.read_text()
     section = text[text.index("## A walk") : text.index("## What it refuses")]

@@ -30,6 +30,6 @@ def with_bootstrap(shadow: Shadow, script: Path | None) -> Shadow:
     except psycopg.Error as error:
         raise ReplayFailed(
             f"{script.name} does not run on an empty database: {' '.join(str(error).split())}.",
-            next_steps=[NextStep("make one of a database that is at no revision", "pg_dump --schema-only --file before.sql")],
+            next_steps=[NextStep("make one with pg_dump, of a database that is at no revision, its schema alone")],
         ) from error
     return shadow
