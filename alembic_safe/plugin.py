@@ -10,6 +10,7 @@ import importlib
 import importlib.abc
 import importlib.util
 import logging
+import os
 import sys
 import warnings
 from types import ModuleType
@@ -24,6 +25,7 @@ PLUGIN_NAME = "alembic.autogenerate.alembic_safe"
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("dev-push", "dev_push", "Apply the models to the development database at once: no revision file, no row lost."),
     ("milestone", "milestone", "Make one proven revision of what was pushed to the development database."),
+    ("squash", "squash", "Make one revision of all up to one, proven equal; originals stay for databases on the way."),
     ("safe-adopt", "adopt", "Make a revision of what was changed by hand, and stamp this database with it."),
     ("safe-backup", "backup", "Take a verified backup of the database with pg_dump."),
     ("safe-baseline", "baseline", "Find or write the revision that an existing database is at, and stamp it."),
@@ -64,6 +66,7 @@ def setup(plugin: Any) -> None:
     try:
         _subtract_from_autogenerate(plugin)
         after_import("alembic.script", _watch_migration_runs)
+        after_import("alembic.script", _know_what_was_squashed)
         after_import("alembic.config", _mount_commands)
         after_import("alembic.op", _register_operations)
     except Exception as error:  # noqa: BLE001 - whatever it is, `import alembic` must go on
@@ -152,6 +155,7 @@ def _watch_migration_runs(module: ModuleType) -> None:
 
     @functools.wraps(run)
     def run_migrations(self: Any, **kw: Any) -> None:
+        _find_the_originals(self)
         watch = _watch(self)
         if watch is None:
             run(self, **kw)
@@ -182,6 +186,50 @@ def _watch(context: Any) -> Any:
         else:
             stop_if_marked(context.connection, error)
         return None
+
+
+def _know_what_was_squashed(module: ModuleType) -> None:
+    """Door 7: a replaced revision is found by every command, and a database on one of them goes through the originals."""
+    directory = module.ScriptDirectory
+    make, up, down, stamp = (
+        directory.__init__, directory._upgrade_revs, directory._downgrade_revs, directory._stamp_revs,  # noqa: SLF001
+    )  # fmt: skip
+
+    @functools.wraps(make)
+    def init(self: Any, *args: Any, **kw: Any) -> None:
+        make(self, *args, **kw)
+        # nothing of ours is imported where nothing was squashed
+        if os.path.isdir(os.path.join(self.dir, "squashed")):  # noqa: PTH112, PTH118 - pathlib costs more than the look
+            self.revision_map = importlib.import_module("alembic_safe.database.squashed").SquashedMap(self)
+
+    def expanding(original: Callable[..., Any], *, all_of_it: bool = False) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def revisions(self: Any, wanted: Any, heads: Any) -> Any:
+            if hasattr(self.revision_map, "expand"):
+                with self._catch_revision_errors():
+                    self.revision_map.expand_named(wanted, heads)
+                    if all_of_it:
+                        self.revision_map.expand_all()
+            return original(self, wanted, heads)
+
+        return revisions
+
+    directory.__init__ = init
+    directory._upgrade_revs = expanding(up)  # noqa: SLF001
+    directory._downgrade_revs = expanding(down, all_of_it=True)  # noqa: SLF001
+    directory._stamp_revs = expanding(stamp)  # noqa: SLF001
+
+
+def _find_the_originals(context: Any) -> None:
+    """Let the script directory of a run know the revisions that its database is on, where they were squashed."""
+    script = context.opts.get("script")
+    if context.as_sql or context.connection is None or not hasattr(getattr(script, "revision_map", None), "expand"):
+        return
+    was_in_transaction = context.connection.in_transaction()
+    heads = context.get_current_heads()
+    if not was_in_transaction and context.connection.in_transaction():
+        context.connection.rollback()
+    script.revision_map.expand(heads)
 
 
 def stop_if_marked(connection: Any, error: BaseException) -> None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alembic.runtime.migration import MigrationContext
+from alembic.runtime.migration import MigrationContext, MigrationStep
 
 from alembic_safe.database.envpy import Consents, run_env
 from alembic_safe.database.replay_connection import Swap, elsewhere_refused
@@ -86,6 +86,7 @@ def replay(
     shadow: Shadow,
     *,
     to: str = "heads",
+    only: Sequence[str] | None = None,
     on_step: Callable[[ReplayStep], None] | None = None,
     watch: Watch | None = None,
 ) -> Replayed:
@@ -93,6 +94,7 @@ def replay(
 
     :param to: ``heads``, ``base``, a revision or a relative one (``-1``, ``branch@-1``); downwards where the
         shadow is beyond it.
+    :param only: these revisions, one after the other, in the place of all that lead there.
     :param on_step: called before each revision.
     :param watch: entered before each revision, and left when it is committed or has failed.
     :raises ReplayFailed: naming the revision, its line and its SQL.
@@ -102,7 +104,10 @@ def replay(
     found: list[ReplayedContext] = []
 
     def work(context: MigrationContext, kw: dict[str, Any], swap: Swap) -> None:
-        ran = _replay_context(context, kw, script, to, on_step, watch)
+        ran = _replay_context(context, kw, script, _Way(to, only), on_step, watch)
+        connection: Any = context.connection
+        # a revision that commits by itself leaves the version row to whoever commits next: env.py may, when it goes on
+        left_open = connection.in_transaction()
         place = swap.place_of(context)
         found.append(
             ReplayedContext(
@@ -110,8 +115,8 @@ def replay(
                 context.get_current_heads(), ran,
             )
         )  # fmt: skip
-        connection: Any = context.connection
-        connection.rollback()
+        if not left_open:
+            connection.rollback()
 
     _run_swapped(config, script, shadow, work)
     return Replayed(tuple(found), time.monotonic() - began)
@@ -190,18 +195,33 @@ def _run_swapped(
         swap.close()
 
 
+@dataclass(frozen=True)
+class _Way:
+    """How far a replay goes: to where, or which steps it takes."""
+
+    to: str
+    only: Sequence[str] | None
+
+    def steps(self, script: ScriptDirectory, heads: tuple[str, ...]) -> list[RevisionStep]:
+        """Return its steps from where a database stands."""
+        if self.only is None:
+            return steps_to(script, heads, self.to)
+        up = MigrationStep.upgrade_from_script
+        return [up(script.revision_map, script.get_revision(one)) for one in self.only]
+
+
 def _replay_context(
     context: MigrationContext,
     kw: dict[str, Any],
     script: ScriptDirectory,
-    to: str,
+    way: _Way,
     on_step: Callable[[ReplayStep], None] | None,
     watch: Watch | None,
 ) -> int:
     current: list[RevisionStep] = []
 
     def steps(heads: tuple[str, ...], _: MigrationContext) -> Iterator[RevisionStep]:
-        planned = steps_to(script, heads, to)
+        planned = way.steps(script, heads)
         for number, step in enumerate(planned, 1):
             current.append(step)
             if on_step is not None:

@@ -26,6 +26,7 @@ from alembic_safe.database.replay import Replayed, ReplayedContext, replay
 from alembic_safe.database.replay_connection import place_of
 from alembic_safe.database.shadow import open_shadow
 from alembic_safe.database.shadow_server import Tag
+from alembic_safe.database.squashed import ARCHIVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -128,8 +129,10 @@ def _files(script: ScriptDirectory) -> set[Path]:
     """Return the files that make a replay: the revisions, env.py, and what the revisions import of the project."""
     # listed, not loaded: running 300 modules takes longer than copying a database
     folders = [Path(folder) for folder in script._version_locations]  # noqa: SLF001 - what Alembic itself lists
+    archive = Path(script.dir, ARCHIVE)
     pattern = "**/*.py*" if script.recursive_version_locations else "*.py*"
     revisions = {path for folder in folders for path in folder.glob(pattern) if "__pycache__" not in path.parts}
+    revisions |= {path for path in archive.rglob("*.py") if "__pycache__" not in path.parts}
     found = {*revisions, Path(script.env_py_location)}
     for top in {name for path in revisions for name in _imported(path)}:
         found |= _sources_of(top)

@@ -43,6 +43,8 @@ def require_one_history(script: ScriptDirectory) -> None:
 def _loaded(script: ScriptDirectory) -> SafeError | None:
     try:
         script.get_heads()
+    except SafeError as error:
+        return error
     except (CommandError, RevisionError) as error:
         return _disordered(script, error)
     except KeyError as error:

@@ -57,6 +57,7 @@ class Shadow:
         self.server = server
         self.needs = needs
         self.extensions = extensions_of(settings)
+        self._settings = settings
         self._tell = tell
         self._databases: dict[str, Endpoint] = {}
         self._unclaimed: Endpoint | None = None
@@ -102,6 +103,32 @@ class Shadow:
         :raises Missing: when it cannot be made.
         """
         return self._new()
+
+    def beside(self) -> Shadow:
+        """Return a further shadow on the same server, with databases of its own; it lasts as long as this one."""
+        return Shadow(self.server, self.needs, self._settings, self._tell)
+
+    def copied(self) -> Shadow:
+        """Return a shadow with a copy of each of the databases in use; nobody may be connected to them.
+
+        It lasts as long as this one, or until :meth:`dismiss` is called on it.
+
+        :raises Missing: when they cannot be made.
+        """
+        copy = self.beside()
+        try:
+            copy.adopt({
+                place: self.server.create(template=endpoint.database) for place, endpoint in self._databases.items()
+            })  # fmt: skip
+        except psycopg.Error as error:
+            raise Missing(f"A copy of a shadow could not be made: {' '.join(str(error).split())}.") from error
+        return copy
+
+    def dismiss(self) -> None:
+        """Drop the databases in use before the block ends that all of them go with."""
+        for endpoint in self._databases.values():
+            self.server.drop(endpoint.database)
+        self._databases = {}
 
     def adopt(self, copies: dict[str, str]) -> None:
         """Take copies of replayed databases, where nothing has been asked for yet.

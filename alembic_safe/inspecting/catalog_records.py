@@ -107,10 +107,24 @@ class Catalog:
     @cached_property
     def by_server_name(self) -> Mapping[str, ObjectId]:
         """Relations and routines by the name that the server writes: ``public."Order"``, ``public.f(integer)``."""
+        found: dict[str, ObjectId] = {}
+        for id_ in self.objects:
+            if id_.kind in RELATIONS:
+                # the server quotes keywords, and which names are some depends on its version
+                for schema in {as_server(id_.schema), _quoted(id_.schema)}:
+                    for name in {as_server(id_.name), _quoted(id_.name)}:
+                        found[f"{schema}.{name}"] = id_
+            elif id_.kind in {"function", "procedure", "aggregate"}:
+                found[f"{as_server(id_.schema)}.{id_.name}"] = id_
+        return found
+
+    @cached_property
+    def types_by_server_name(self) -> Mapping[str, ObjectId]:
+        """Enums and domains by the name that the server writes: ``public.mood``."""
         return {
-            f"{_as_server(id_.schema)}.{id_.name if '(' in id_.name else _as_server(id_.name)}": id_
+            f"{as_server(id_.schema)}.{as_server(id_.name)}": id_
             for id_ in self.objects
-            if id_.kind in RELATIONS or id_.kind in {"function", "procedure", "aggregate"}
+            if id_.kind in {"enum", "domain"}
         }
 
     @cached_property
@@ -131,9 +145,13 @@ def attributes_of(found: Mapping[str, Any]) -> dict[str, Value]:
     }
 
 
-def _as_server(name: str) -> str:
-    """Quote a name where it has to be; quoted without need for a keyword, which costs an order and nothing else."""
-    return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+def as_server(name: str) -> str:
+    """Quote a name where it has to be, keywords aside."""
+    return name if _PLAIN.fullmatch(name) else _quoted(name)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _compact(value: object) -> str:

@@ -90,7 +90,7 @@ def create_sql(catalog: Catalog, id_: ObjectId, there: set[ObjectId], *, whole: 
         yield _label_sql(id_, literal(str(a["label"])))
     else:
         yield rest.rest_sql(id_, a)
-    yield from _settings(catalog, id_)
+    yield from settings_sql(catalog, id_)
     yield from _parts(catalog, id_, there | {id_})
     if not whole and "attached_to" in a:
         yield from parts.index_attribute(id_, "attached_to", a, {})
@@ -183,13 +183,16 @@ def alter_sql(left: Catalog, right: Catalog, difference: Difference) -> Iterator
         yield from rest.rest_attribute(id_, what, a, b)
 
 
-def _settings(catalog: Catalog, id_: ObjectId) -> Iterator[str]:
-    """Yield what the statement that made an object could not say."""
+def settings_sql(catalog: Catalog, id_: ObjectId, leave_out: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield what the statement that made an object could not say.
+
+    :param leave_out: attributes that are said elsewhere.
+    """
     a = catalog.objects[id_]
     # a view's options are said where it is made, and a foreign table is made like a table
     like = {"view": "table", "materialized view": "table", "foreign table": "table"}.get(id_.kind, id_.kind)
     said = _SAID.get(like)
-    for what in sorted(a.keys() - NOT_COMPARED, key=lambda what: ("owner", "grants", "comment").index(what)
+    for what in sorted(a.keys() - NOT_COMPARED - leave_out, key=lambda what: ("owner", "grants", "comment").index(what)
                        if what in {"owner", "grants", "comment"} else -1):  # fmt: skip
         generic = what in {"owner", "grants", "comment"}
         if (said is None or what in said) and not generic and not (id_.kind == "statistics" and what == "statistics"):
@@ -213,7 +216,7 @@ def _parts(catalog: Catalog, id_: ObjectId, there: set[ObjectId]) -> Iterator[st
     for part in found:
         a = catalog.objects[part]
         if part.kind in {"column", "view column", "partition trigger"}:
-            yield from _settings(catalog, part)
+            yield from settings_sql(catalog, part)
         elif (is_heir and part.kind == "constraint" and a.get("inherited") and a.get("sort") == "c") or (
             part.kind == "constraint" and a.get("sort") == "f" and _target(catalog, part) not in there
         ):

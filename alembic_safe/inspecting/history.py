@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from alembic_safe.database.journal import source_hash
+from alembic_safe.database.squashed import original_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,7 +95,7 @@ def check_history(
     files = {revision.revision: revision for revision in script.walk_revisions()}
     known = tuple(head for head in heads if head in files)
     strangers = tuple(head for head in heads if head not in files)
-    problems = list(_edited(files, applied, sources))
+    problems = list(_edited(script, files, applied, sources))
     ahead = None
     if strangers:
         found = _ahead_or_elsewhere(script, strangers, known, applied)
@@ -114,17 +115,20 @@ def several_heads(script: ScriptDirectory) -> HistoryProblem | None:
 
 
 def _edited(
+    script: ScriptDirectory,
     files: Mapping[str, Script],
     applied: Mapping[str, AppliedRevision],
     sources: Callable[[Sequence[str]], Mapping[str, str]],
 ) -> list[HistoryProblem]:
-    texts: dict[str, str] = {}
+    texts: dict[str, tuple[str, ...]] = {}
     for revision, row in applied.items():
         if revision not in files or row.source_sha256 is None:
             continue
-        text = revision_source(files[revision])
-        if text is not None and source_hash(text) != row.source_sha256:
-            texts[revision] = text
+        # a squash has the id of a revision that may have been applied as itself
+        either = (revision_source(files[revision]), original_source(script, files[revision]))
+        found = tuple(text for text in either if text is not None)
+        if found and row.source_sha256 not in map(source_hash, found):
+            texts[revision] = found
     if not texts:
         return []
     before = sources(tuple(texts))
@@ -135,8 +139,8 @@ def _edited(
             f"{Path(files[revision].path).name} was changed after it was applied on"
             f" {applied[revision].at:%Y-%m-%d} by {applied[revision].person}",
         )
-        for revision, text in texts.items()
-        if revision in before and code_of(text) != code_of(before[revision])
+        for revision, found in texts.items()
+        if revision in before and code_of(before[revision]) not in map(code_of, found)
     ]
 
 

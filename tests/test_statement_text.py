@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import psycopg
 
-from alembic_safe.authoring.statement_operations import for_text, literal
+from alembic_safe.operations.statement_text import for_text, literal
 
 SQL = st.text(alphabet=":\\a1$'\"% \n\t\x0c", max_size=200)
 

@@ -1,0 +1,122 @@
+"""`alembic squash`: many revisions become one, proven equal; checked, undone, and followed by other branches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from alembic_safe.commands import config_of
+from alembic_safe.errors import NextStep, WrongUsage
+from alembic_safe.settings import Settings
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+    from alembic_safe.reporting.squash import SquashText
+
+
+@click.command()
+@click.argument("end", default="", metavar="[END]")
+@click.option("--message", "-m", help="What the squash is called; its first line names the file.")
+@click.option("--accept", multiple=True, metavar="FINDING", help="Consent by name, such as outside:REVISION.")
+@click.option("--bootstrap", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE.sql",
+              help="What is there before the first revision, where that does not begin with nothing.")  # fmt: skip
+@click.option("--prove-all", is_flag=True, help="Try a database at every replaced revision, not at a sample of them.")
+@click.option("--dry-run", is_flag=True, help="Make and prove it, print the file, and write nothing.")
+@click.option(
+    "--check",
+    "verb",
+    flag_value="check",
+    help="Prove every squash again, or END's.",
+)
+@click.option("--undo", "verb", flag_value="undo", help="Put the originals of the squash END back in its place.")
+@click.option(
+    "--rebase",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Let FILE of another git branch fit again.",
+)
+@click.option("--advise", "verb", flag_value="advise", help="Say what could be squashed, and how far; writes nothing.")
+@click.option(
+    "--prune", "verb", flag_value="prune", help="Take the originals of the squash END away, once nobody needs them."
+)
+@click.option("--url", "urls", multiple=True, help="A further database to ask, for --advise and --prune.")
+@click.option("--through", metavar="RELEASE", help="The last release with the originals, for --prune.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; notes on stderr.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    end: str,
+    message: str | None,
+    accept: tuple[str, ...],
+    bootstrap: Path | None,
+    prove_all: bool,
+    dry_run: bool,
+    verb: str | None,
+    rebase: Path | None,
+    urls: tuple[str, ...],
+    through: str | None,
+    as_json: bool,
+) -> int:
+    """Make one revision of all from the first to END, by default the head, and prove that it is the same.
+
+    It keeps END's id, so a database at END or later needs nothing. The originals move to an archive; a database on one
+    of them is upgraded by those, whichever command upgrades it.
+    """
+    from alembic_safe.history.request import Request, Show
+    from alembic_safe.reporting.squash import SquashText
+
+    config = config_of(ctx)
+    settings = Settings.load(config)
+    text = SquashText(quiet=as_json)
+    if rebase is not None or verb == "undo":
+        return _moved(config, text, end, rebase)
+    if verb == "prune":
+        return _pruned(config, text, end, urls, through, consent=f"prune:{end}" in accept)
+    show = Show(text.began, text.read, text.made, text.proved, text.note, text.step, text.point)
+    request = Request(end, message or "", frozenset(accept), bootstrap, prove_all=prove_all, dry_run=dry_run)
+    if verb == "check":
+        from alembic_safe.history.checking import check
+
+        text.checked(check(config, settings, request, show), as_json=as_json)
+        return 0
+    if verb == "advise":
+        from alembic_safe.history.advice import advise
+
+        text.advice(advise(config, settings, urls, show))
+        return 0
+    if message is None:
+        raise WrongUsage(
+            "A squash needs a message.", next_steps=[NextStep("for example", 'alembic squash -m "what it is"')]
+        )
+    from alembic_safe.history.squash import squash
+    from alembic_safe.reporting.squash import print_outcome, print_outcome_json
+
+    outcome = squash(config, settings, request, show)
+    (print_outcome_json if as_json else print_outcome)(outcome)
+    return 0
+
+
+def _moved(config: Config, text: SquashText, word: str, file: Path | None) -> int:
+    from alembic_safe.history.afterwards import rebase, undo
+
+    if file is not None:
+        text.rebased(rebase(config, file))
+    else:
+        text.undone(undo(config, word))
+    return 0
+
+
+def _pruned(
+    config: Config, text: SquashText, word: str, urls: tuple[str, ...], through: str | None, *, consent: bool
+) -> int:
+    from alembic_safe.history.pruning import prune
+
+    if not through:
+        raise WrongUsage(
+            "--prune needs --through: the last release that has the originals, for a database that comes late.",
+            next_steps=[NextStep("for example", f"alembic squash --prune {word or 'ID'} --through v2.4")],
+        )
+    text.pruned(prune(config, word, urls, through, consent=consent))
+    return 0

@@ -1,0 +1,91 @@
+"""Is a squash still what was proven, and does the proof still hold?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from alembic.script import ScriptDirectory
+
+from alembic_safe.database.envpy import script_of
+from alembic_safe.database.squashed import archive_folder
+from alembic_safe.history.afterwards import squash_named, squashes
+from alembic_safe.history.bootstrap import BOOTSTRAP, with_bootstrap
+from alembic_safe.history.certificate import require_unchanged
+from alembic_safe.history.chain import run_chain
+from alembic_safe.history.extent import Extent
+from alembic_safe.history.proof import Sides, differing_columns, prove_fresh, prove_later
+from alembic_safe.history.sample import prove_sample
+from alembic_safe.history.squash import open_for
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import Script
+
+    from alembic_safe.database.shadow import Shadow
+    from alembic_safe.history.proof import Proven
+    from alembic_safe.history.request import Request, Show
+    from alembic_safe.settings import Settings
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A squash that is still what it was."""
+
+    revision: str
+    originals: int
+    proven: tuple[Proven, ...]
+
+
+def check(config: Config, settings: Settings, request: Request, show: Show) -> tuple[Checked, ...]:
+    """Hold every squash against its certificate, then prove it again.
+
+    :param request: ``words`` names one squash; empty: all.
+    :raises Findings: when a file was changed, is missing, or was added.
+    :raises ProofFailed: when the originals and the squash no longer lead to the same.
+    """
+    script = script_of(config)
+    found = [squash_named(script, request.words)] if request.words else squashes(script)
+    for one in found:
+        require_unchanged(script, one)
+    if not found:
+        return ()
+    with open_for(config, script, settings, show) as (shadow, _):
+        return tuple(_checked(config, one, shadow, request, show) for one in found)
+
+
+def _checked(config: Config, squash: Script, shadow: Shadow, request: Request, show: Show) -> Checked:
+    end = squash.revision
+
+    def before() -> ScriptDirectory:
+        script = ScriptDirectory.from_config(config)
+        script.revision_map.expand_originals(end)  # type: ignore[attr-defined]
+        return script
+
+    def after() -> ScriptDirectory:
+        return ScriptDirectory.from_config(config)
+
+    def fresh() -> Shadow:
+        return with_bootstrap(shadow.beside(), archive_folder(after(), end) / BOOTSTRAP)
+
+    sides = Sides(config, before, after, after, end, fresh)
+    expanded = before()
+    start = squash.module.down_revision
+    steps = expanded._upgrade_revs(end, start or ())  # type: ignore[arg-type]  # noqa: SLF001
+    extent = Extent(tuple(step.revision for step in steps), start)
+    show.began(extent, True)  # noqa: FBT003 - a callback's own form
+    old = fresh()
+    chain = run_chain(config, before(), old, end, show.step)
+    changing = {}
+    if chain.state.contents.tables:
+        again = fresh()
+        changing = differing_columns(chain.state, run_chain(config, before(), again, end).state)
+        again.dismiss()
+    new, _, anew = prove_fresh(sides, chain.state, changing)
+    proven = [anew, *prove_later(sides, old, new, changing)]
+    new.dismiss()
+    proven.append(prove_sample(sides, extent, chain, request, show))
+    old.dismiss()
+    for one in proven:
+        show.proved(one)
+    return Checked(end, len(extent.revisions), tuple(proven))

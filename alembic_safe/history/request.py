@@ -1,0 +1,103 @@
+"""What is asked of a squash, and what does it tell?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from alembic_safe.database.replay import ReplayStep
+    from alembic_safe.database.shadow import ShadowNote
+    from alembic_safe.history.effects import Effect
+    from alembic_safe.history.extent import Extent
+    from alembic_safe.history.proof import Proven
+
+
+@dataclass(frozen=True)
+class Request:
+    """One squash.
+
+    :param words: ``END``, as Alembic names revisions.
+    :param bootstrap: SQL of what is there before the first revision.
+    :param accept: findings that a person has consented to, by name.
+    :param prove_all: bring a database at every replaced revision to the end, instead of a sample.
+    :param dry_run: prove, and write nothing.
+    """
+
+    words: str
+    message: str
+    accept: frozenset[str] = frozenset()
+    bootstrap: Path | None = None
+    prove_all: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was found in the files, and in what they make.
+
+    :param writing: revisions that write rows.
+    :param seconds: how long they take on an empty database.
+    :param rows: how many rows they leave there, by table.
+    :param changing: columns whose values are other ones each time, as words.
+    :param no_way_back: why the originals cannot be taken back to base; empty where they can.
+    """
+
+    writing: tuple[str, ...]
+    seconds: float
+    rows: tuple[tuple[str, int], ...]
+    changing: tuple[str, ...]
+    effects: tuple[Effect, ...]
+    no_way_back: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the squash is made of.
+
+    :param calls: pieces that are operations of Alembic's; :param statements: pieces that are SQL.
+    :param not_calls: for which piece there is no operation, though one was tried, and what came of it.
+    """
+
+    calls: int
+    statements: int
+    by_section: tuple[tuple[str, int, int], ...]
+    not_calls: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a squash did.
+
+    :param path: its file; :param archive: where the originals are.
+    :param before: seconds that the originals take on an empty database; :param after: the squash.
+    """
+
+    revision: str
+    replaced: int
+    path: Path
+    archive: Path
+    lines: int
+    made: Made
+    proven: tuple[Proven, ...]
+    before: float
+    after: float
+    seconds: float
+    dry_run: bool
+    text: str = field(repr=False, default="")
+
+
+@dataclass(frozen=True)
+class Show:
+    """What hears of the steps as they are done."""
+
+    began: Callable[[Extent, bool], None]
+    read: Callable[[Read], None]
+    made: Callable[[Made], None]
+    proved: Callable[[Proven], None]
+    note: Callable[[ShadowNote], None]
+    step: Callable[[ReplayStep], None]
+    point: Callable[[str, int, int], None]

@@ -1,0 +1,148 @@
+"""What stands in the file of a squash?"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alembic import util
+from alembic.script import Script, write_hooks
+from alembic.script.revision import tuple_rev_as_scalar
+
+from alembic_safe.errors import NextStep, WrongUsage
+from alembic_safe.history.piece import SECTIONS
+from alembic_safe.history.python_text import INDENT, indented, string
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alembic.script import ScriptDirectory
+
+    from alembic_safe.history.piece import Wanted
+    from alembic_safe.history.trial import Settled
+
+_EMPTY = """\
+SELECT min(n.nspname || '.' || c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname IN ({schemas}) AND c.relname <> {version_table}
+AND c.relname NOT LIKE 'alembic_safe%'
+AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')"""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the file says of itself.
+
+    :param down: the revisions before it; empty: it is the first one.
+    :param replaces: the ids that it stands for, its own aside.
+    :param digest: the hash of all the files that it stands for.
+    """
+
+    revision: str
+    message: str
+    down: tuple[str, ...]
+    labels: tuple[str, ...]
+    depends_on: tuple[str, ...]
+    replaces: tuple[str, ...]
+    digest: str
+
+
+def upgrade_body(settled: Sequence[Settled], wanted: Wanted, prelude: Sequence[str], *, must_be_empty: bool) -> str:
+    """Return the lines of ``upgrade()``, under a heading for each kind of object."""
+    parts = [_nothing_there(wanted)] if must_be_empty else []
+    if prelude:
+        parts.append("\n".join(["# made anew each time, and the same wherever it stands", *prelude]))
+    for section in SECTIONS:
+        found = [one.form.code for one in settled if one.piece.section == section]
+        if found:
+            parts.append("\n".join([f"# {section}", *found]))
+    return "\n\n".join(parts)
+
+
+def _nothing_there(wanted: Wanted) -> str:
+    from alembic_safe.inspecting.difference_sql_names import literal
+
+    schemas = sorted({id_.schema for id_ in wanted.catalog.objects if id_.kind == "table"} | {wanted.default_schema})
+    asked = _EMPTY.format(
+        schemas=", ".join(literal(schema) for schema in schemas), version_table=":version_table"
+    ).replace("'pg_class'::", "'pg_class'::")
+    return (
+        "# It makes a whole database, so nothing may be there yet.\n"
+        "if not op.get_context().as_sql:\n"
+        f"{INDENT}there = op.get_bind().scalar(\n{INDENT * 2}sa.text(\n"
+        f'{INDENT * 3}"""{asked}"""\n{INDENT * 2}).bindparams(version_table=op.get_context().version_table)\n{INDENT})\n'
+        f"{INDENT}if there is not None:\n"
+        f'{INDENT * 2}raise RuntimeError(f"This revision makes a whole database, and something is there already: {{there}}")'
+    )
+
+
+def write(script: ScriptDirectory, path: Path, words: Words, upgrade: str, downgrade: str, docstring: str) -> Script:
+    """Write the file through the project's own template, and its own hooks behind it.
+
+    :raises WrongUsage: when the template makes no revision of it.
+    """
+    imports = ["from sqlalchemy.dialects import postgresql"] if "postgresql." in upgrade + downgrade else []
+    if "uuid." in upgrade:
+        imports.insert(0, "import uuid")
+    template = Path(script.dir, "script.py.mako")
+    if "import sqlalchemy as sa" not in template.read_text(encoding="utf-8"):
+        imports.insert(0, "import sqlalchemy as sa")
+    down: Any = tuple_rev_as_scalar(words.down or None)
+    with contextlib.redirect_stdout(sys.stderr), _quiet(script):
+        script._generate_template(  # noqa: SLF001 - what generate_revision() itself calls
+            template, path, up_revision=words.revision, down_revision=down,
+            branch_labels=words.labels or None, depends_on=tuple_rev_as_scalar(words.depends_on or None),
+            create_date=script._generate_create_date(), comma=util.format_as_comma,  # noqa: SLF001
+            message=f"{words.message}\n\n{docstring}", upgrades=_body(upgrade), downgrades=_body(downgrade),
+            imports="\n".join(imports),
+        )  # fmt: skip
+        _say_what_it_replaces(path, words, script.output_encoding)
+        if script.hooks:
+            write_hooks._run_hooks(path, script.hooks)  # noqa: SLF001 - the same
+    found = Script._from_path(script, path)  # noqa: SLF001 - the same
+    if found is None or found.revision != words.revision or getattr(found.module, "replaces", None) != words.replaces:
+        raise WrongUsage(
+            f"The template {template.name} makes no revision file: it must hold revision, down_revision and depends_on.",
+            next_steps=[NextStep("see Alembic's own template", "alembic init --template generic somewhere_else")],
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _quiet(script: ScriptDirectory) -> Any:
+    before = script.messaging_opts
+    script.messaging_opts = {"quiet": True}
+    try:
+        yield
+    finally:
+        script.messaging_opts = before
+
+
+def _body(code: str) -> str:
+    # the template indents the first line itself
+    return indented(code or "pass").removeprefix(INDENT)
+
+
+def _say_what_it_replaces(path: Path, words: Words, encoding: str) -> None:
+    """Put the ids that the file stands for behind its own."""
+    text = path.read_text(encoding=encoding)
+    ends = [
+        node.end_lineno or 0
+        for node in ast.parse(text).body
+        if isinstance(node, (ast.Assign, ast.AnnAssign))
+        and any(getattr(target, "id", "") in {"revision", "down_revision", "branch_labels", "depends_on"}
+                for target in (node.targets if isinstance(node, ast.Assign) else [node.target]))
+    ]  # fmt: skip
+    if not ends:
+        return
+    lines = text.splitlines(keepends=True)
+    ids = "".join(f"{INDENT}{string(one)},\n" for one in words.replaces)
+    said = (
+        "\n# the revisions that this one stands for; their files are in the archive, and databases on one of them use those\n"
+        f"replaces = (\n{ids})\nreplaced_files = {string(words.digest)}\n"
+    )
+    lines.insert(max(ends), said)
+    path.write_text("".join(lines), encoding=encoding)

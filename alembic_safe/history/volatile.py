@@ -1,0 +1,125 @@
+"""Which values are other ones each time the files run, and what makes them anew?"""
+
+# Rows made of now() or uuid4() differ between two runs of the same files. Each such value is written as what makes it:
+# a time of day is the time of the run, a random UUID is a new one, and the same one wherever it stood.
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alembic_safe.history.rows import Cells, Contents, Table
+    from alembic_safe.inspecting.catalog_records import ObjectId
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_HEX = re.compile(r"[0-9a-f]{32}")
+_SLACK = timedelta(days=1)
+"""A time zone more or less: a time without one is local somewhere."""
+
+
+@dataclass(frozen=True)
+class Volatile:
+    """The values that are other ones each time.
+
+    :param columns: where they stand, by table.
+    :param expressions: the SQL that makes each of them, by table, row and column; ``:name`` is a shared value.
+    :param shared: how the values that stand in several places are made, by their name.
+    :param unknown: places of which nobody can say how their values are made.
+    """
+
+    columns: Mapping[ObjectId, tuple[str, ...]] = field(default_factory=dict)
+    expressions: Mapping[tuple[ObjectId, int, int], str] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+
+
+def volatile(first: Contents, second: Contents, began: datetime, ended: datetime) -> Volatile:
+    """Compare what two runs of the same files made.
+
+    :param began: of the first run; :param ended: of the second.
+    """
+    other = {table.id: table for table in second.tables}
+    columns: dict[ObjectId, tuple[str, ...]] = {}
+    places: dict[tuple[ObjectId, int, int], tuple[str, str]] = {}
+    unknown: list[str] = []
+    for table in first.tables:
+        twin = other.pop(table.id, None)
+        paired = None if twin is None else _paired(table, twin)
+        if paired is None:
+            unknown.append(f"{table.id}: another number of rows, or in another order, each time")
+            continue
+        found = {
+            (n, k): (row[k], again[k])
+            for n, (row, again) in enumerate(paired)
+            for k in range(len(row))
+            if row[k] != again[k]
+        }
+        if found:
+            columns[table.id] = tuple(table.columns[k] for k in sorted({k for _, k in found}))
+        for (n, k), (value, _) in found.items():
+            if value is not None:
+                places[table.id, n, k] = (value, table.types[k])
+            else:
+                unknown.append(f"{table.id}: {table.columns[k]} is NULL some of the time")
+    unknown += [f"{id_}: has rows some of the time" for id_ in other]
+    return _explained(first, columns, places, unknown, began - _SLACK, ended + _SLACK)
+
+
+def _paired(table: Table, twin: Table) -> list[tuple[Cells, Cells]] | None:
+    """Return the rows of two runs, each beside its twin: they were written in the same order."""
+    if len(table.rows) != len(twin.rows):
+        return None
+    if sorted(table.rows, key=repr) == sorted(twin.rows, key=repr):
+        return [(row, row) for row in table.rows]
+    return list(zip(table.rows, twin.rows, strict=True))
+
+
+def _explained(
+    contents: Contents,
+    columns: Mapping[ObjectId, tuple[str, ...]],
+    places: Mapping[tuple[ObjectId, int, int], tuple[str, str]],
+    unknown: list[str],
+    earliest: datetime,
+    latest: datetime,
+) -> Volatile:
+    names = {table.id: table.columns for table in contents.tables}
+    times = Counter(value for value, _ in places.values())
+    shared: dict[str, tuple[str, str]] = {}
+    expressions: dict[tuple[ObjectId, int, int], str] = {}
+    for place, (value, type_) in places.items():
+        made, in_python = _made(value, type_, earliest, latest)
+        if made is None:
+            unknown.append(f"{place[0]}: {names[place[0]][place[2]]} is another one each time")
+        elif in_python and times[value] > 1:
+            name = shared.setdefault(value, (f"value_{len(shared) + 1}", in_python))[0]
+            expressions[place] = f"CAST(:{name} AS {type_})"
+        else:
+            expressions[place] = made
+    return Volatile(columns, expressions, dict(shared.values()), tuple(dict.fromkeys(unknown)))
+
+
+def _made(value: str, type_: str, earliest: datetime, latest: datetime) -> tuple[str | None, str]:
+    """Return the SQL that makes such a value, and the Python where it could be shared."""
+    if type_.startswith(("timestamp", "date")):
+        try:
+            at = (
+                datetime.fromisoformat(value.replace("+00", "+00:00"))
+                if len(value) > len("2000-01-01")
+                else date.fromisoformat(value)
+            )
+        except ValueError:
+            return None, ""
+        moment = at if isinstance(at, datetime) else datetime(at.year, at.month, at.day)  # noqa: DTZ001 - given one below
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+        return ("now()" if earliest <= moment <= latest else None), ""
+    if type_ == "uuid" or _UUID.fullmatch(value):
+        cast = "" if type_ == "uuid" else f"::{type_}"
+        return f"gen_random_uuid(){'::text' if cast else ''}{cast}", "str(uuid.uuid4())"
+    if _HEX.fullmatch(value):
+        return f"replace(gen_random_uuid()::text, '-', '')::{type_}", "uuid.uuid4().hex"
+    return None, ""

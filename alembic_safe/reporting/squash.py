@@ -1,0 +1,191 @@
+"""How a squash looks: what was read, what was made, what was proven, and what to do now."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from alembic_safe.errors import NextStep
+from alembic_safe.reporting.text import count, duration, print_next, say, shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alembic_safe.database.replay import ReplayStep
+    from alembic_safe.database.shadow import ShadowNote
+    from alembic_safe.history.advice import Advice
+    from alembic_safe.history.afterwards import Rebased, Undone
+    from alembic_safe.history.checking import Checked
+    from alembic_safe.history.extent import Extent
+    from alembic_safe.history.proof import Proven
+    from alembic_safe.history.pruning import Pruned
+    from alembic_safe.history.request import Made, Outcome, Read
+
+_LISTED = 8
+_EVERY = 50
+_WORDS = {"fresh": "new", "later": "later", "downgrade": "back", "autogenerate": "models", "through": "on the way"}
+
+
+class SquashText:
+    """Tells the steps as they are done: facts on stdout, progress on stderr.
+
+    :param quiet: only the notes that a person should not miss, for ``--json``.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._proved = False
+
+    def began(self, extent: Extent, watched: bool) -> None:
+        """Print the range."""
+        first = extent.revisions[0].revision
+        self._say("Target", f"files only: {count(len(extent.revisions), 'revision')}, {first} to {extent.end.revision}")
+        if not watched:
+            self._say("Note", "git does not watch over these files: nothing but the archive will keep the originals.")
+
+    def read(self, read: Read) -> None:
+        """Print what the files do."""
+        rows = sum(number for _, number in read.rows)
+        self._say("Read", f"replayed on a shadow in {duration(read.seconds)}; {len(read.writing)} of them write rows")
+        if read.rows:
+            listed = ", ".join(f"{table} ({number:,})" for table, number in read.rows[:_LISTED])
+            more = f" and {len(read.rows) - _LISTED} more" if len(read.rows) > _LISTED else ""
+            self._say("", f"a new database needs {count(rows, 'row')}: {listed}{more}")
+        if read.changing:
+            self._say("", f"made anew each time: {', '.join(read.changing)}")
+        for effect in read.effects:
+            self._say("", f"left to the archive: {effect.what} in {effect.revision} ({effect.seen})")
+        if read.no_way_back:
+            self._say("", f"no downgrade: {read.no_way_back}")
+
+    def made(self, made: Made) -> None:
+        """Print what the squash is made of."""
+        self._say("Made", f"{made.calls} operations, and {made.statements} objects as SQL")
+        for section, calls, statements in made.by_section:
+            if statements:
+                self._say("", f"{section}: {statements} of {calls + statements} as SQL")
+        for what, why in made.not_calls[:_LISTED]:
+            self._say("", f"as SQL, since the operation makes something else: {what} ({why})")
+
+    def proved(self, proven: Proven) -> None:
+        """Print one part of the proof."""
+        self._say("" if self._proved else "Proof", f"{_WORDS[proven.what]}: {proven.said}")
+        self._proved = True
+
+    def note(self, note: ShadowNote) -> None:
+        """Say what a person should know of the shadow."""
+        say("Note", note.text, stream=sys.stderr)
+
+    def step(self, step: ReplayStep) -> None:
+        """Tell how far the replay is, in long histories."""
+        if not self.quiet and step.number % _EVERY == 0:
+            say("Replay", f"{step.number} of {step.total}", stream=sys.stderr)
+
+    def point(self, revision: str, number: int, total: int) -> None:
+        """Tell how far the proof is."""
+        if not self.quiet and total > _LISTED and number % _LISTED == 0:
+            say("Proof", f"from {revision} on, {number} of {total}", stream=sys.stderr)
+
+    def checked(self, found: Sequence[Checked], *, as_json: bool) -> None:
+        """Print what was proven again."""
+        if as_json:
+            sys.stdout.write(json.dumps([asdict(one) for one in found], indent=2) + "\n")
+        elif not found:
+            say("Done", "there is no squash here.")
+        else:
+            say(
+                "Done",
+                f"{count(len(found), 'squash', 'squashes')}: as certified, and proven again.",
+            )
+
+    def undone(self, undone: Undone) -> None:
+        """Print what is back."""
+        say(
+            "Moved",
+            f"{count(len(undone.back), 'file')} back to {shown_path(str(undone.back[0].parent))}; they stand for"
+            f" themselves again, and the squash {undone.revision} is out",
+        )
+        print_next([NextStep("look at it, then commit", "git status")])
+
+    def rebased(self, rebased: Rebased) -> None:
+        """Print what was changed."""
+        path = shown_path(str(rebased.path))
+        if rebased.taken_out:
+            say("Done", f"{path} is out of the way: the archive of the squash {rebased.squash} has it, byte by byte.")
+        else:
+            say("Done", f"{path} follows the squash {rebased.squash} now.")
+        print_next([NextStep("look at it, then commit", "git status")])
+
+    def advice(self, advice: Advice) -> None:
+        """Print what could be squashed."""
+        say("Files", f"{count(advice.revisions, 'revision')}, {duration(advice.seconds)} on an empty database")
+        for one in advice.databases:
+            say("Database", f"{one.name}: {'at ' + ', '.join(one.heads) if one.heads else 'at no revision'}")
+        if not advice.taken:
+            say("Done", "No two of them can be taken together.")
+            return
+        say("Possible", f"{advice.taken} of them can be taken together, up to {advice.longest}")
+        if advice.end and advice.end != advice.longest:
+            say("", f"{advice.end_taken} up to {advice.end}, which every database that was asked has")
+        best = advice.end or advice.longest
+        print_next(
+            [NextStep("squash, no further than the slowest of these databases", f'alembic squash {best} -m "..."')]
+        )
+
+    def pruned(self, pruned: Pruned) -> None:
+        """Print what went, and what is left."""
+        say("Pruned", f"{count(pruned.files, 'original')} of {pruned.revision}; a database before it is told to go through"
+            f" {pruned.through}")  # fmt: skip
+        print_next([NextStep("look at it, then commit", "git status")])
+
+    def _say(self, label: str, text: str) -> None:
+        if not self.quiet:
+            say(label, text)
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Print what was written, and the ways on."""
+    faster = f"a new database {duration(outcome.before)} -> {duration(outcome.after)}"
+    if outcome.dry_run:
+        sys.stdout.write(f"\n{outcome.text}\n")
+        say("Done", f"in {duration(outcome.seconds)}; {faster}. Nothing was written.")
+        return
+    say("Wrote", f"{shown_path(str(outcome.path))}, {outcome.lines} lines, revision id still {outcome.revision}")
+    say(
+        "Moved",
+        f"{count(outcome.replaced, 'file')} to {shown_path(str(outcome.archive))}, for databases that stand before it",
+    )
+    say("Done", f"in {duration(outcome.seconds)}; {faster}. No database of yours was touched; those at {outcome.revision} or"
+        " later need nothing.")  # fmt: skip
+    print_next(
+        [
+            NextStep("look at it, then commit", "git status"),
+            NextStep("take it back", f"alembic squash --undo {outcome.revision}"),
+        ]
+    )
+
+
+def print_outcome_json(outcome: Outcome) -> None:
+    """Print one JSON object."""
+    sys.stdout.write(json.dumps(_as_json(outcome), indent=2) + "\n")
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "revision": outcome.revision,
+        "replaced": outcome.replaced,
+        "file": str(outcome.path),
+        "archive": str(outcome.archive),
+        "written": not outcome.dry_run,
+        "operations": outcome.made.calls,
+        "statements": outcome.made.statements,
+        "not_operations": [{"object": what, "why": why} for what, why in outcome.made.not_calls],
+        "proven": [{"what": one.what, "said": one.said} for one in outcome.proven],
+        "seconds": {
+            "before": round(outcome.before, 2),
+            "after": round(outcome.after, 2),
+            "all": round(outcome.seconds, 2),
+        },
+    }

@@ -1,0 +1,190 @@
+"""What becomes of a squash: checked, undone, pruned, and met by branches of git that did not know of it."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.squash_project import on, rows, tree, with_template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+    from tests.project import Project
+
+
+@pytest.fixture
+def app(project: Project) -> Project:
+    """A project whose first three revisions are one, with a fourth behind them."""
+    with_template(project)
+    project.revision("a4", "a3", "plans", 'op.add_column("users", sa.Column("plan", sa.Text))',
+                     'op.drop_column("users", "plan")')  # fmt: skip
+    project.run("squash", "a3", "-m", "the first three", check=0)
+    return project
+
+
+def test_check_proves_again_and_finds_every_edit(app: Project) -> None:
+    assert "1 squash: as certified, and proven again" in app.run("squash", "--check", check=0).stdout
+    folder = app.folder / "migrations"
+    for name in ("squashed/a3/a2_names.py", "versions/a3_the_first_three.py", "squashed/a3/certificate.json"):
+        path = folder / name
+        before = path.read_text()
+        path.write_text(
+            before.replace("sa.Text", "sa.String") if name.endswith(".py") else before.replace('"a1"', '"a9"')
+        )
+        assert path.read_text() != before
+        assert "is not what was proven" in app.run("squash", "--check", check=4).stderr
+        path.write_text(before)
+    path = folder / "squashed/a3/a2_names.py"
+    path.write_text(path.read_text().replace("\n", "\r\n"))  # what git may do
+    app.run("squash", "--check", check=0)
+    (folder / "squashed/a3/a1_users.py").rename(folder / "elsewhere.py")
+    assert "a1_users.py: missing" in app.run("squash", "--check", check=4).stderr
+
+
+def test_undo_leaves_every_file_as_it_was(project: Project) -> None:
+    with_template(project)
+    before = tree(project.folder / "migrations")
+    project.run("squash", "-m", "all", check=0)
+    assert tree(project.folder / "migrations") != before
+    project.run("squash", "--undo", "a3", check=0)
+    assert tree(project.folder / "migrations") == before
+
+
+@pytest.mark.long
+def test_a_squash_of_a_squash_still_knows_every_original(
+    app: Project, cluster: Cluster, make_database: Callable[..., str]
+) -> None:
+    app.run("squash", "-m", "all four", check=0)
+    assert [path.name for path in (app.folder / "migrations" / "versions").glob("*.py")] == ["a4_all_four.py"]
+    database = make_database()
+    other = on(app, cluster.url(database))
+    other.run("upgrade", "a2", check=0)
+    assert other.run("current", check=0).stdout.strip() == "a2"
+    other.run("upgrade", "head", check=0)
+    assert other.run("current", check=0).stdout.strip() == "a4 (head)"
+    other.run("squash", "--check", check=0)
+    other.run("squash", "--undo", "a4", check=0)
+    assert other.run("current", check=0).stdout.strip() == "a4 (head)"
+    other.run("downgrade", "a1", check=0)
+    assert other.run("current", check=0).stdout.strip() == "a1"
+
+
+def test_pruning_asks_the_databases_and_leaves_word_for_the_late(
+    app: Project, cluster: Cluster, make_database: Callable[..., str]
+) -> None:
+    late = make_database()
+    on(app, cluster.url(late)).run("upgrade", "a2", check=0)
+    on(app, app.url)
+    prune = ("squash", "--prune", "a3", "--through", "v2.4", "--accept", "prune:a3")
+    refused = app.run(*prune, "--url", cluster.url(late), check=3)
+    assert "A database still needs the originals" in refused.stderr
+    assert "needs --through" in app.run("squash", "--prune", "a3", check=2).stderr
+    assert "No other database was asked" in app.run(*prune[:-2], check=3).stderr
+    app.run(*prune, check=0)
+    assert list(tree(app.folder / "migrations" / "squashed")) == ["a3/pruned.json"]
+    app.run("upgrade", "head", check=0)
+    told = on(app, cluster.url(late)).run("upgrade", "head")
+    assert told.returncode == 10
+    assert "upgrade it with v2.4 of this project first" in " ".join(told.stderr.split())
+    assert rows(cluster, late, "SELECT version_num FROM alembic_version") == [("a2",)]
+
+
+@pytest.mark.long
+def test_advice_goes_no_further_than_the_slowest_database(
+    project: Project, cluster: Cluster, make_database: Callable[..., str]
+) -> None:
+    with_template(project)
+    slow = make_database()
+    on(project, cluster.url(slow)).run("upgrade", "a2", check=0)
+    on(project, project.url)
+    project.run("upgrade", "head", check=0)
+    found = project.run("squash", "--advise", "--url", cluster.url(slow), check=0).stdout
+    assert "3 of them can be taken together, up to a3" in found
+    assert 'alembic squash a2 -m "..."' in found
+
+
+# --- git -------------------------------------------------------------------------------------------------------------
+
+
+def git(project: Project, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main", *words],
+        cwd=project.folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def commit(project: Project, message: str) -> None:
+    (project.folder / ".gitignore").write_text("__pycache__\n")
+    git(project, "add", "--all")
+    git(project, "commit", "-q", "-m", message)
+
+
+def test_a_branch_whose_revision_follows_a_replaced_one_is_rebased(project: Project) -> None:
+    with_template(project)
+    git(project, "init", "-q")
+    commit(project, "begin")
+    git(project, "switch", "-q", "-c", "feature")
+    path = project.revision("f1", "a2", "a feature", 'op.add_column("users", sa.Column("f", sa.Text))')
+    commit(project, "feature")
+    git(project, "switch", "-q", "main")
+    project.run("squash", "-m", "all", check=0)
+    commit(project, "squash")
+    git(project, "merge", "-q", "feature", "-m", "merge")
+    stopped = project.run("heads")
+    assert stopped.returncode != 0
+    command = "alembic squash --rebase migrations/versions/f1_a_feature.py"
+    assert command in " ".join((stopped.stdout + stopped.stderr).split())
+    before = path.read_text()
+    project.run(*command.split()[1:], check=0)
+    assert path.read_text() == before.replace("'a2'", "'a3'").replace("Revises: a2", "Revises: a3")
+    project.run("upgrade", "head", check=0)
+    assert project.run("current", check=0).stdout.strip() == "f1 (head)"
+
+
+def test_an_original_that_a_merge_brings_back_is_taken_out(project: Project) -> None:
+    with_template(project)
+    git(project, "init", "-q")
+    commit(project, "begin")
+    git(project, "switch", "-q", "-c", "feature")
+    old = project.folder / "migrations" / "versions" / "a3_mails.py"
+    original = old.read_text()
+    old.write_text(original + "\n# a remark of the feature's\n")
+    commit(project, "a remark")
+    git(project, "switch", "-q", "main")
+    project.run("squash", "-m", "all", check=0)
+    commit(project, "squash")
+    squashed = git(project, "rev-parse", "HEAD").strip()
+    # git takes the move for a rename, and carries the remark into the archive
+    git(project, "merge", "-q", "feature", "-m", "merge")
+    assert "a3_mails.py: changed" in project.run("squash", "--check", check=4).stderr
+    git(project, "reset", "-q", "--hard", squashed)
+    old.write_text(original)
+    stopped = project.run("heads")
+    assert stopped.returncode != 0
+    assert "alembic squash --rebase migrations/versions/a3_mails.py" in " ".join(
+        (stopped.stdout + stopped.stderr).split()
+    )
+    old.write_text(original.replace("sa.Text", "sa.String"))
+    assert "it was changed on the other branch" in project.run(
+        "squash", "--rebase", "migrations/versions/a3_mails.py", check=4
+    ).stderr.replace("\n         ", " ")
+    old.write_text(original)
+    project.run("squash", "--rebase", "migrations/versions/a3_mails.py", check=0)
+    assert not old.exists()
+    project.run("upgrade", "head", check=0)
+
+
+def test_what_is_not_committed_is_refused(project: Project) -> None:
+    with_template(project)
+    git(project, "init", "-q")
+    commit(project, "begin")
+    project.revision("a4", "a3", "half done")
+    refused = project.run("squash", "-m", "all", check=3)
+    assert "a4_half_done.py" in refused.stderr
+    assert "no commit has" in refused.stderr
