@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -33,12 +34,23 @@ _PORTS = range(17000, 32000)
 # allow_in_place_tablespaces: a copy of a cluster that has one starts only where they are allowed
 _SETTINGS = {
     "listen_addresses": "127.0.0.1", "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off",
-    "max_connections": "200", "wal_level": "logical", "shared_buffers": "128MB", "autovacuum_naptime": "10s",
-    "allow_in_place_tablespaces": "on",
+    "max_connections": "200", "wal_level": "logical", "shared_buffers": "128MB", "max_wal_size": "256MB",
+    "autovacuum_naptime": "10s", "allow_in_place_tablespaces": "on",
 }  # fmt: skip
 
 # waits until nobody can write to its input any more: the process that started the server has stopped it, or died
 _KEEPER = 'read -r _; "$1/pg_ctl" -w -m immediate -D "$0/data" stop; rm -rf "$0" || { sleep 1; rm -rf "$0"; }'
+
+
+def _in_memory() -> Path | None:
+    """Return a folder in memory where there is room: databases are made there in a fifth of the time."""
+    try:
+        room = shutil.disk_usage("/dev/shm").free
+        available = re.search(r"^MemAvailable:\s+(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    enough = 4e9  # for the servers of all workers together; the largest tests hold a few hundred megabytes
+    return Path("/dev/shm") if available and min(room, int(available[1]) * 1024) > enough else None
 
 
 @contextmanager
@@ -101,7 +113,7 @@ class Cluster:
     def _new(cls, version: int) -> Iterator[Cluster]:
         """Yield a cluster that has a folder, and nothing in it yet; nothing stays of it when the block fails."""
         # not below pytest's tmp_path: a socket's path has at most 107 bytes, and the server's user must reach it
-        cluster = cls(Path(tempfile.mkdtemp(prefix="as-pg-")), 0, version)
+        cluster = cls(Path(tempfile.mkdtemp(prefix="as-pg-", dir=_in_memory())), 0, version)
         cluster.folder.chmod(0o755)
         if os.geteuid() == 0:
             ensure_user_exists(SYSTEM_USER)
@@ -170,10 +182,9 @@ class Cluster:
         return psycopg.connect(dbname=database, **kw)
 
     def create(self, database: str, template: str = "template0") -> None:
+        making = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")  # half the time of the default's
         with self.connect() as c:
-            c.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(database), sql.Identifier(template))
-            )
+            c.execute(making.format(sql.Identifier(database), sql.Identifier(template)))
 
     def drop(self, database: str) -> None:
         with self.connect() as c:

@@ -9,6 +9,7 @@ the environment says something else of that, a new interpreter is started (see :
 from __future__ import annotations
 
 import array
+import atexit
 import gc
 import importlib
 import json
@@ -21,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from functools import cache
@@ -76,9 +78,19 @@ def _start_of(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name.startswith(_AT_START)}
 
 
-@cache
+_ONE = threading.Lock()
+
+
 def _forker() -> _Forker:
-    return _Forker()
+    with _ONE:  # two threads that ask first, at once
+        return _made()
+
+
+@cache
+def _made() -> _Forker:
+    made = _Forker()
+    atexit.register(made.close)
+    return made
 
 
 class _Forker:
@@ -98,6 +110,11 @@ class _Forker:
                 [sys.executable, "-c", code, str(listener.fileno())], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 pass_fds=[listener.fileno()],
             )  # fmt: skip
+
+    def close(self) -> None:
+        """End the process, and remove its socket."""
+        self._process.communicate()
+        self._folder.cleanup()
 
     def ask(self, order: dict[str, object], streams: list[int]) -> socket.socket:
         """Ask for a run; its pid and its exit code, below zero for a signal, come as lines."""
