@@ -187,6 +187,18 @@ def test_a_row_that_somebody_holds_is_waited_for_without_holding_others(place: S
     assert place.all("SELECT b FROM t WHERE id = 150") == [("held",)]
 
 
+def test_in_the_caller_s_transaction_a_lock_that_is_not_had_is_the_caller_s_error(place: Stepwise) -> None:
+    place.given(FILLED.format(300))
+    place.run(f"ALTER DATABASE {quoted(place.name)} SET lock_timeout = '100ms'")
+    with place.cluster.connect(place.name, autocommit=False) as holder:
+        holder.execute("UPDATE t SET a = 'Held' WHERE id = 150")
+
+        with pytest.raises(Exception, match="canceling statement due to lock timeout"):
+            place.op("backfill", "t", set_={"b": "lower(a)"})
+
+    assert left(place) == 300
+
+
 def test_dead_rows_are_vacuumed_away_as_it_goes(place: Stepwise) -> None:
     place.given(FILLED.format(150_000).replace("'A' || n", "repeat('A', 150)") + "; ANALYZE t")
     before = place.all("SELECT pg_relation_size('t')")[0][0]

@@ -27,6 +27,8 @@ from alembic_safe.authoring.recipes.rename_column import rename_column
 from alembic_safe.authoring.recipes.set_not_null import set_not_null
 from alembic_safe.authoring.recipes.standing_on import named_in, table_of
 from alembic_safe.inspecting.settles import Settle
+from alembic_safe.operations.retire_column import RetireColumnOp
+from alembic_safe.operations.retire_table import RetireTableOp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,7 +83,8 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
     made = {facts.id_of(op.table_name, op.schema) for op in operations if isinstance(op, ops.CreateTableOp)}
     decompositions = {id(op): decomposed(op) for op in operations}
     every = [one for op in operations for one in decompositions[id(op)]]
-    others = [op for op in every if table_of(op, facts) not in made]
+    ends = _ends(every)
+    others = [op for op in every if op not in ends and table_of(op, facts) not in made]
     taken: dict[int, Phased] = {}
     consumed: set[int] = set()
     for recipes in (FIRST, RECIPES):
@@ -99,7 +102,9 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
         # what nothing was taken from stays one operation
         first += [op] if len(kept) == len(decompositions[id(op)]) else kept
         first += [one for part in parts if id(part) in taken for one in taken[id(part)].ordinary]
-    return _plan([taken[id(op)] for op in every if id(op) in taken], first, facts)
+    return _plan(
+        [taken[id(op)] for op in every if id(op) in taken], [op for op in first if op not in ends], ends, facts
+    )
 
 
 def decomposed(op: ops.MigrateOperation) -> tuple[ops.MigrateOperation, ...]:
@@ -124,7 +129,7 @@ def decomposed(op: ops.MigrateOperation) -> tuple[ops.MigrateOperation, ...]:
     return tuple(found)
 
 
-def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
+def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], ends: Sequence[SqlOp], facts: Facts) -> Plan:
     fresh = frozenset(id_ for one in found for id_ in one.fresh)
     # SQL that names a column which is being filled has to wait for it
     waiting = [op for op in first if isinstance(op, SqlOp) and any(named_in(op.sql, id_.name) for id_ in fresh)]
@@ -133,11 +138,7 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], facts:
     expand = [step for one in found if one not in behind for step in one.expand]
     late = [step for one in behind for step in one.expand]
     lines = dict.fromkeys(line for one in found for line in one.settles)
-    # a type cannot go before the columns that are retired in the contract
-    ends = [op for op in first if isinstance(op, SqlOp) and op.about is not None]
-    if any(line.verb.startswith(("retire_", "drop_column")) for line in lines):
-        first = [op for op in first if op not in ends]
-        lines |= dict.fromkeys(_finish(op) for op in ends)
+    lines |= dict.fromkeys(_finish(op, facts) for op in ends)
     # what takes a name over, and a table as a whole, comes when everything else has gone
     settles = tuple(sorted(lines, key=lambda line: _LAST.index(line.verb) + 1 if line.verb in _LAST else 0))
     others = tuple(dict.fromkeys(f"{type(op).__module__}.{type(op).__name__}" for op in first if not _is_known(op)))
@@ -149,13 +150,23 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], facts:
     )  # fmt: skip
 
 
-def _finish(op: SqlOp) -> Settle:
+def _ends(every: Sequence[ops.MigrateOperation]) -> list[SqlOp]:
+    """Return the SQL that waits until the columns and tables that go are gone: a type, and what is made anew on it."""
+    if not any(isinstance(op, (RetireColumnOp, RetireTableOp, ops.DropColumnOp)) for op in every):
+        return []
+    begin = next((n for n, op in enumerate(every) if isinstance(op, SqlOp) and op.about is not None), len(every))
+    return [op for op in every[begin:] if isinstance(op, SqlOp)]
+
+
+def _finish(op: SqlOp, facts: Facts) -> Settle:
     """Return the line for SQL that waits, with what takes it back."""
-    assert op.about is not None  # noqa: S101 - whoever calls has asked
+    about = op.about or table_of(op, facts)
     noted = getattr(op, UNDO, None)
     back = [op.undo] if noted is None and op.undo else [one.sql for one in noted or () if isinstance(one, SqlOp)]
     rest = {"back": back, "sql": op.sql}
-    return Settle("finish", op.about.schema, op.about.name, "", json.dumps(rest, sort_keys=True, ensure_ascii=False))
+    return Settle(
+        "finish", about.schema, about.name or "database", "", json.dumps(rest, sort_keys=True, ensure_ascii=False)
+    )
 
 
 def _phased(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from alembic_safe.database.statements import run
 
@@ -54,8 +54,9 @@ class InCallersTransaction:
     def begin(self) -> None:
         """Do nothing: the caller's settings were put right once."""
 
-    def take_back(self) -> None:
-        """Do nothing: the error goes up to the caller."""
+    def take_back(self) -> NoReturn:
+        """Let the error go up to the caller, whose transaction is of no use any more."""
+        raise  # noqa: PLE0704 - the one that is being handled
 
     def commit(self) -> None:
         """Do nothing: the caller commits."""

@@ -17,7 +17,7 @@ from alembic_safe.plugin import stop_if_marked
 from alembic_safe.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from alembic.runtime.migration import MigrationContext, RevisionStep
 
@@ -125,7 +125,7 @@ def _guarded(context: MigrationContext, original: Callable[..., None], kw: dict[
                 guard.judge(intent)
             journals = _writable_journals(context, guard.identity)
             if journals is not None and not first.is_upgrade:
-                _require_nothing_half_done(context, journals)
+                _require_nothing_half_done(context, journals, heads)
             if guard.identity.protected and _intent(first) is Intent.UPGRADE:
                 from alembic_safe.deploying.watched_gate import let_through
 
@@ -216,6 +216,7 @@ def _journal_each(context: MigrationContext, journals: Journals, settings: Setti
     """Have every step that the stock command takes written down, in the step's own transaction."""
     from alembic_safe.database.journal import Writer, record_revision, release_of
     from alembic_safe.database.journal_steps import close_steps
+    from alembic_safe.database.journal_tables import may
     from alembic_safe.inspecting.changes import change_of, phase_of
     from alembic_safe.inspecting.history import files_hash, revision_source, version_table_of
 
@@ -223,9 +224,10 @@ def _journal_each(context: MigrationContext, journals: Journals, settings: Setti
     script = context.opts.get("script")
     hash_of_files = files_hash(script) if script is not None else None
     began = time.monotonic()
+    closes: bool | None = None
 
     def write(*, ctx: MigrationContext, step: Any, **_: Any) -> None:
-        nonlocal began
+        nonlocal began, closes
         # a stamp to an older revision leaves the newer ones: they are no longer applied
         direction = "down" if not step.is_upgrade else "stamp" if step.is_stamp else "up"
         revisions = step.up_revisions if step.is_stamp else (step.up_revision,)
@@ -239,23 +241,29 @@ def _journal_each(context: MigrationContext, journals: Journals, settings: Setti
                 writer=writer, milliseconds=round((time.monotonic() - began) * 1000), phase=phase_of(revision),
                 change=change_of(revision), files_hash=hash_of_files,
             )  # fmt: skip
-            if direction != "down":
+            if closes is None:  # a role that only adds rows ends nothing; whoever deploys next sees that it is applied
+                closes = may(_connection(ctx), journals, "steps", "UPDATE")
+            if closes and direction != "down":
                 close_steps(_connection(ctx), journals, version_table_of(ctx), revision.revision)
         began = time.monotonic()
 
     context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, write)
 
 
-def _require_nothing_half_done(context: MigrationContext, journals: Journals) -> None:
+def _require_nothing_half_done(context: MigrationContext, journals: Journals, heads: Sequence[str]) -> None:
     """Let nobody go down from a database that stands between two revisions.
 
     :raises Refused: names the revision, and the ways to end it.
     """
     from alembic_safe.database.journal_steps import half_done
+    from alembic_safe.deploying.gate_evidence import applied_in_files
     from alembic_safe.errors import NextStep, Refused
     from alembic_safe.inspecting.history import version_table_of
 
-    found = half_done(_connection(context), journals, version_table_of(context))
+    script: Any = context.opts.get("script")
+    there = applied_in_files(script, heads) if script is not None else set()
+    every = half_done(_connection(context), journals, version_table_of(context))
+    found = [one for one in every if one.revision not in there]
     if found:
         raise Refused(
             f"{found[0].revision} is half done ({found[0].what}): what a downgrade would find is neither the revision nor"

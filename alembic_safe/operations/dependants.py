@@ -73,7 +73,7 @@ SELECT n.nspname AS schema, s.relname AS name, q.seqstart, q.seqincrement, q.seq
 FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
 JOIN pg_sequence q ON q.seqrelid = s.oid JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 WHERE d.classid = 'pg_class'::regclass AND d.refobjid = CAST(CAST(:table AS text) AS regclass) AND a.attname = :column
-  AND d.deptype = :deptype
+  AND d.deptype::text = CAST(:deptype AS text)
 """
 
 _VIOLATED = ("23502", "23503", "23505", "23514", "23P01")

@@ -62,6 +62,11 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
     up, down = conversion(op, said, was, becomes, shown)
     new = beside(old.name)
     column = Column(new, made_type(op.modify_type), nullable=old.nullable, comment=old.comment)
+    also = [one for one in every if isinstance(one, ops.AlterColumnOp) and _is_about(one, op)]
+    for one in also:
+        column.nullable = column.nullable or one.modify_nullable is True
+        if one.modify_comment is not False:
+            column.comment = one.modify_comment or None  # the old column gets it at once, and the swap takes it over
     # what the way back says of the column it means of the new one, which has another name as yet
     back = None if down is None else worded(down, old.name, new)
     own = [one for one in every if table_of(one, facts) == facts.id_of(op.table_name, op.schema)]
@@ -89,6 +94,10 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
             copy=(f"Fills {new} in the rows that were there, then builds for it what stands on {old.name}.",),
         ),
     )  # fmt: skip
+
+
+def _is_about(one: ops.AlterColumnOp, op: ops.AlterColumnOp) -> bool:
+    return one is not op and (one.schema, one.table_name, one.column_name) == (op.schema, op.table_name, op.column_name)
 
 
 def conversion(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from alembic.operations import ops
 from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, UniqueConstraint, text
 
-from alembic_safe.authoring.change_operations import CheckOp, DropPartOp, RenamedPartOp
+from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, FillOp, RenamedPartOp
 from alembic_safe.authoring.recipes.records import Step, settle
 from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.database.statements import quoted
@@ -87,6 +87,8 @@ def table_of(op: ops.MigrateOperation, facts: Facts) -> ObjectId:
     """Return the table that an operation is about."""
     if isinstance(op, (CheckOp, DropPartOp, RenamedPartOp)):
         return facts.id_of(op.part.parent, op.part.schema or None)
+    if isinstance(op, (DefaultOp, FillOp)):
+        return facts.id_of(op.column.parent, op.column.schema or None)
     name = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
     return facts.id_of(str(name), getattr(op, "schema", None) or getattr(op, "source_schema", None))
 
