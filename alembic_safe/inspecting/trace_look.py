@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from alembic_safe.inspecting.trace import LOCKS, Change, Column, Constraint, Index, Lock, Relation, Trace, Write
+from alembic_safe.inspecting.trace import Change, Column, Constraint, Index, Lock, Relation, Trace, Write
 from alembic_safe.inspecting.trace_changes import other_changes, relation_changes
-from alembic_safe.inspecting.trace_state import CHECKSUM, OTHERS, RELATIONS, OtherState, read_others, read_state
+from alembic_safe.inspecting.trace_state import CHECKSUM, OTHERS, OtherState, read_others, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,30 +16,13 @@ if TYPE_CHECKING:
 
     from alembic_safe.inspecting.trace_state import RelationState
 
-# the functions below pg_stat_xact_user_tables: the view itself joins all tables with all indexes
-_NOW = f"""
-WITH held AS MATERIALIZED (
-  SELECT l.relation::oid AS oid, l.mode FROM pg_locks l, pg_database d WHERE l.pid = pg_backend_pid() AND l.granted
-    AND l.locktype = 'relation' AND l.relation >= 16384 AND l.database = d.oid AND d.datname = current_database()
-), counted AS (
-  SELECT o.oid, pg_stat_get_xact_numscans(o.oid) AS scans, pg_stat_get_xact_tuples_inserted(o.oid) AS inserted,
-    pg_stat_get_xact_tuples_updated(o.oid) AS updated, pg_stat_get_xact_tuples_deleted(o.oid) AS deleted
-  FROM (SELECT DISTINCT oid FROM held) o
-)
-SELECT pg_current_xact_id_if_assigned() IS NOT NULL,
-  (SELECT string_agg(oid::bigint || ' ' || mode, ',') FROM held WHERE mode <> 'AccessShareLock'),
-  (SELECT string_agg(concat_ws(' ', oid::bigint, scans, inserted, updated, deleted), ',') FROM counted
-    WHERE scans + inserted + updated + deleted > 0),
-  current_setting('alembic_safe_watch.seen', true), set_config('alembic_safe_watch.seen', '', false),
-  ({CHECKSUM}), (SELECT extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::int,
-  EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype = 'advisory')
-"""
-# before PostgreSQL 15 nobody can have a session report its statistics at the end of a transaction
+_NOW = "SELECT * FROM alembic_safe_watch.look()"
+_WROTE, _LOCKS, _COUNTERS, _SEEN, _CHECKSUM, _SIGNATURES, _CLASSES, _TIMEOUT, _ADVISORY = range(9)
+# where nobody can have a session report its statistics at the end of a transaction
 _COUNTED_BEFORE = """
 SELECT string_agg(concat_ws(' ', relid::bigint, seq_scan, n_tup_ins, n_tup_upd, n_tup_del), ',')
 FROM pg_stat_xact_user_tables WHERE seq_scan + n_tup_ins + n_tup_upd + n_tup_del > 0
 """
-_STRONG = frozenset(LOCKS[3:])
 
 
 @dataclass(frozen=True)
@@ -78,17 +61,19 @@ class Looking:
         self._names: dict[int, Relation] = {}
         self._held = _Held()
         self._flushes = False
+        self._signatures: dict[str, str] = {}
+        self._classes = ""
         self.version = 0
 
     def start(self) -> None:
         """Look at everything; from here on a table that comes is new."""
         self._ask("SELECT set_config('alembic_safe_watch.seen', '', false)")
-        self._relations = self._states("true")
+        self._relations = self._states(None)
         self._others = read_others(self._ask(OTHERS)[0][0])
-        self._checksum = self._ask(_NOW)[0][5]
+        self._checksum = self._ask(f"SELECT ({CHECKSUM})")[0][0]
         self.version = int(self._ask("SELECT current_setting('server_version_num')")[0][0])
         self._flushes = self.version >= 150000
-        self.begin()
+        self._classes = str(self._ask(_NOW)[0][_CLASSES])
         self.nothing_is_new()
         self.end()
 
@@ -110,28 +95,27 @@ class Looking:
 
     def begin(self) -> None:
         """Begin to look at a transaction: what it counts must not be what the one before it has counted."""
-        if self._flushes:
-            self._ask("SELECT pg_stat_force_next_flush()")
-            self._held = _Held()
-        else:
-            self._held = _Held(counters=_counters(self._ask(_COUNTED_BEFORE)[0][0]))
+        self._signatures.clear()
+        self._held = _Held() if self._flushes else _Held(counters=_counters(self._ask(_COUNTED_BEFORE)[0][0]))
 
     def resume(self) -> None:
         """Look again behind a rollback to a savepoint: what came since is no longer there."""
-        locks_text, counters_text, checksum = (self._ask(_NOW)[0][place] for place in (1, 2, 5))
-        locks = {(int(oid), mode) for oid, _, mode in (one.partition(" ") for one in _parts(locks_text, ","))}
+        now = self._ask(_NOW)[0]
         self._refresh(None, set())
-        if checksum != self._checksum:
-            self._refresh_others(checksum)
-        self._held = _Held(locks, _counters(counters_text), self._held.advisory)
+        if now[_WROTE] and now[_CHECKSUM] != self._checksum:
+            self._refresh_others(now[_CHECKSUM])
+        self._signatures.clear()
+        self._held = _Held(_locks(now[_LOCKS]), _counters(now[_COUNTERS]), self._held.advisory)
 
     def after(self, *, keep: bool = True) -> Look:
         """Look behind a statement, in its transaction.
 
         :param keep: whether what was found is the state from now on; not for what is rolled back at once.
         """
-        wrote, locks_text, counters_text, seen, _, checksum, timeout, advisory = self._ask(_NOW)[0]
-        locks = {(int(oid), mode) for oid, _, mode in (one.partition(" ") for one in _parts(locks_text, ","))}
+        now = self._ask(_NOW)[0]
+        wrote, _, _, seen, checksum, _, _, timeout, advisory = now
+        locks, counters_text = _locks(now[_LOCKS]), now[_COUNTERS]
+        self._classes = now[_CLASSES]
         new_locks = locks - self._held.locks
         counters = _counters(counters_text)
         changes: list[Change] = []
@@ -141,8 +125,11 @@ class Looking:
         before, others = dict(self._relations), self._others
         was = self._checksum
         if wrote:
-            strong = {oid for oid, mode in locks if mode in _STRONG}
-            changes, rewrites, builds = self._refresh(strong, truncated)
+            signed = dict(one.split(" ", 1) for one in _parts(now[_SIGNATURES], ","))
+            changed = {int(oid) for oid, text in signed.items() if self._signatures.get(oid) != text}
+            gone = {oid for oid, mode in locks if mode == "AccessExclusiveLock" and str(oid) not in signed}
+            changes, rewrites, builds = self._refresh(changed | (gone & self._relations.keys()), truncated)
+            self._signatures = signed
             if checksum != self._checksum:
                 changes += self._refresh_others(checksum)
         scans = [
@@ -164,7 +151,9 @@ class Looking:
     def afresh(self) -> Look:
         """Look at everything again: behind a statement that is committed already, its locks are gone."""
         changes, rewrites, builds = self._refresh(None, set())
-        *_, checksum, timeout, advisory = self._ask(_NOW)[0]
+        now = self._ask(_NOW)[0]
+        self._classes, timeout, advisory = now[_CLASSES], now[_TIMEOUT], now[_ADVISORY]
+        checksum = self._ask(f"SELECT ({CHECKSUM})")[0][0]
         if checksum != self._checksum:
             changes += self._refresh_others(checksum)
         return Look(
@@ -174,6 +163,12 @@ class Looking:
             lock_timeout=timeout,
             advisory=advisory,
         )
+
+    def leftover(self) -> tuple[Change, ...]:
+        """Return what has changed since the last look, on another connection, when anything has."""
+        if self._ask(_NOW)[0][_CLASSES] == self._classes:
+            return ()
+        return self.afresh().changes
 
     def worth_a_line(self, look: Look, tag: str) -> bool:
         """Whether a statement did anything that a person has to know of: no question, none of Alembic's own rows."""
@@ -192,8 +187,7 @@ class Looking:
     ) -> tuple[list[Change], list[Relation], list[tuple[Relation, str]]]:
         if oids is not None and not oids:
             return [], [], []
-        which = "true" if oids is None else f"c.oid IN ({', '.join(map(str, sorted(oids)))})"
-        now = self._states(which)
+        now = self._states(oids)
         known = {oid for oid in self._relations if oids is None or oid in oids}
         changes: list[Change] = []
         rewrites: list[Relation] = []
@@ -260,8 +254,9 @@ class Looking:
     def _named(self, oid: int) -> Relation:
         return self._names.get(oid) or Relation("", str(oid), "unknown", new=True)
 
-    def _states(self, which: str) -> dict[int, RelationState]:
-        states = (read_state(row[0]) for row in self._ask(RELATIONS.format(which=which)))
+    def _states(self, oids: set[int] | None) -> dict[int, RelationState]:
+        wanted = "NULL" if oids is None else f"'{{{','.join(map(str, sorted(oids)))}}}'"
+        states = (read_state(row[0]) for row in self._ask(f"SELECT * FROM alembic_safe_watch.states({wanted})"))
         return {state.oid: state for state in states}
 
     def _ask(self, sql: str) -> list[tuple[Any, ...]]:
@@ -287,6 +282,10 @@ def committed_alone(look: Look) -> Look:
     locks = [Lock(relation, "ShareUpdateExclusiveLock") for relation in touched if relation is not None]
     locks += [Lock(relation, "AccessExclusiveLock") for relation in look.rewrites]
     return replace(look, locks=tuple(sorted(set(locks))))
+
+
+def _locks(text: str | None) -> set[tuple[int, str]]:
+    return {(int(oid), mode) for oid, _, mode in (one.partition(" ") for one in _parts(text, ","))}
 
 
 def _parts(text: str | None, separator: str) -> Iterable[str]:

@@ -19,7 +19,7 @@ from alembic_safe import operations
 from alembic_safe.inspecting.outside_effects import effects_outside
 from alembic_safe.inspecting.trace import RevisionTrace, Statement, Trace
 from alembic_safe.inspecting.trace_look import Look, Looking, committed_alone
-from alembic_safe.inspecting.trace_watch import watch_writes
+from alembic_safe.inspecting.trace_watch import make_eyes, watch_writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +60,7 @@ class Tracer:
         looking = self._looking.get(id(connection))
         if looking is None:
             looking = self._looking[id(connection)] = Looking(connection, context)
+            make_eyes(connection)
             looking.start()
             self._ground.setdefault(name, looking.ground())
         elif self.each_alone:
@@ -209,7 +210,7 @@ class _Watched:
     def leftover(self) -> None:
         """Find what was done past SQLAlchemy, on the driver's own cursor or another connection."""
         began = time.monotonic()
-        changes = self.looking.afresh().changes
+        changes = self.looking.leftover()
         self.looking.end()
         if changes:
             self.seen.append(

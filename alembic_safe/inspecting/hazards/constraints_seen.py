@@ -93,11 +93,12 @@ def several_keys(scene: Scene) -> Iterator[Hit]:
         tables = {str(change.after.references) for _, change in found}
         if len(tables) > 1:
             number, change = found[-1]
+            large = any(scene.by_use(other.after.references) == "warning" for _, other in found)
             yield Hit(
                 str(change.relation), number,
                 f"nobody writes {', '.join(sorted(tables))} until the transaction ends; a program that locks them in another"
                 " order meets a deadlock",
-                "warning", words_of(change),
+                "warning" if large else "info", words_of(change),
             )  # fmt: skip
 
 
