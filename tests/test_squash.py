@@ -12,6 +12,7 @@ from tests.squash_project import dump, on, rich, rows, tree, with_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.cluster import Cluster
     from tests.project import Project
@@ -146,7 +147,7 @@ def test_it_says_why_a_range_cannot_be_taken_together_and_which_can(project: Pro
     project.revision("b3", "a2", "a branch", 'op.create_table("b", sa.Column("id", sa.Integer, primary_key=True))')
     done = project.run("squash", "a3", "-m", "x", check=4)
     assert "b3_a_branch.py follows or depends on a2" in done.stderr
-    assert "alembic squash a2" in done.stderr
+    assert 'alembic squash a2 -m "..."' in done.stderr
 
 
 def test_merges_inside_of_the_range_become_one_revision(
@@ -200,3 +201,29 @@ op.execute("WITH new AS (INSERT INTO a VALUES (gen_random_uuid(), now(), 'x') RE
     project.run("upgrade", "head", check=0)
     query = "SELECT name, made > now() - interval '1 hour', a.id <> b.id FROM a JOIN b ON b.a = a.id"
     assert rows(cluster, database, query) == [("x", True, True)]
+
+
+def test_what_was_there_before_the_first_revision_is_no_part_of_it(
+    project: Project, cluster: Cluster, make_database: Callable[..., str], tmp_path: Path
+) -> None:
+    with_template(project)
+    first = project.folder / "migrations" / "versions" / "a1_users.py"
+    first.write_text(first.read_text().replace('op.create_table("users", sa.Column("id", sa.Integer, primary_key=True))',
+                                               'op.add_column("users", sa.Column("born", sa.Date))')
+                     .replace('op.drop_table("users")', 'op.drop_column("users", "born")'))  # fmt: skip
+    assert "does not run on an empty database" in project.run("squash", "-m", "all", check=8).stderr
+    (tmp_path / "before.sql").write_text("CREATE TABLE users (id integer PRIMARY KEY); CREATE INDEX ix ON users (id);")
+    project.run("squash", "-m", "all", "--bootstrap", str(tmp_path / "before.sql"), check=0)
+    (file,) = (project.folder / "migrations" / "versions").glob("*.py")
+    assert "CREATE INDEX" not in file.read_text()
+    assert "born" in file.read_text()
+    project.run("squash", "--check", check=0)
+    database = make_database()
+    with cluster.connect(database) as connection:
+        connection.execute((tmp_path / "before.sql").read_bytes())
+    on(project, cluster.url(database)).run("upgrade", "head", check=0)
+    columns = (
+        "SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute"
+        " WHERE attrelid = 'users'::regclass AND attnum > 0"
+    )
+    assert rows(cluster, database, columns) == [("id,born,name,mail",)]

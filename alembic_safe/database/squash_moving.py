@@ -86,8 +86,9 @@ def finish(archives: Path) -> None:
 
 def clear(archives: Path) -> None:
     """Take away what runs have left that were killed before or after the one step; they changed nothing, or are done."""
-    for folder in archives.glob(f"{_NEW}*"):
-        shutil.rmtree(folder, ignore_errors=True)
+    for folder in archives.glob(".*"):
+        if folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _swapped(archives: Path, versions: Path, add: Sequence[tuple[Path, Path]], remove: Sequence[Path]) -> bool:
@@ -120,6 +121,8 @@ def _swapped(archives: Path, versions: Path, add: Sequence[tuple[Path, Path]], r
 
 def _exchange() -> Callable[[bytes, bytes], bool] | None:
     """Return a function that lets two paths change places in one step, where this system has such a thing."""
+    if os.name == "nt":
+        return None
     libc = ctypes.CDLL(None, use_errno=True)
     call = getattr(libc, "renameat2" if sys.platform.startswith("linux") else "renameatx_np", None)
     if call is None:

@@ -31,13 +31,14 @@ _IDENTIFIER = re.compile(r'"((?:[^"]|"")+)"|([^\W\d][\w$]*)')
 
 def respelled(sql: str) -> str:
     """Return SQL without the casts around whole arrays; where there are none, the same."""
-    found = sql.find(_ARRAY)
-    while found >= 0:
-        end = _closing(sql, found)
+    openings = [
+        token.start() for token in _TOKEN.finditer(sql) if token[0] == "(" and sql.startswith(_ARRAY, token.start())
+    ]
+    for opening in reversed(openings):
+        end = _closing(sql, opening)
         cast = _CAST.match(sql, end) if end >= 0 else None
         if cast:
-            sql = sql[:found] + sql[found + 1 : end] + sql[cast.end() :]
-        found = sql.find(_ARRAY, found + 1)
+            sql = sql[:opening] + sql[opening + 1 : end] + sql[cast.end() :]
     return sql
 
 

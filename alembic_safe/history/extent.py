@@ -9,7 +9,7 @@ from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
 from alembic_safe.database.revision_files import shown
-from alembic_safe.database.squashed import is_squash, replaced_by
+from alembic_safe.database.squashed import replaced_by
 from alembic_safe.errors import Findings, NextStep, WrongUsage
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Extent:
-    """Revisions with one way in and one way out.
+    """Revisions from the first one on, with one way out.
 
     :param revisions: in the order in which Alembic runs them.
     :param start: the revision before them; ``None``: they begin the history.
@@ -53,33 +53,28 @@ class Extent:
         return tuple(one.revision for one in self.revisions[:-1] if one._is_real_branch_point or one.is_merge_point)  # noqa: SLF001
 
 
-def extent_of(script: ScriptDirectory, words: str) -> Extent:
-    """Return what ``[START:]END`` means.
+def extent_of(script: ScriptDirectory, word: str) -> Extent:
+    """Return the revisions from the first one to a given one.
 
-    :param words: revisions as Alembic takes them: ids, their beginnings, labels, ``head-20``; ``base:head`` by default.
-    :raises WrongUsage: when there is no such range.
-    :raises Findings: when it has more than one way in or out; with the largest that has not.
+    :param word: as Alembic takes it: an id, its beginning, a label, ``head-20``; empty: the head.
+    :raises WrongUsage: when there is no such revision, or nothing before it.
+    :raises Findings: when they have another way in or out; with the longest that have not.
     """
-    first, colon, last = words.rpartition(":")
-    start = _one(script, first) if colon and first not in ("", "base") else None
-    end = _one(script, last or "head")
+    end = _one(script, word.removeprefix("base:") or "head")
     if end is None:
-        raise WrongUsage(f"{words}: a squash ends with a revision.", next_steps=_look())
+        raise WrongUsage(f"{word}: a squash ends with a revision.", next_steps=_look())
     every = [one for one in script.walk_revisions() if one is not None]
-    inside = _between(script, start, end)
+    inside = _up_to(script, end)
     if len(inside) < 2:
         raise WrongUsage(
-            f"From {start.revision if start else 'base'} to {end.revision} there is"
-            f" {len(inside)} revision: nothing to take together.",
-            next_steps=_look(),
+            f"{end.revision} is the first revision: there is nothing to take together.", next_steps=_look()
         )
-    crossing = _crossing(every, inside, start, end)
+    crossing = _crossing(every, inside, end)
     if crossing:
-        raise _not_closed(script, every, words, crossing, start, end)
-    steps = script._upgrade_revs(end.revision, start.revision if start else ())  # type: ignore[arg-type]  # noqa: SLF001
-    order = [step.revision.revision for step in steps]
+        raise _not_closed(script, every, crossing, end)
+    steps = script._upgrade_revs(end.revision, ())  # type: ignore[arg-type]  # noqa: SLF001
     by_id = {one.revision: one for one in inside}
-    return Extent(tuple(by_id[id_] for id_ in order if id_ in by_id), start.revision if start else None)
+    return Extent(tuple(by_id[step.revision.revision] for step in steps), None)
 
 
 def _one(script: ScriptDirectory, word: str) -> Script | None:
@@ -97,63 +92,34 @@ def _look() -> list[NextStep]:
     return [NextStep("see the revisions", "alembic history")]
 
 
-def _between(script: ScriptDirectory, start: Script | None, end: Script) -> list[Script]:
+def _up_to(script: ScriptDirectory, end: Script) -> list[Script]:
     ancestors = {one.revision for one in script.revision_map._get_ancestor_nodes([end])}  # noqa: SLF001 - the map's own walk
-    if start is not None:
-        if start.revision not in ancestors:
-            raise WrongUsage(f"{start.revision} is not before {end.revision}.", next_steps=_look())
-        ancestors -= {one.revision for one in script.revision_map._get_ancestor_nodes([start])}  # noqa: SLF001
     return [one for one in script.walk_revisions() if one is not None and one.revision in ancestors]
 
 
-def _crossing(
-    every: Iterable[Script], inside: Sequence[Script], start: Script | None, end: Script
-) -> list[tuple[Script, str]]:
-    """Return the edges that enter or leave a range otherwise than by its one way in and its one way out."""
+def _crossing(every: Iterable[Script], inside: Sequence[Script], end: Script) -> list[tuple[Script, str]]:
+    """Return the edges that leave the revisions otherwise than behind the last one."""
     ids = {one.revision for one in inside}
-    found = []
-    for one in every:
-        for parent in one._all_down_revisions:  # noqa: SLF001 - parents and dependencies
-            if one.revision not in ids and parent in ids and parent != end.revision:
-                found.append((one, parent))
-            if one.revision in ids and parent not in ids and (start is None or parent != start.revision):
-                found.append((one, parent))
-    return found
+    return [
+        (one, parent)
+        for one in every
+        for parent in one._all_down_revisions  # noqa: SLF001 - parents and dependencies
+        if one.revision not in ids and parent in ids and parent != end.revision
+    ]
 
 
 def _not_closed(
-    script: ScriptDirectory,
-    every: Sequence[Script],
-    words: str,
-    crossing: Sequence[tuple[Script, str]],
-    start: Script | None,
-    end: Script,
+    script: ScriptDirectory, every: Sequence[Script], crossing: Sequence[tuple[Script, str]], end: Script
 ) -> Findings:
+    before = _up_to(script, end)[1:]
     possible = next(
-        (
-            one
-            for one in every
-            if one.revision != end.revision
-            and one in _between(script, start, end)
-            and len(inside := _between(script, start, one)) > 1
-            and not _crossing(every, inside, start, one)
-        ),
-        None,
+        (one for one in before if len(inside := _up_to(script, one)) > 1 and not _crossing(every, inside, one)), None
     )
-    first = f"{start.revision}:" if start else ""
-    steps = (
-        [NextStep("the longest that can be taken together from there", f"alembic squash {first}{possible.revision}")]
-        if possible
-        else []
-    )
+    steps = [NextStep("choose another revision; see how they follow each other", "alembic history")]
+    if possible is not None:
+        steps = [NextStep("the most that can be taken together", f'alembic squash {possible.revision} -m "..."')]
     return Findings(
-        f"{words} cannot become one revision: it has another way in or out.",
+        f"What leads to {end.revision} cannot become one revision: others begin in the middle of it.",
         detail=[f"{shown(one.path)} follows or depends on {parent}." for one, parent in crossing[:_SHOWN]],
-        next_steps=steps
-        or [NextStep("choose another range; see how the revisions follow each other", "alembic history")],
+        next_steps=steps,
     )
-
-
-def is_nested(extent: Extent) -> bool:
-    """Whether squashes are among the revisions."""
-    return any(is_squash(one) for one in extent.revisions)

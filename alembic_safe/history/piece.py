@@ -33,7 +33,7 @@ _OF_KIND = {
                      "text search parser", "text search template", "text search dictionary",
                      "text search configuration"), SECTIONS[2]),
     "sequence": SECTIONS[3],
-    **dict.fromkeys(("foreign-data wrapper", "server", "user mapping", "table", "foreign table", "index",
+    **dict.fromkeys(("foreign-data wrapper", "server", "user mapping", "table", "foreign table", "column", "index",
                      "constraint"), TABLES),
     **dict.fromkeys(("view", "materialized view"), SECTIONS[7]),
     **dict.fromkeys(("trigger", "rule", "partition trigger"), SECTIONS[9]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted
-from alembic_safe.history.piece import RIGHTS, SECTIONS, Form, Piece, Wanted, section_of, sql_forms
+from alembic_safe.history.piece import LATE_KEYS, RIGHTS, SECTIONS, Form, Piece, Wanted, section_of, sql_forms
 from alembic_safe.history.table_pieces import TablePieces
 from alembic_safe.inspecting.comparison import EXISTS, Difference, compare
 from alembic_safe.inspecting.difference_sql import undo_sql
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from alembic_safe.inspecting.catalog_records import ObjectId
+    from alembic_safe.inspecting.difference_sql import Undo
 
 _TABLES = frozenset({"table", "foreign table"})
 _RIGHTS = frozenset({"grants"})
@@ -36,16 +37,29 @@ def pieces_of(wanted: Wanted) -> tuple[Piece, ...]:
             statements = alter_sql(wanted.catalog, wanted.empty, one)
             pieces.append(Piece((one.object,), SECTIONS[0], sql_forms(statements)))
     pieces += tables.all()
-    # in the order in which a difference is undone: what others stand on comes first
-    for undo in undo_sql([one for one in found if one.is_missing], wanted.catalog, wanted.empty):
-        id_ = undo.difference.object
-        if id_.kind in _TABLES or id_.parent or tables.sequences.comes_with_its_table(id_):
-            continue
-        if not undo.statements:
-            raise CannotSay(f"{id_}: {undo.reason}")
-        pieces.append(_other(wanted, id_))
+    # in the order in which a difference is undone: what others stand on comes first; columns as they stand in their table
+    undos = undo_sql([one for one in found if one.is_missing], wanted.catalog, wanted.empty)
+    positions = {undo: wanted.catalog.objects[undo.difference.object].get("position", 0) for undo in undos}
+    columns = [undo for undo in undos if undo.difference.object.kind == "column"]
+    for undo in (
+        *sorted(columns, key=lambda one: int(str(positions[one]))),
+        *(one for one in undos if one not in columns),
+    ):
+        pieces += _missing(wanted, tables, undo)
     pieces += _rights(wanted, tables)
     return tuple(sorted(pieces, key=lambda piece: SECTIONS.index(piece.section)))
+
+
+def _missing(wanted: Wanted, tables: TablePieces, undo: Undo) -> Iterator[Piece]:
+    """Yield what makes an object that is neither a table nor comes with one."""
+    id_ = undo.difference.object
+    if id_.parent and id_._replace(kind="table", name=id_.parent, parent="") in wanted.empty.objects:
+        section = LATE_KEYS if wanted.catalog.objects[id_].get("sort") == "f" else section_of(id_, wanted.catalog)
+        yield Piece((id_,), section, sql_forms(undo.statements))
+    elif id_.kind not in _TABLES and not id_.parent and not tables.sequences.comes_with_its_table(id_):
+        if not undo.statements:
+            raise CannotSay(f"{id_}: {undo.reason}")
+        yield _other(wanted, id_)
 
 
 def _other(wanted: Wanted, id_: ObjectId) -> Piece:

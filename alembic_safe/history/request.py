@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Request:
     """One squash.
 
-    :param words: ``END``, as Alembic names revisions.
+    :param words: the last revision, as Alembic names it; empty: the head.
     :param bootstrap: SQL of what is there before the first revision.
     :param accept: findings that a person has consented to, by name.
     :param prove_all: bring a database at every replaced revision to the end, instead of a sample.

@@ -61,7 +61,9 @@ class TablePieces:
         """Yield the pieces, table by table."""
         made: list[ObjectId] = []
         for table in self.tables:
-            if self._is_sql(table):
+            if table in self.wanted.empty.objects:
+                pass  # it was there before: what has come to it is no whole table
+            elif self._is_sql(table):
                 yield self._as_sql(table, made)
                 yield from (self._constraint(part) for part in self.catalog.parts(table) if part in self.late)
             else:

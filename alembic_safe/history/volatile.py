@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alembic_safe.inspecting.catalog_records import ObjectId
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?: (\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:\+00)?)?")
 _HEX = re.compile(r"[0-9a-f]{32}")
 _SLACK = timedelta(days=1)
 """A time zone more or less: a time without one is local somewhere."""
@@ -106,16 +107,10 @@ def _explained(
 def _made(value: str, type_: str, earliest: datetime, latest: datetime) -> tuple[str | None, str]:
     """Return the SQL that makes such a value, and the Python where it could be shared."""
     if type_.startswith(("timestamp", "date")):
-        try:
-            at = (
-                datetime.fromisoformat(value.replace("+00", "+00:00"))
-                if len(value) > len("2000-01-01")
-                else date.fromisoformat(value)
-            )
-        except ValueError:
+        found = _MOMENT.fullmatch(value)
+        if found is None:
             return None, ""
-        moment = at if isinstance(at, datetime) else datetime(at.year, at.month, at.day)  # noqa: DTZ001 - given one below
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+        moment = datetime(*(int(part or 0) for part in found.groups()), tzinfo=timezone.utc)  # type: ignore[misc,arg-type]
         return ("now()" if earliest <= moment <= latest else None), ""
     if type_ == "uuid" or _UUID.fullmatch(value):
         cast = "" if type_ == "uuid" else f"::{type_}"

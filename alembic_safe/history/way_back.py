@@ -36,7 +36,7 @@ def _back(one: Settled, wanted: Wanted) -> Iterator[str]:
     if one.piece.section == LATE_KEYS:
         schema = _schema(id_, wanted)
         yield f'op.drop_constraint(op.f({string(id_.name)}), {string(id_.parent)}{schema}, type_="foreignkey")'
-    elif id_ not in wanted.empty.objects and not _has_own_statement(one):
+    elif id_ not in wanted.empty.objects and not _has_own_statement(one, wanted):
         return
     elif id_.kind == "table" and id_ not in wanted.empty.objects:
         yield f"op.drop_table({string(id_.name)}{_schema(id_, wanted)})"
@@ -48,9 +48,11 @@ def _back(one: Settled, wanted: Wanted) -> Iterator[str]:
             yield from (execute(unquoted(statement)) for statement in undo.statements)
 
 
-def _has_own_statement(one: Settled) -> bool:
+def _has_own_statement(one: Settled, wanted: Wanted) -> bool:
     """Whether it does not go with something else: a trigger with its table, a grant with what it is on."""
     id_ = one.piece.objects[0]
+    if id_.parent and id_._replace(kind="table", name=id_.parent, parent="") in wanted.empty.objects:
+        return True
     return one.piece.section != "Rights" and id_.kind not in _WITH_THEIR_TABLE
 
 

@@ -1,0 +1,65 @@
+"""How do expressions and statements get into the file of a squash so that they come out the same?"""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import psycopg
+
+from alembic_safe.history.expressions import bracketed, name, names, respelled, split, unquoted
+from alembic_safe.history.python_text import execute, indented, string
+
+SQL = st.text(alphabet=":\\a1$'\"% \n\t\r", max_size=120)
+
+
+@pytest.mark.parametrize(
+    ("written", "read_back"),
+    [
+        ("(s)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[])",
+         "(s)::text = ANY (ARRAY['a'::character varying, 'b'::character varying])"),
+        ("x <> ALL ((ARRAY['(ARRAY['::bpchar])::public.\"My type\"[]) AND y", "x <> ALL (ARRAY['(ARRAY['::bpchar]) AND y"),
+        ("(ARRAY[1, 2])[1]", "(ARRAY[1, 2])[1]"),
+        ("'(ARRAY[''a''])::text[]'", "'(ARRAY[''a''])::text[]'"),
+        ("nothing (of the kind", "nothing (of the kind"),
+    ],
+)  # fmt: skip
+def test_a_cast_around_a_whole_array_is_taken_off(written: str, read_back: str) -> None:
+    assert respelled(written) == read_back
+
+
+def test_lists_are_split_at_their_own_commas() -> None:
+    assert split("a, f(b, c), 'd, e', \"f, g\", $$h, i$$, ARRAY[j, k]") == [
+        "a", "f(b, c)", "'d, e'", '"f, g"', "$$h, i$$", "ARRAY[j, k]",
+    ]  # fmt: skip
+    assert bracketed("CHECK ((a > ')'::text)) NOT VALID", 0) == ("(a > ')'::text)", 23)
+    assert names('a, "B ""c"""') == ["a", 'B "c"']
+    assert name("lower(a)") is None
+    with pytest.raises(ValueError, match="lower"):
+        names("a, lower(b)")
+
+
+def test_quotes_stay_where_they_are_needed() -> None:
+    assert (
+        unquoted('"public"."users" "Users" "user" "between" \'"a"\'') == 'public.users "Users" "user" "between" \'"a"\''
+    )
+
+
+@given(SQL)
+def test_what_stands_in_the_file_reaches_the_server_to_the_letter(sql: str) -> None:
+    calls: list[str] = []
+
+    class Op:
+        execute = staticmethod(calls.append)
+
+    exec(compile(f"def upgrade():\n{indented(execute(sql))}\nupgrade()", "x", "exec"), {"op": Op})
+    arrived = str(text(calls[0]).compile(dialect=psycopg.dialect()))
+    assert arrived == sql.replace("%", "%%")
+
+
+@given(SQL)
+def test_a_string_is_the_text(sql: str) -> None:
+    assert ast.literal_eval(string(sql)) == sql
