@@ -50,13 +50,12 @@ def move_default(connection: Connection, table: LivingTable, *, from_: str, to: 
         source = run(connection, _DEFAULT, {"oid": table.oid, "column": from_})[0]
         target = run(connection, _DEFAULT, {"oid": table.oid, "column": to})[0]
         sequences = run(connection, _SEQUENCE, {"oid": table.oid, "column": from_})
-        alter = f"ALTER TABLE {table.quoted} ALTER COLUMN"
         if source["identity"]:
             _move_identity(connection, table, sequences[0], source["identity"], target, from_=from_, to=to)
         if source["expression"] is not None:
             if target["expression"] is None:
                 _set_default(connection, table, to, source["expression"], target["type"])
-            run(connection, f"{alter} {quoted(from_)} DROP DEFAULT")
+            run(connection, f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(from_)} DROP DEFAULT")
         for sequence in sequences:
             if sequence["tie"] == "a":
                 name = quoted(sequence["schema"], sequence["name"])
@@ -109,9 +108,11 @@ def _move_identity(
         f"SEQUENCE NAME {name} START {sequence['start']:d} INCREMENT {sequence['step']:d} MINVALUE {sequence['least']:d}"
         f" MAXVALUE {most:d} CACHE {sequence['cache']:d} {'CYCLE' if sequence['cycles'] else 'NO CYCLE'}"
     )
-    alter = f"ALTER TABLE {table.quoted} ALTER COLUMN"
-    run(connection, f"{alter} {quoted(from_)} DROP IDENTITY")
-    run(connection, f"{alter} {quoted(to)} ADD GENERATED {always} AS IDENTITY ({options})")
+    run(connection, f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(from_)} DROP IDENTITY")
+    run(
+        connection,
+        f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(to)} ADD GENERATED {always} AS IDENTITY ({options})",
+    )
     run(
         connection,
         "SELECT setval(CAST(CAST(:name AS text) AS regclass), :value, :called)",
