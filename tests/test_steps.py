@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 
-from tests.deploys import SLEEPING, columns, end_of, eventually, heads, outcomes, rows, safe_upgrade, start
+from tests.deploys import SLEEPING, columns, end_of, heads, outcomes, rows, safe_upgrade, start
+from tests.patience import eventually
 
 STEPS = """
 with op.step("one table"):
