@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -22,10 +23,11 @@ from alembic_safe.deploying.backup import BackupRequest, plan_backup, remove_old
 from alembic_safe.deploying.backup_files import read_sidecar, sidecar_of
 from alembic_safe.deploying.backup_plan import check_room
 from alembic_safe.errors import BackupFailed, Missing
+from tests import warm
 from tests.cluster import VERSION
 from tests.patience import PATIENCE, eventually
 from tests.scram import Guarded, guarded_server
-from tests.shop_rows import endpoint_of, fill
+from tests.shop_rows import BULK, endpoint_of, fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -226,15 +228,18 @@ def test_a_folder_that_cannot_be_written_is_exit_8(shop: Endpoint, tmp_path: Pat
     assert "The database was not touched." in str(caught.value)
 
 
+# a pg_dump that has begun its file, and goes on as long as the program is there
+WAITING = 'for a; do case "$a" in --file=*) : > "${a#--file=}";; esac; done; while [ -e "$0" ]; do sleep 0.1; done'
+
 TAKE = """
 import sys
 from pathlib import Path
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.deploying.backup import BackupRequest, take_backup
 from alembic_safe.errors import SafeError
-port, database, folder = sys.argv[1:]
+port, database, folder, pg_bin = sys.argv[1:]
 try:
-    take_backup(BackupRequest(Endpoint("127.0.0.1", int(port), "postgres", database), Path(folder),
+    take_backup(BackupRequest(Endpoint("127.0.0.1", int(port), "postgres", database), Path(folder), pg_bin=pg_bin or None,
                               on_progress=lambda size, estimate: print("written", size, flush=True)))
 except SafeError as error:
     print(error, flush=True)
@@ -247,7 +252,7 @@ def test_a_full_disk_leaves_nothing_behind(cluster: Cluster, shop: Endpoint, tmp
         connection.execute("CREATE TABLE noise AS SELECT md5(random()::text) AS x FROM generate_series(1, 50000)")
     limit = 200_000  # bytes that one file may have
     done = subprocess.run(
-        [sys.executable, "-c", TAKE, str(cluster.port), shop.database, str(tmp_path / "b")],
+        [sys.executable, "-c", TAKE, str(cluster.port), shop.database, str(tmp_path / "b"), ""],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -256,41 +261,50 @@ def test_a_full_disk_leaves_nothing_behind(cluster: Cluster, shop: Endpoint, tmp
     assert leftovers(tmp_path / "b") == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def taking(
+    place: Endpoint, folder: Path, *, code: str = TAKE, stdin: str = "", pg_bin: Path | None = None
+) -> warm.Started:
+    """Start a process that takes a backup and tells of its progress."""
+    words = ["-c", code, str(place.port), place.database, str(folder), str(pg_bin or "")]
+    return warm.Started(words, Path.cwd(), os.environ, stdin=stdin)
+
+
+@pytest.mark.parametrize(("number", "rows"), [(signal.SIGINT, 0), (signal.SIGTERM, 1_500_000)])
 def test_a_signal_ends_pg_dump_and_removes_the_half(
-    cluster: Cluster, database: str, tmp_path: Path, number: signal.Signals
+    cluster: Cluster, shop: Endpoint, tmp_path: Path, number: signal.Signals, rows: int
 ) -> None:
-    with cluster.connect(database) as connection:
-        fill(connection, bulk=1_500_000)
-        run = [sys.executable, "-c", TAKE, str(cluster.port), database, str(tmp_path / "b")]
-        with subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline().startswith("written")
-            assert [name for name in leftovers(tmp_path / "b") if name.endswith(".dump.partial")]
-            process.send_signal(number)
-            rest = process.stdout.read()
-        assert process.returncode == 130, rest
-        assert "unfinished file was removed" in rest
+    """In the middle of its rows, and where it waits for something."""
+    if not rows:
+        wrapped_program(tmp_path, "pg_dump", WAITING)
+    with cluster.connect(shop.database) as connection:
+        connection.execute(BULK.format(rows))
+        process = taking(shop, tmp_path / "b", pg_bin=None if rows else tmp_path)
+        assert process.line().startswith("written")
+        assert [name for name in leftovers(tmp_path / "b") if name.endswith(".dump.partial")]
+        process.send_signal(number)
+        said, _ = process.communicate(PATIENCE)
+        assert process.returncode == 130, said
+        assert "unfinished file was removed" in said
         assert leftovers(tmp_path / "b") == []
         at_work = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump' AND state = 'active'"
-        assert connection.execute(at_work).fetchone() == (0,)
+        eventually(lambda: connection.execute(at_work).fetchone() == (0,))
 
 
-def test_what_a_killed_run_left_goes_with_the_next_one(shop: Endpoint, cluster: Cluster, tmp_path: Path) -> None:
-    with cluster.connect(shop.database) as connection:
-        connection.execute("CREATE TABLE bulk AS SELECT md5(i::text) AS a FROM generate_series(1, 900000) i")
-    run = [sys.executable, "-c", TAKE, str(cluster.port), shop.database, str(tmp_path)]
-    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("written")
-        at_work = take_backup(BackupRequest(shop, tmp_path, scope="affected", tables=(("public", "users"),)))
-        running = [name for name in leftovers(tmp_path) if name.endswith(".partial")]
-        process.kill()
+def test_what_a_killed_run_left_goes_with_the_next_one(shop: Endpoint, tmp_path: Path) -> None:
+    wrapped_program(tmp_path, "pg_dump", WAITING)
+    folder = tmp_path / "b"
+    process = taking(shop, folder, pg_bin=tmp_path)
+    assert process.line().startswith("written")
+    at_work = take_backup(BackupRequest(shop, folder, scope="affected", tables=(("public", "users"),)))
+    running = [name for name in leftovers(folder) if name.endswith(".partial")]
+    process.kill()
+    process.communicate(PATIENCE)
+    (tmp_path / "pg_dump").unlink()  # what it started outlives it, and ends now
     assert len(running) == 1, "the other run's unfinished file was taken away from it"
-    others = tmp_path / "other-20250101-000000-a1.dump.partial"
+    others = folder / "other-20250101-000000-a1.dump.partial"
     others.touch()
-    backup = take_backup(BackupRequest(shop, tmp_path))
-    left = {name for name in leftovers(tmp_path) if not name.endswith(".json")}
+    backup = take_backup(BackupRequest(shop, folder))
+    left = {name for name in leftovers(folder) if not name.endswith(".json")}
     assert left == {Path(at_work.location).name, Path(backup.location).name, others.name}
 
 
@@ -412,15 +426,12 @@ def test_a_child_of_ones_own_command_does_not_outlive_a_signal(
     at_once = "kill -TERM $PPID;" if "just" in when else ""
     command = f"sh -c '{at_once} sleep 600 & echo $! > {mark}.new; mv {mark}.new {mark}; wait'"
     code = TAKE.replace("Path(folder),", "Path(folder), command=sys.stdin.read(),")
-    run = [sys.executable, "-c", code, str(cluster.port), database, str(tmp_path)]
-    with subprocess.Popen(run, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        process.stdin.write(command)
-        process.stdin.close()
-        if not at_once:
-            eventually(lambda: mark.exists() or process.poll() is not None)
-            process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 130
+    process = taking(endpoint_of(cluster, database), tmp_path, code=code, stdin=command)
+    if not at_once:
+        eventually(lambda: mark.exists() or process.poll() is not None)
+        process.send_signal(signal.SIGTERM)
+    process.communicate(PATIENCE)
+    assert process.returncode == 130
     if at_once and not mark.exists():
         return  # it was ended before it had a child
     state = Path(f"/proc/{mark.read_text().strip()}/stat")

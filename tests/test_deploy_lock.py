@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -16,6 +15,8 @@ import pytest
 
 from alembic_safe.database.deploy_lock import Waiting, deploy_lock, lock_key
 from alembic_safe.errors import LockNotObtained, Missing
+from tests import warm
+from tests.deploys import SLEEPING
 from tests.patience import PATIENCE, eventually
 from tests.transaction_pooler import TransactionPooler
 
@@ -224,17 +225,17 @@ def test_a_signal_releases_the_lock(
     cluster: Cluster, database: str, connect: Any, sent: signal.Signals, code: int | None, busy: str
 ) -> None:
     dsn = f"host=127.0.0.1 port={cluster.port} user=postgres dbname={database}"
-    command = [sys.executable, "-c", HOLDER, dsn, busy]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = warm.Started(["-c", HOLDER, dsn, busy], Path.cwd(), os.environ)
     try:
-        assert child.stdout.readline() == "held\n"
+        assert child.line() == "held"
         assert not is_free(connect)
-        time.sleep(0.1)
+        if busy == "statement":
+            with connect() as c:
+                eventually(lambda: c.execute(SLEEPING).fetchone())
         child.send_signal(sent)
-        _, err = child.communicate(timeout=PATIENCE)
+        _, err = child.communicate(PATIENCE)
     finally:
         child.kill()
-        child.wait()
     assert child.returncode == code if code is not None else child.returncode != 0, err
     assert eventually(lambda: is_free(connect))
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
+import os
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from alembic_safe.errors import ConsentMissing, Refused, RevisionFailed, WrongUsage
+from tests import warm
+from tests.patience import eventually
 from tests.pushed import PushProject, finding_ids, outcome, plan_lines
 
 if TYPE_CHECKING:
@@ -348,18 +348,12 @@ def test_a_push_that_is_killed_while_it_waits_for_a_lock_did_nothing(filled: Pus
     filled.models(users(NICK, 'sa.Column("age", sa.Integer)') + 'sa.Table("b", metadata, sa.Column("id", sa.Integer))')
     with psycopg.connect(filled.dsn) as holder:
         holder.execute("LOCK TABLE users IN ACCESS SHARE MODE")
-        words = [sys.executable, "-m", "alembic", "dev-push"]
-        process = subprocess.Popen(
-            words, cwd=filled.project.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = warm.Started(["alembic", "dev-push"], filled.project.folder, os.environ)
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'users'::regclass"
-        deadline = time.monotonic() + 60
-        while not filled.rows(waiting)[0][0]:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        eventually(lambda: filled.rows(waiting)[0][0] or process.poll() is not None)
+        assert process.poll() is None
         process.kill()
-        process.wait()
+        process.communicate()
     assert filled.rows("SELECT to_regclass('b'), (SELECT count(*) FROM alembic_safe.pushes)") == [(None, 1)]
     assert outcome(filled.push()) == "done"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from alembic_safe.database.shadow import Shadow, open_shadow
 from alembic_safe.database.shadow_needs import needs_of
 from alembic_safe.errors import ReplayFailed
 from alembic_safe.settings import Settings
+from tests import warm
 from tests.deploys import SLEEPING, rows
 from tests.patience import eventually
 from tests.project import ENV_PY, Project
@@ -395,14 +396,11 @@ with open_shadow(target, Settings(), protected=False) as shadow:
 
 def test_a_replay_that_is_killed_leaves_a_shadow_that_the_next_one_drops(cluster: Cluster, project: Project) -> None:
     project.revision("a4", "a3", "slow", "op.execute('SELECT pg_sleep(600)')")
-    with subprocess.Popen(
-        [sys.executable, "-c", REPLAYING, str(project.folder / "alembic.ini")], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        left = process.stdout.readline().strip()
-        eventually(lambda: rows(cluster, left, SLEEPING))
-        process.kill()
-        process.wait()
+    process = warm.Started(["-c", REPLAYING, str(project.folder / "alembic.ini")], project.folder, os.environ)
+    left = process.line()
+    eventually(lambda: rows(cluster, left, SLEEPING))
+    process.kill()
+    process.communicate()
     # the killed run's own statement goes on; until its end the shadow counts as in use
     with shadow_of(project):
         assert left in databases(cluster)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 import time
@@ -24,6 +23,7 @@ from alembic_safe.database.shadow_needs import ShadowNeeds, needs_of
 from alembic_safe.database.shadow_server import NAME, ShadowServer, Tag
 from alembic_safe.errors import Missing, Refused
 from alembic_safe.settings import Settings
+from tests import warm
 from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.cluster import Cluster
     from tests.project import Project
 
-Held = tuple[subprocess.Popen[str], str]
+Held = tuple[warm.Started, str]
 HELD = """
 import sys, time
 from sqlalchemy import make_url
@@ -80,21 +80,17 @@ def names(cluster: Cluster) -> set[str]:
 @pytest.fixture
 def held(cluster: Cluster, database: str) -> Iterator[Callable[[], Held]]:
     """Start processes that open a shadow and hold it; each comes with its shadow's name."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[warm.Started] = []
 
     def hold() -> Held:
-        process = subprocess.Popen(
-            [sys.executable, "-c", HELD, cluster.url(database)],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+        process = warm.Started(["-c", HELD, cluster.url(database)], Path.cwd(), os.environ)
         started.append(process)
-        assert process.stdout is not None
-        return process, process.stdout.readline().strip()
+        return process, process.line()
 
     yield hold
     for process in started:
-        process.terminate()
-        process.communicate(timeout=PATIENCE)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(PATIENCE)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -336,7 +332,7 @@ def test_what_a_killed_run_left_is_dropped_by_the_next_one_and_a_living_runs_is_
     killed, left = held()
     living, in_use = held()
     killed.kill()
-    killed.wait()
+    killed.wait(PATIENCE)
     eventually(lambda: not alive(target, left))
     assert left in names(cluster)
     notes: list[ShadowNote] = []
@@ -358,10 +354,8 @@ def test_a_kill_while_the_database_is_being_made_leaves_nothing_without_a_tag(cl
     )
     before = names(cluster)
     for delay in (0.02, 0.04, 0.06, 0.1):
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, cluster.url(database), str(delay)], stdout=subprocess.DEVNULL, text=True
-        )
-        process.wait(timeout=PATIENCE)
+        process = warm.Started(["-c", program, cluster.url(database), str(delay)], Path.cwd(), os.environ)
+        process.communicate(PATIENCE)
     server = ShadowServer(Endpoint.from_url(make_url(cluster.url(database))), "target")
     try:
         eventually(lambda: no_backend(server))
@@ -408,7 +402,7 @@ def test_safe_shadow_lists_and_prunes_what_a_killed_run_left(
     assert "in use" in listed.stdout
     assert name not in project.run("safe-shadow", "prune", check=0).stdout
     process.kill()
-    process.wait()
+    process.wait(PATIENCE)
     eventually(lambda: not alive(Endpoint.from_url(make_url(project.url)), name))
     assert "its run is gone" in project.run("safe-shadow", "list", check=0).stdout
     pruned = project.run("safe-shadow", "prune", check=0)

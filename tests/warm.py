@@ -29,6 +29,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from tests.patience import eventually
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -49,7 +51,7 @@ def run(
     """
     if not fits(environ):
         return run_cold(words, folder, environ, stdin=stdin, timeout=timeout)
-    started = Started(words, folder, environ, stdin)
+    started = Started(words, folder, environ, stdin=stdin)
     try:
         out, err = started.communicate(timeout)
     except subprocess.TimeoutExpired:
@@ -70,25 +72,25 @@ def run_cold(
 
 
 def fits(environ: Mapping[str, str]) -> bool:
-    """Whether an interpreter that starts in this environment is as the one that was started in our own."""
-    return _start_of(environ) == _forker().start
+    """Whether an interpreter that starts in this environment is as one that starts in our own."""
+    return _start_of(environ) == _start_of(os.environ)
 
 
-def _start_of(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name.startswith(_AT_START)}
+def _start_of(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, value) for name, value in environ.items() if name.startswith(_AT_START)))
 
 
 _ONE = threading.Lock()
 
 
-def _forker() -> _Forker:
+def _forker(environ: Mapping[str, str], before: str) -> _Forker:
     with _ONE:  # two threads that ask first, at once
-        return _made()
+        return _made(_start_of(environ), before)
 
 
 @cache
-def _made() -> _Forker:
-    made = _Forker()
+def _made(start: tuple[tuple[str, str], ...], before: str) -> _Forker:
+    made = _Forker(dict(start), before)
     atexit.register(made.close)
     return made
 
@@ -96,19 +98,19 @@ def _made() -> _Forker:
 class _Forker:
     """The process that forks, seen from the tests; it ends when we do."""
 
-    def __init__(self) -> None:
-        self.start = _start_of(os.environ)
+    def __init__(self, start: Mapping[str, str], before: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="as-warm-")
         self._path = f"{self._folder.name}/socket"
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self._path)
             listener.listen(64)
-            code = (
-                f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom tests import warm\nwarm._serve(int(sys.argv[1]))"
+            ours = (
+                f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests import warm; warm._serve(int(sys.argv[1]))"
             )
+            others = {name: value for name, value in os.environ.items() if not name.startswith(_AT_START)}
             self._process = subprocess.Popen(
-                [sys.executable, "-c", code, str(listener.fileno())], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                pass_fds=[listener.fileno()],
+                [sys.executable, "-c", f"{before}\n{ours}", str(listener.fileno())], env=others | dict(start),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[listener.fileno()],
             )  # fmt: skip
 
     def close(self) -> None:
@@ -127,18 +129,23 @@ class _Forker:
 
 
 class Started:
-    """A process that runs: what tests use of ``subprocess.Popen``, under the same names."""
+    """A process that runs ``python -m WORDS``: what tests use of ``subprocess.Popen``, under the same names.
 
-    def __init__(self, words: list[str], folder: Path, environ: Mapping[str, str], stdin: str = "") -> None:
-        assert fits(environ)
-        self.args = [sys.executable, "-m", *words]
+    :param words: a module and its arguments, or ``-c``, a program, and its arguments.
+    :param before: source that is run before Alembic is imported; the process that forks runs it, once.
+    """
+
+    def __init__(
+        self, words: list[str], folder: Path, environ: Mapping[str, str], *, stdin: str = "", before: str = ""
+    ) -> None:
+        self.args = [sys.executable, *(["-m"] if words[0] != "-c" else []), *words]
         self.returncode: int | None = None
         self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed where they are read
         with tempfile.TemporaryFile() as given:
             given.write(stdin.encode())
             given.seek(0)
             order = {"words": words, "folder": str(folder), "environ": dict(environ)}
-            self._talk = _forker().ask(order, [given.fileno(), self._out.fileno(), self._err.fileno()])
+            self._talk = _forker(environ, before).ask(order, [given.fileno(), self._out.fileno(), self._err.fileno()])
         self.pid = int(self._line())
 
     def poll(self) -> int | None:
@@ -158,17 +165,32 @@ class Started:
             self.returncode = int(self._line())
         return self.returncode
 
-    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """Wait for its end, and return what it wrote."""
+    def outputs(self, timeout: float | None = None) -> tuple[bytes, bytes]:
+        """Wait for its end, and return what it wrote, byte for byte."""
         self.wait(timeout)
         self._talk.close()
-        texts = []
+        written = []
         for stream in (self._out, self._err):
             with stream:
                 stream.seek(0)
-                # as a text stream reads it: line ends of all kinds are one
-                texts.append(stream.read().decode().replace("\r\n", "\n").replace("\r", "\n"))
-        return texts[0], texts[1]
+                written.append(stream.read())
+        return written[0], written[1]
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for its end, and return what it wrote, as a text stream reads it: line ends of all kinds are one."""
+        out, err = (text.decode().replace("\r\n", "\n").replace("\r", "\n") for text in self.outputs(timeout))
+        return out, err
+
+    def line(self) -> str:
+        """Wait for the first line that it writes, and return it without its end; what there is when it ended before."""
+
+        def first() -> bytes | None:
+            ended = self.poll() is not None
+            text = os.pread(self._out.fileno(), 4096, 0)
+            return text if b"\n" in text or ended else None
+
+        text: bytes = eventually(first, "a line") or b""
+        return text.decode().partition("\n")[0]
 
     def send_signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
@@ -255,6 +277,11 @@ def _become(order: dict[str, object], streams: list[int]) -> NoReturn:
     os.chdir(str(order["folder"]))
     sys.path[:] = [str(order["folder"]), *sys.path[2:]]
     module, *words = order["words"]  # type: ignore[misc]
-    sys.argv = [module, *words]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    if module == "-c":
+        code, *words = words
+        sys.argv = ["-c", *words]
+        exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        sys.argv = [module, *words]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     sys.exit(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import re
@@ -123,10 +124,20 @@ def _embedded_folders() -> list[Path]:
 
 
 def _inspected(name: str, path: Path) -> Program | None:
-    """Ask a program for its version; ``pg_dump (PostgreSQL) 16.14 (Debian ...)``."""
+    """Ask a program for its version, unless it has told before and is the same file; ``None`` when it does not run."""
     try:
-        done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
+        found = path.stat()
+        return _asked(name, path, (found.st_ino, found.st_mtime_ns, found.st_size))
+    except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
+
+
+@functools.cache
+def _asked(name: str, path: Path, state: tuple[int, int, int]) -> Program:
+    """Read what ``pg_dump --version`` says: ``pg_dump (PostgreSQL) 16.14 (Debian ...)``."""
+    del state
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=30)
     match = re.search(r"\(PostgreSQL\) ((\d+)\S*)", done.stdout)
-    return Program(name, path, int(match[2]), match[1]) if match and done.returncode == 0 else None
+    if match is None or done.returncode != 0:
+        raise ValueError(done.stdout)
+    return Program(name, path, int(match[2]), match[1])

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests import warm
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Both sides start here, so that nothing but the plugin is different. Without it, Alembic asks for entry points and
+# Both sides begin with this, so that nothing but the plugin is different. Without it, Alembic asks for entry points and
 # ours is not among them, as on a machine that does not have us.
-LAUNCHER = """\
+BEFORE = """\
 import importlib.metadata
-import os
 import sys
 
-kept_out = os.environ["WITHOUT_ALEMBIC_SAFE"] == "yes"
-if kept_out:
+if {kept_out}:
     every = importlib.metadata.entry_points
 
     def entry_points(**kw):
@@ -30,11 +27,10 @@ if kept_out:
 
     importlib.metadata.entry_points = entry_points
 
-from alembic.config import main
+import alembic.config
 
-if kept_out == ("alembic_safe.plugin" in sys.modules):
-    sys.exit(f"the plugin was to be kept out: {kept_out}; it was not so")
-main(prog="alembic")
+if {kept_out} == ("alembic_safe.plugin" in sys.modules):
+    sys.exit("the plugin was to be kept out: {kept_out}; it was not so")
 """
 
 MODELS = """\
@@ -100,7 +96,6 @@ class Side:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
-        (self.folder / "launcher.py").write_text(LAUNCHER)
         (self.folder / "models.py").write_text(MODELS)
 
     def run(self, *args: str, models: int = 1, **environ: str) -> Said:
@@ -110,18 +105,16 @@ class Side:
         """
         own = {
             "MODELS": str(models),
-            "WITHOUT_ALEMBIC_SAFE": "no" if self.plugin else "yes",
             "COLUMNS": "2000",  # the list of commands in the help must not be broken into lines
             "PYTHONHASHSEED": "0",  # autogenerate looks at tables in the order of a set
         }
         environ = os.environ | own | environ
-        # without byte code, each of a hundred processes compiles SQLAlchemy anew
-        environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        done = subprocess.run(
-            [sys.executable, "launcher.py", *args], cwd=self.folder, capture_output=True, check=False, timeout=PATIENCE,
-            stdin=subprocess.DEVNULL, env=environ,
+        done = warm.Started(
+            ["alembic", *args], self.folder, environ, before=BEFORE.format(kept_out=not self.plugin)
         )  # fmt: skip
-        said = Said(" ".join(args), done.returncode, self.same(done.stdout), self.same(done.stderr))
+        out, err = done.outputs(PATIENCE)
+        assert done.returncode is not None
+        said = Said(" ".join(args), done.returncode, self.same(out), self.same(err))
         self.said.append(said)
         return said
 
