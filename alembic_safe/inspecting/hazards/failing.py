@@ -81,7 +81,9 @@ def _not_observed(scene: Scene) -> Iterator[Hit]:
         if statement.observed or statement.locks or statement.builds:
             continue
         # an index that is not there, or there already: what does not run in a transaction is the CONCURRENTLY form
-        if statement.changes or not statement.tag.startswith(("DROP INDEX", "CREATE INDEX", "SET", "RESET", "SHOW", "BEGIN", "COMMIT", "ANALYZE")):
+        if statement.changes or not statement.tag.startswith(
+            ("DROP INDEX", "CREATE INDEX", "SET", "RESET", "SHOW", "BEGIN", "COMMIT", "ANALYZE")
+        ):
             yield Hit(
                 f"{scene.revision.revision}/{number + 1}", number,
                 f"its locks and scans were not seen: {statement.why_not_observed}", "warning",
