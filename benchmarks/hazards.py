@@ -61,7 +61,7 @@ def squawks(squawk: str, hazard: Hazard) -> str:
         file.flush()
         done = subprocess.run([squawk, "--reporter", "json", file.name], capture_output=True, text=True, check=False)
     found = json.loads(done.stdout or "[]")
-    noise = {"require-timeout-settings", "prefer-robust-stmts"}  # said of nearly every file
+    noise = {"require-lock-timeout", "require-statement-timeout", "prefer-robust-stmts"}  # said of nearly every file
     return ", ".join(sorted({one["rule_name"] for one in found} - noise)) or "nothing"
 
 
