@@ -66,7 +66,9 @@ def test_the_text_names_revisions_hazards_lines_and_remedies_and_fits(shop: Proj
     assert 'op.retire_column("users", sa.Column("mail"' in text
     assert "b2_less.py:" in text
     assert "Nothing was changed." in text
-    code = [line for line in lines if line.startswith(" " * 11) or "--accept" in line or ".py:" in line]  # what is pasted is not wrapped
+    code = [
+        line for line in lines if line.startswith(" " * 11) or "--accept" in line or ".py:" in line
+    ]  # what is pasted is not wrapped
     assert max(len(line) for line in lines if line not in code) <= 100
 
 
