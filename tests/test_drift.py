@@ -204,7 +204,17 @@ def test_a_failed_revision_leaves_the_drift_check_as_it_was(
     with made.connect() as c:
         c.execute("DROP VIEW cheap")
     with pytest.raises(Exception, match="a6"):
-        run(production, "safe-upgrade", "--no-backup", "--confirm", made.name, "--drift", "warn")
+        run(
+            production,
+            "safe-upgrade",
+            "--no-backup",
+            "--confirm",
+            made.name,
+            "--drift",
+            "warn",
+            "--accept",
+            "does-not-run:a6",
+        )
     assert made.heads() == {"a5"}
     assert [item["object"] for item in status(production, capsys)["drift"]["differences"]] == ["view public.cheap"]
 

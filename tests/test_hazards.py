@@ -11,6 +11,7 @@ import pytest
 from alembic.config import Config
 
 from alembic_safe import commands
+from alembic_safe.inspecting.hazard import SETUP, Example
 from alembic_safe.inspecting.hazards import BY_ID, HAZARDS
 from alembic_safe.inspecting.live import DataFailure, TableFacts
 from alembic_safe.reporting.hazards import explained, pages
@@ -20,7 +21,7 @@ from tests.traced import Watched, big, emptied, hazards_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from alembic_safe.inspecting.hazard import Example, Hazard
+    from alembic_safe.inspecting.hazard import Hazard
     from alembic_safe.inspecting.live import Live
     from alembic_safe.inspecting.trace import Trace
     from tests.cluster import Cluster
@@ -196,6 +197,13 @@ def test_our_own_verbs_are_no_false_alarm(watched: Watched) -> None:
         trace = watched.run(BY_ID[id_].setup, BY_ID[id_].good, form="operation")
         worse = {one.hazard.id for one in hazards_in(trace, advice=False) if one.severity in {"warning", "danger"}}
         assert worse <= {"lock-held-on"}  # which is true: what is kept is copied under the lock
+
+
+def test_what_a_revision_does_to_a_column_that_it_made_itself_hurts_nobody(watched: Watched) -> None:
+    sql = ("ALTER TABLE users ADD COLUMN new_name text", "ALTER TABLE users RENAME new_name TO nick",
+           "ALTER TABLE users ADD COLUMN x int", "ALTER TABLE users DROP COLUMN x")  # fmt: skip
+    trace = watched.run(SETUP, Example(sql=sql), form="sql")
+    assert not {one.hazard.id for one in hazards_in(trace, advice=False)} & {"rename-column", "drop-column"}
 
 
 def explain(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> str:

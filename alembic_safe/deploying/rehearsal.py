@@ -126,8 +126,7 @@ def _stand_in(upgrade: Upgrade, kind: str, backup: Path | None) -> Iterator[tupl
         catalog = read_catalog(upgrade.connection)
         OwnSchema(
             place, catalog, upgrade.target.endpoint, upgrade.settings, upgrade.identity.place.server_version,
-            (upgrade.target.version_schema, upgrade.context.version_table), upgrade.target.heads,
-            upgrade.identity.place.role,
+            upgrade.target.heads, upgrade.identity.place.role,
         ).pour_into(endpoint)  # fmt: skip
         yield shadow, f"the target's schema without rows, {on}"
 

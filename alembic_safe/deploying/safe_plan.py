@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.replay_connection import place_of
 from alembic_safe.database.shadow_needs import needs_of
+from alembic_safe.errors import SafeError
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.data_failures import data_failures
 from alembic_safe.inspecting.drift import version_tables
@@ -148,6 +149,24 @@ def make_safe_plan(upgrade: Upgrade, plan: Plan, steps: Sequence[RevisionStep], 
     :param dry_run: nothing is made on the target's server, not even a shadow.
     """
     policy = read_policy(upgrade.settings.policy or "")
+    savepoint = upgrade.connection.begin_nested()
+    try:
+        safe = _observed(upgrade, plan, steps, policy, dry_run=dry_run)
+    except SafeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a database that cannot be understood is not observed, and never called safe
+        if savepoint.is_active:
+            savepoint.rollback()
+        why = f"{type(error).__name__}: {' '.join(str(getattr(error, 'orig', error)).split())}"
+        return SafePlan(plan, (), None, Live(), policy, upgrade.identity, why)
+    if savepoint.is_active:
+        savepoint.commit()
+    return safe
+
+
+def _observed(
+    upgrade: Upgrade, plan: Plan, steps: Sequence[RevisionStep], policy: Policy, *, dry_run: bool
+) -> SafePlan:
     catalog = read_catalog(upgrade.connection, leave_out=version_tables(upgrade.target, upgrade.context))
     trace, why_not, on = _trace(upgrade, plan, catalog, dry_run=dry_run)
     bare = SafePlan(
@@ -191,7 +210,7 @@ def _trace(upgrade: Upgrade, plan: Plan, catalog: Catalog, *, dry_run: bool) -> 
     place = place_of(upgrade.connection)
     own = OwnSchema(
         place, catalog, upgrade.target.endpoint, upgrade.settings, upgrade.identity.place.server_version,
-        (upgrade.target.version_schema, upgrade.context.version_table), plan.heads, upgrade.identity.place.role,
+        plan.heads, upgrade.identity.place.role,
     )  # fmt: skip
     traced = trace_pending(config, upgrade.script, wish, own, upgrade.request.revision)
     trace = traced.of(place)

@@ -166,6 +166,22 @@ class Scene:
                     return write
         return None
 
+    def is_new_column(self, statement: int, relation: Relation, name: str) -> bool:
+        """Whether a column came with the looked-at revisions: nobody uses it yet, and no program knows its name."""
+        # where no target is known each revision is judged by itself
+        earlier = self.trace.revisions[: self.number] if self.live.known else ()
+        before = [one for revision in earlier for one in revision.statements] + list(
+            self.revision.statements[:statement]
+        )
+        return any(
+            change.kind == "column"
+            and change.action == "added"
+            and change.relation == relation
+            and change.after.name == name
+            for one in before
+            for change in one.changes
+        )
+
     def later(self, statement: int) -> Iterator[Statement]:
         """Yield what follows a statement, in later revisions, too."""
         yield from self.revision.statements[statement + 1 :]

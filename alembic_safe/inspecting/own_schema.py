@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from alembic_safe.settings import Settings
 
 _PATIENCE = "5s"
+_VERSION_TABLES = """
+SELECT n.nspname AS schema, c.relname AS name FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND ARRAY['version_num'] = ARRAY(
+  SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+"""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class OwnSchema:
 
     :param place: which of the project's databases it is.
     :param catalog: what it is.
-    :param version_table: where its revisions stand, and ``heads`` which they are.
+    :param heads: the rows of its version table.
     """
 
     place: str
@@ -37,7 +42,6 @@ class OwnSchema:
     endpoint: Endpoint
     settings: Settings
     server_version: int
-    version_table: tuple[str, str]
     heads: tuple[str, ...]
     role: str | None = None
 
@@ -68,12 +72,13 @@ class OwnSchema:
         self._stamp(shadow)
 
     def _stamp(self, shadow: Endpoint) -> None:
-        table = quoted(*self.version_table)
-        with shadow.connect() as connection:
+        """Copy the rows of every version table: a dump of the schema has none, and env.py may configure several."""
+        with self.endpoint.connect() as target, shadow.connect() as connection:
             connection.autocommit = True
-            there = run(connection, "SELECT to_regclass(:name) IS NOT NULL AS it", {"name": table})[0]["it"]
-            for head in self.heads if there else ():
-                run(connection, f"INSERT INTO {table} (version_num) VALUES (:head)", {"head": head})
+            for row in run(connection, _VERSION_TABLES):
+                table = quoted(row["schema"], row["name"])
+                for head in run(target, f"SELECT version_num AS it FROM {table}"):
+                    run(connection, f"INSERT INTO {table} (version_num) VALUES (:head)", {"head": head["it"]})
 
 
 def _first(stderr: str) -> str:

@@ -41,7 +41,7 @@ def _plans(scene: Scene) -> Iterator[Hit]:
         relation = change.relation
         assert relation is not None  # noqa: S101
         severity = scene.by_use(relation)
-        if severity and relation not in statement.rewrites:
+        if severity and relation not in statement.rewrites and not scene.is_new_column(number, relation, change.name):
             yield Hit(
                 change.object, number,
                 f"{change.before.type} to {change.after.type}: no row is touched, and prepared statements that return"

@@ -25,7 +25,7 @@ def _drop(scene: Scene) -> Iterator[Hit]:
         relation = change.relation
         assert relation is not None  # noqa: S101
         severity = scene.by_rows(relation)
-        if severity is None:
+        if severity is None or scene.is_new_column(number, relation, change.name):
             continue
         facts = scene.live.facts(relation)
         filled = facts.filled.get(change.name) if facts is not None else None
@@ -87,7 +87,7 @@ def _rename(scene: Scene) -> Iterator[Hit]:
         if relation is None:
             continue
         severity = scene.by_rows(relation)
-        if severity:
+        if severity and not scene.is_new_column(number, relation, change.name):
             new = change.after.name
             yield Hit(
                 change.object, number,
