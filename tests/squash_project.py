@@ -81,7 +81,7 @@ op.execute("GRANT SELECT (id, name) ON people TO PUBLIC")
 op.execute("ALTER TABLE \\"Order\\" ENABLE ROW LEVEL SECURITY")
 op.execute("CREATE POLICY mine ON \\"Order\\" FOR SELECT USING (person > 0)")
 op.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO PUBLIC")
-op.execute("CREATE TABLE logs (at date NOT NULL, what text) PARTITION BY RANGE (at)")
+op.execute("CREATE TABLE logs (at date, what text) PARTITION BY RANGE (at)")
 op.execute("CREATE TABLE logs_2026 PARTITION OF logs FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')")
 op.execute("CREATE TABLE \\"Audit: 50%\\".\\"t.x\\" (LIKE people INCLUDING ALL)")
 """, """

@@ -38,7 +38,8 @@ def pieces_of(wanted: Wanted) -> tuple[Piece, ...]:
             pieces.append(Piece((one.object,), SECTIONS[0], sql_forms(statements)))
     pieces += tables.all()
     # in the order in which a difference is undone: what others stand on comes first; columns as they stand in their table
-    undos = undo_sql([one for one in found if one.is_missing], wanted.catalog, wanted.empty)
+    missing = [one for one in found if one.is_missing and one.object.kind not in _TABLES]
+    undos = undo_sql(missing, wanted.catalog, wanted.empty)
     positions = {undo: wanted.catalog.objects[undo.difference.object].get("position", 0) for undo in undos}
     columns = [undo for undo in undos if undo.difference.object.kind == "column"]
     for undo in (
@@ -56,7 +57,7 @@ def _missing(wanted: Wanted, tables: TablePieces, undo: Undo) -> Iterator[Piece]
     if id_.parent and id_._replace(kind="table", name=id_.parent, parent="") in wanted.empty.objects:
         section = LATE_KEYS if wanted.catalog.objects[id_].get("sort") == "f" else section_of(id_, wanted.catalog)
         yield Piece((id_,), section, sql_forms(undo.statements))
-    elif id_.kind not in _TABLES and not id_.parent and not tables.sequences.comes_with_its_table(id_):
+    elif not id_.parent and not tables.sequences.comes_with_its_table(id_):
         if not undo.statements:
             raise CannotSay(f"{id_}: {undo.reason}")
         yield _other(wanted, id_)

@@ -48,7 +48,10 @@ class SquashText:
     def read(self, read: Read) -> None:
         """Print what the files do."""
         rows = sum(number for _, number in read.rows)
-        self._say("Read", f"replayed on a shadow in {duration(read.seconds)}; {len(read.writing)} of them write rows")
+        writes = "writes" if len(read.writing) == 1 else "write"
+        self._say(
+            "Read", f"replayed on a shadow in {duration(read.seconds)}; {len(read.writing)} of them {writes} rows"
+        )
         if read.rows:
             listed = ", ".join(f"{table} ({number:,})" for table, number in read.rows[:_LISTED])
             more = f" and {len(read.rows) - _LISTED} more" if len(read.rows) > _LISTED else ""
@@ -62,7 +65,7 @@ class SquashText:
 
     def made(self, made: Made) -> None:
         """Print what the squash is made of."""
-        self._say("Made", f"{made.calls} operations, and {made.statements} objects as SQL")
+        self._say("Made", f"{count(made.calls, 'operation')}, and {count(made.statements, 'object')} as SQL")
         for section, calls, statements in made.by_section:
             if statements:
                 self._say("", f"{section}: {statements} of {calls + statements} as SQL")
