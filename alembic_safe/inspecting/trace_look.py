@@ -40,6 +40,8 @@ SELECT string_agg(concat_ws(' ', relid::bigint, seq_scan, n_tup_ins, n_tup_upd, 
 FROM pg_stat_xact_user_tables WHERE seq_scan + n_tup_ins + n_tup_upd + n_tup_del > 0
 """
 _STRONG = frozenset(LOCKS[3:])
+_PATH = "SELECT current_setting('search_path')"
+_SET_PATH = "SELECT set_config('search_path', %s, true)"
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,15 @@ class Looking:
         self._names: dict[int, Relation] = {}
         self._held = _Held()
         self._flushes = False
+        self._path = ""
         self.version = 0
 
     def start(self) -> None:
         """Look at everything; from here on a table that comes is new."""
+        self._path = self._ask(_PATH)[0][0]
         self._ask("SELECT set_config('alembic_safe_watch.seen', '', false)")
         self._relations = self._states("true")
-        self._others = read_others(self._ask(OTHERS)[0][0])
+        self._others = read_others(self._read(OTHERS)[0][0])
         self._checksum = self._ask(_NOW)[0][5]
         self.version = int(self._ask("SELECT current_setting('server_version_num')")[0][0])
         self._flushes = self.version >= 150000
@@ -224,7 +228,7 @@ class Looking:
         return changes, rewrites, builds
 
     def _refresh_others(self, checksum: str) -> list[Change]:
-        found = read_others(self._ask(OTHERS)[0][0])
+        found = read_others(self._read(OTHERS)[0][0])
         changes = list(other_changes(self._others, found))
         self._others, self._checksum = found, checksum
         return changes
@@ -261,8 +265,26 @@ class Looking:
         return self._names.get(oid) or Relation("", str(oid), "unknown", new=True)
 
     def _states(self, which: str) -> dict[int, RelationState]:
-        states = (read_state(row[0]) for row in self._ask(RELATIONS.format(which=which)))
+        states = (read_state(row[0]) for row in self._read(RELATIONS.format(which=which)))
         return {state.oid: state for state in states}
+
+    def _read(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask for definitions under the search path of the beginning: PostgreSQL writes names as that one wants them."""
+        now = self._ask(_PATH)[0][0]
+        if now == self._path:
+            return self._ask(sql)
+        with self.connection.connection.driver_connection.cursor() as cursor:
+            # in autocommit the setting would be over before the question
+            alone = self.connection.connection.driver_connection.info.transaction_status == 0
+            if alone:
+                cursor.execute("BEGIN")
+            cursor.execute(_SET_PATH, (self._path,))
+            cursor.execute(sql)
+            found = list(cursor.fetchall())
+            cursor.execute(_SET_PATH, (now,))
+            if alone:
+                cursor.execute("COMMIT")
+            return found
 
     def _ask(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask on the driver's own cursor: SQLAlchemy's events are for the revision's statements."""

@@ -52,6 +52,8 @@ def watch_writes(connection: Any, looking: Looking) -> None:
                 f"CREATE TRIGGER {TRIGGER} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {quoted(schema, name)}"
                 f" FOR EACH STATEMENT EXECUTE FUNCTION {SCHEMA}.saw()"
             )
+            # a copy may run under session_replication_role = replica
+            cursor.execute(f"ALTER TABLE {quoted(schema, name)} ENABLE ALWAYS TRIGGER {TRIGGER}")
         if role != "none":
             cursor.execute(f"SET ROLE {quoted(role)}")
     raw.commit()
