@@ -49,7 +49,8 @@ def shop(project: Project, cluster: Cluster, database: str) -> Project:
     with cluster.connect(database) as c:
         c.execute("INSERT INTO users (name, mail) SELECT 'n' || i % 7, 'm' || i FROM generate_series(1, 300) i")
     project.revision("b1", "a3", "index", 'op.create_index("users_name", "users", ["name"])')
-    project.revision("b2", "b1", "less", 'op.drop_column("users", "mail")', extra='phase = "contract"')
+    project.revision("b2", "b1", "less", 'op.drop_column("users", "mail")',
+                     extra='phase = "expand"\nchange = "less"\nsettles = ()')  # fmt: skip
     project.revision("b3", "b2", "unique", 'op.create_unique_constraint("users_once", "users", ["name"])')
     return project
 
@@ -113,7 +114,7 @@ def test_a_consent_stands_in_the_file_with_its_reason(shop: Project) -> None:
 def test_the_json_is_what_its_schema_says(shop: Project) -> None:
     one = as_json(shop)
     assert [r["revision"] for r in one["revisions"]] == ["b1", "b2", "b3"]
-    assert one["revisions"][1]["phase"] == "contract"
+    assert one["revisions"][1]["phase"] == "expand"
     assert one["needs_consent"] is True
     assert one["tables"] == [
         one["tables"][0] | {"name": "users", "rows": 300, "rows_exact": True, "size_class": "small"}

@@ -33,7 +33,11 @@ def printed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[
     project.revision("a4", "a3", "a hostile one", f"op.add_column('users', sa.Column({HOSTILE.strip()!r}, sa.Text))")
     project.run("stamp", "a4", check=0)
     project.revision(
-        "b1", "a4", "less <b>bold", f"op.drop_column('users', {HOSTILE.strip()!r})", extra='phase = "contract"'
+        "b1",
+        "a4",
+        "less <b>bold",
+        f"op.drop_column('users', {HOSTILE.strip()!r})",
+        extra='phase = "expand"\nchange = "less"\nsettles = ()',
     )
     index = '    op.create_index("ix", "users", ["name"], postgresql_concurrently=True)'
     project.revision("b2", "b1", "index", f"with op.get_context().autocommit_block():\n{index}")
@@ -45,7 +49,7 @@ def printed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 def test_a_pull_request_gets_a_table_and_every_hazard_with_its_remedy(printed: dict[str, str]) -> None:
     text = printed["markdown"]
-    assert "| 1 | `b1` *contract*" in text
+    assert "| 1 | `b1` *expand*" in text
     assert "**1 hazard needs consent by name.**" in text
     assert "op.retire_column" in text
     row = next(line for line in text.splitlines() if line.startswith("| 1 |"))

@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 from alembic_safe.database.envpy import run_env, script_of
 from alembic_safe.database.shadow_needs import needs_of
 from alembic_safe.database.statements import run
+from alembic_safe.deploying.gate import Gated
 from alembic_safe.deploying.plan import Plan, PlannedRevision, make_plan
 from alembic_safe.deploying.safe_plan import SafePlan, judged_by, make_safe_plan
 from alembic_safe.deploying.upgrade import Request, Upgrade
@@ -43,12 +44,14 @@ class Planned:
 
     :param plan: ``None`` where nothing is pending.
     :param notes: what else a person should know: history that does not fit, files that are behind.
+    :param gated: the contracts that the gate holds back, and what stands behind them: they are not in the plan.
     """
 
     identity: Identity
     heads: tuple[str, ...]
     plan: SafePlan | None
     notes: tuple[str, ...] = ()
+    gated: Gated = Gated()
 
 
 def read_plans(
@@ -81,8 +84,10 @@ def read_plans(
             found.append(Planned(upgrade.identity, heads, None, (ahead,)))
             return
         steps = upgrade.steps_from(heads)
-        plan = make_safe_plan(upgrade, make_plan(steps, heads), steps, dry_run=True) if steps else None
-        found.append(Planned(upgrade.identity, heads, plan, notes))
+        gated = upgrade.gate(steps)
+        through = upgrade.through(steps, gated)
+        plan = make_safe_plan(upgrade, make_plan(through, heads), through, dry_run=True) if through else None
+        found.append(Planned(upgrade.identity, heads, plan, notes, gated))
         upgrade.end_reading()
 
     with ExitStack() as opened:

@@ -16,6 +16,7 @@ from alembic_safe.database.replay import replay, run_on_shadow
 from alembic_safe.database.replay_connection import place_of
 from alembic_safe.database.shadow import open_shadow
 from alembic_safe.database.shadow_needs import needs_of
+from alembic_safe.database.steps_on_shadow import stepwise
 from alembic_safe.deploying.restore import RestoreRequest, checked, pour
 from alembic_safe.errors import Missing, NextStep, RehearsalFailed, ReplayFailed, SafeError, WrongUsage
 from alembic_safe.inspecting.catalog import read_catalog
@@ -181,7 +182,7 @@ def _on(upgrade: Upgrade, shadow: Any, kind: str, words: str) -> Rehearsal:
     tracer = Tracer()
     failed = ""
     try:
-        replay(config, script, shadow, to=upgrade.request.revision, watch=tracer.watch)
+        replay(config, script, shadow, to=upgrade.request.revision, only=_only(upgrade), watch=tracer.watch)
     except ReplayFailed as error:
         failed = error.summary.rstrip(".").replace(" on an empty database", "")
     seen = tuple(one for trace in tracer.traces.values() for one in trace.revisions)
@@ -199,6 +200,14 @@ def _on(upgrade: Upgrade, shadow: Any, kind: str, words: str) -> Rehearsal:
         return replace(found, invariants=invariants, failed=f"an invariant does not hold: {said}")
     found = replace(found, invariants=invariants, models=_models(upgrade, shadow))
     return replace(found, downgrade=_down_and_up(upgrade, shadow, endpoint)) if kind == "schema" else found
+
+
+def _only(upgrade: Upgrade) -> list[str] | None:
+    """Return the revisions that run where others wait behind the gate; ``None``: all of them run."""
+    if not upgrade.gated.held:
+        return None
+    through = upgrade.through(upgrade.steps_from(upgrade.target.heads), upgrade.gated)
+    return [step.revision.revision for step in through]
 
 
 def _answers(endpoint: Endpoint, queries: Sequence[str]) -> tuple[str, ...]:
@@ -251,9 +260,10 @@ def _down_and_up(upgrade: Upgrade, shadow: Any, endpoint: Endpoint) -> str:
             return read_catalog(connection, leave_out=leave_out)
 
     first = catalog()
+    to, only = upgrade.request.revision, _only(upgrade)
     steps: tuple[tuple[str, Callable[[], object]], ...] = (
         ("downgrade", lambda: replay(config, upgrade.script, shadow, to=heads[0] if heads else "base")),
-        ("upgrade again", lambda: replay(config, upgrade.script, shadow, to=upgrade.request.revision)),
+        ("upgrade again", lambda: replay(config, upgrade.script, shadow, to=to, only=only, watch=stepwise)),
     )
     for name, step in steps:
         failed = _failure_of(step)

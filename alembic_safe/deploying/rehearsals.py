@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.envpy import run_env, script_of
+from alembic_safe.deploying.gate import Gated
 from alembic_safe.deploying.plan import make_plan
 from alembic_safe.deploying.rehearsal import rehearse
 from alembic_safe.deploying.rehearsal_for_upgrade import keep_receipt
@@ -30,6 +31,7 @@ class Rehearsed:
     """A database's rehearsal.
 
     :param plan: ``None`` where nothing is pending.
+    :param gated: the contracts that the gate holds back: they are not rehearsed.
     :param receipt: whether the target's journal has a receipt of it.
     """
 
@@ -38,6 +40,7 @@ class Rehearsed:
     plan: SafePlan | None = None
     rehearsal: Rehearsal | None = None
     receipt: bool = False
+    gated: Gated = Gated()
 
 
 def rehearse_all(
@@ -60,15 +63,18 @@ def rehearse_all(
         upgrade = Upgrade(context, kw, script, settings, Request(revision=revision, backup=True), lambda _: None)
         heads = upgrade.look()
         steps = upgrade.steps_from(heads)
-        if not steps:
+        upgrade.read_history(heads)
+        gated = upgrade.gate(steps)
+        through = upgrade.through(steps, gated)
+        if not through:
             upgrade.end_reading()
-            found.append(Rehearsed(upgrade.identity, heads))
+            found.append(Rehearsed(upgrade.identity, heads, gated=gated))
             return
-        plan = make_safe_plan(upgrade, make_plan(steps, heads), steps, dry_run=True)
+        plan = make_safe_plan(upgrade, make_plan(through, heads), through, dry_run=True)
         done = rehearse(upgrade, on, backup=backup)
         kept = upgrade.journals is not None and keep_receipt(upgrade, upgrade.journals, plan, done)
         upgrade.end_reading()
-        found.append(Rehearsed(upgrade.identity, heads, plan, done, kept))
+        found.append(Rehearsed(upgrade.identity, heads, plan, done, kept, gated))
 
     run_env(config, script, work)
     return tuple(found)

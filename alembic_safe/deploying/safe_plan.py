@@ -212,7 +212,9 @@ def _trace(upgrade: Upgrade, plan: Plan, catalog: Catalog, *, dry_run: bool) -> 
         place, catalog, upgrade.target.endpoint, upgrade.settings, upgrade.identity.place.server_version,
         plan.heads, upgrade.identity.place.role,
     )  # fmt: skip
-    traced = trace_pending(config, upgrade.script, wish, own, upgrade.request.revision)
+    # what waits behind the gate does not run, so it is not judged either
+    only = [one.revision for one in plan.revisions] if upgrade.gated.held else None
+    traced = trace_pending(config, upgrade.script, wish, own, upgrade.request.revision, only)
     trace = traced.of(place)
     why = traced.why_not or ("" if trace is not None else "the replay on a shadow did not reach this database")
     return trace, why, traced.on

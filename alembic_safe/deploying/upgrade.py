@@ -13,6 +13,7 @@ from alembic_safe.database.guard import Intent, decide
 from alembic_safe.database.statements import run
 from alembic_safe.deploying.cut_short import Progress
 from alembic_safe.deploying.events import Finished, Noted, PlanMade, TargetSeen
+from alembic_safe.deploying.gate import Gated
 from alembic_safe.deploying.gate_evidence import Asked, Said, ask_gate
 from alembic_safe.deploying.held_back import only_waiting, tell_waiting
 from alembic_safe.deploying.plan import make_plan, pending_steps
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from alembic_safe.database.environment import Identity, Journals
     from alembic_safe.deploying.events import Tell
-    from alembic_safe.deploying.gate import Gated
     from alembic_safe.settings import Settings
 
 
@@ -111,6 +111,8 @@ class Upgrade:
         self.tell = tell
         self.began = time.monotonic()
         self.connection: Any = context.connection
+        self.gated = Gated()
+        """What the gate said when it was asked last."""
 
     def run(self) -> None:
         """Go through the stages."""
@@ -235,7 +237,8 @@ class Upgrade:
     def gate(self, steps: Sequence[RevisionStep]) -> Gated:
         """Ask which of the pending revisions may run; the journal is asked only where a contract is among them."""
         planned = make_plan(steps, self.target.heads).revisions
-        return ask_gate(self.connection, self.asked, planned, self.request.said)
+        self.gated = ask_gate(self.connection, self.asked, planned, self.request.said)
+        return self.gated
 
     @property
     def asked(self) -> Asked:

@@ -15,7 +15,7 @@ from alembic_safe.inspecting.expected import catalogs_of, replayed
 from alembic_safe.inspecting.tracing import Tracer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -48,7 +48,17 @@ class Traced:
         return next(iter(self.by_place.values())) if len(self.by_place) == 1 else None
 
 
-def trace_pending(config: Config, script: ScriptDirectory, wish: ShadowWish, own: OwnSchema, to: str) -> Traced:
+@dataclass(frozen=True)
+class _Way:
+    """To where a trace goes, or which revisions it takes."""
+
+    to: str
+    only: Sequence[str] | None = None
+
+
+def trace_pending(
+    config: Config, script: ScriptDirectory, wish: ShadowWish, own: OwnSchema, to: str, only: Sequence[str] | None = None
+) -> Traced:  # fmt: skip
     """Run the pending revisions on a shadow that is as the target is, and watch them.
 
     The files are replayed up to the target's revision. Where the target is something else than they say, its schema is
@@ -57,35 +67,37 @@ def trace_pending(config: Config, script: ScriptDirectory, wish: ShadowWish, own
 
     :param own: the target.
     :param to: as for ``alembic upgrade``.
+    :param only: these revisions, in the place of all that lead there.
     """
+    way = _Way(to, only)
 
     def work() -> Traced:
         try:
-            return _on_replay(config, script, wish, own, to) or _on_own_schema(config, script, wish, own, to)
+            return _on_replay(config, script, wish, own, way) or _on_own_schema(config, script, wish, own, way)
         except SafeError as error:
             return Traced({}, " ".join([error.summary, *error.detail]))
 
     return beside_a_loop(work)
 
 
-def _on_replay(config: Config, script: ScriptDirectory, wish: ShadowWish, own: OwnSchema, to: str) -> Traced | None:
+def _on_replay(config: Config, script: ScriptDirectory, wish: ShadowWish, own: OwnSchema, way: _Way) -> Traced | None:
     """Watch on a replay; ``None`` where that is not what the target is."""
     try:
         with replayed(config, script, wish, own.heads) as (shadow, done):
             files = next((one for one in catalogs_of(shadow, done) if one.place == own.place), None)
             if files is None or compare(files.catalog, own.catalog, owners=False, grants=False):
                 return None
-            return _watched(config, script, shadow, to, Tracer())
+            return _watched(config, script, shadow, way, Tracer())
     except ReplayFailed:
         return None
 
 
-def _on_own_schema(config: Config, script: ScriptDirectory, wish: ShadowWish, own: OwnSchema, to: str) -> Traced:
+def _on_own_schema(config: Config, script: ScriptDirectory, wish: ShadowWish, own: OwnSchema, way: _Way) -> Traced:
     with open_shadow(
         wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=wish.dry_run, tell=wish.tell
     ) as shadow:
         own.pour_into(shadow.database_for(own.place))
-        found = _watched(config, script, shadow, to, Tracer())
+        found = _watched(config, script, shadow, way, Tracer())
     return replace(found, on=f"{found.on}, with the target's own schema, which differs from what the files say")
 
 
@@ -99,15 +111,15 @@ def trace_history(config: Config, script: ScriptDirectory, wish: ShadowWish) -> 
         with open_shadow(
             wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=wish.dry_run, tell=wish.tell
         ) as shadow:
-            return _watched(config, script, shadow, "heads", Tracer(each_alone=True))
+            return _watched(config, script, shadow, _Way("heads"), Tracer(each_alone=True))
 
     return beside_a_loop(work)
 
 
-def _watched(config: Config, script: ScriptDirectory, shadow: Shadow, to: str, tracer: Tracer) -> Traced:
+def _watched(config: Config, script: ScriptDirectory, shadow: Shadow, way: _Way, tracer: Tracer) -> Traced:
     on = f"PostgreSQL {shadow.server_version // 10000}.{shadow.server_version % 10000}"
     try:
-        replay(config, script, shadow, to=to, watch=tracer.watch)
+        replay(config, script, shadow, to=way.to, only=way.only, watch=tracer.watch)
     except ReplayFailed:
         if not tracer.traces:
             raise

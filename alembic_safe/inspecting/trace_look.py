@@ -23,6 +23,8 @@ _COUNTED_BEFORE = """
 SELECT string_agg(concat_ws(' ', relid::bigint, seq_scan, n_tup_ins, n_tup_upd, n_tup_del), ',')
 FROM pg_stat_xact_user_tables WHERE seq_scan + n_tup_ins + n_tup_upd + n_tup_del > 0
 """
+_PATH = "SELECT current_setting('search_path')"
+_SET_PATH = "SELECT set_config('search_path', %s, true)"
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,15 @@ class Looking:
         self._flushes = False
         self._signatures: dict[str, str] = {}
         self._classes = ""
+        self._path = ""
         self.version = 0
 
     def start(self) -> None:
         """Look at everything; from here on a table that comes is new."""
+        self._path = self._ask(_PATH)[0][0]
         self._ask("SELECT set_config('alembic_safe_watch.seen', '', false)")
         self._relations = self._states(None)
-        self._others = read_others(self._ask(OTHERS)[0][0])
+        self._others = read_others(self._read(OTHERS)[0][0])
         self._checksum = self._ask(f"SELECT ({CHECKSUM})")[0][0]
         self.version = int(self._ask("SELECT current_setting('server_version_num')")[0][0])
         self._flushes = self.version >= 150000
@@ -218,7 +222,7 @@ class Looking:
         return changes, rewrites, builds
 
     def _refresh_others(self, checksum: str) -> list[Change]:
-        found = read_others(self._ask(OTHERS)[0][0])
+        found = read_others(self._read(OTHERS)[0][0])
         changes = list(other_changes(self._others, found))
         self._others, self._checksum = found, checksum
         return changes
@@ -256,8 +260,26 @@ class Looking:
 
     def _states(self, oids: set[int] | None) -> dict[int, RelationState]:
         wanted = "NULL" if oids is None else f"'{{{','.join(map(str, sorted(oids)))}}}'"
-        states = (read_state(row[0]) for row in self._ask(f"SELECT * FROM alembic_safe_watch.states({wanted})"))
+        states = (read_state(row[0]) for row in self._read(f"SELECT * FROM alembic_safe_watch.states({wanted})"))
         return {state.oid: state for state in states}
+
+    def _read(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask for definitions under the search path of the beginning: PostgreSQL writes names as that one wants them."""
+        now = self._ask(_PATH)[0][0]
+        if now == self._path:
+            return self._ask(sql)
+        with self.connection.connection.driver_connection.cursor() as cursor:
+            # in autocommit the setting would be over before the question
+            alone = self.connection.connection.driver_connection.info.transaction_status == 0
+            if alone:
+                cursor.execute("BEGIN")
+            cursor.execute(_SET_PATH, (self._path,))
+            cursor.execute(sql)
+            found = list(cursor.fetchall())
+            cursor.execute(_SET_PATH, (now,))
+            if alone:
+                cursor.execute("COMMIT")
+            return found
 
     def _ask(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask on the driver's own cursor: SQLAlchemy's events are for the revision's statements."""

@@ -90,6 +90,8 @@ BEGIN
   LOOP
     EXECUTE format('CREATE TRIGGER {TRIGGER} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s'
       ' FOR EACH STATEMENT EXECUTE FUNCTION {SCHEMA}.saw()', it);
+    -- a copy may run under session_replication_role = replica
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER {TRIGGER}', it);
   END LOOP;
 END $$;
 """

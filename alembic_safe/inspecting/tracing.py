@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event
 
 from alembic_safe import operations
+from alembic_safe.database.steps_on_shadow import stepwise
 from alembic_safe.inspecting.outside_effects import effects_outside
 from alembic_safe.inspecting.trace import RevisionTrace, Statement, Trace
 from alembic_safe.inspecting.trace_look import Look, Looking, committed_alone
@@ -70,7 +71,7 @@ class Tracer:
         began = time.monotonic()
         failed = ""
         try:
-            with one.statements(), effects_outside() as outside:
+            with effects_outside() as outside, stepwise(context, step), one.statements():
                 yield
             one.leftover()
         except BaseException as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
+from alembic_safe.inspecting.trace_watch import SCHEMA as WATCH_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ log = logging.getLogger("alembic.safe.copy")
 _FIRED = """
 SELECT DISTINCT g.tgname AS name FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
   AND g.tgtype & 16 = 16 AND g.tgfoid NOT IN (SELECT p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE n.nspname = :own)
+    WHERE n.nspname IN (:own, :watch))
   AND (g.tgrelid = CAST(:oid AS oid) OR g.tgrelid IN (SELECT relid FROM pg_partition_tree(CAST(:oid AS oid)::regclass)))
   AND (g.tgattr::text = '' OR EXISTS (SELECT FROM unnest(g.tgattr::int2[]) n JOIN pg_attribute a ON a.attrelid = g.tgrelid
     AND a.attnum = n WHERE a.attname = ANY(CAST(:columns AS text[]))))
@@ -42,7 +43,8 @@ FROM pg_roles WHERE rolname = current_user
 
 def fired_by_copy(connection: Connection, table: LivingTable, columns: Sequence[str]) -> list[str]:
     """Return the triggers of other people that fire when these columns are written."""
-    rows = run(connection, _FIRED, {"oid": table.oid, "columns": list(columns), "own": SYNC_SCHEMA})
+    asked = {"oid": table.oid, "columns": list(columns), "own": SYNC_SCHEMA, "watch": WATCH_SCHEMA}
+    rows = run(connection, _FIRED, asked)
     return [row["name"] for row in rows]
 
 

@@ -31,9 +31,12 @@ _CHECKS = """
 SELECT c.conname AS name, pg_get_constraintdef(c.oid) AS definition FROM pg_constraint c
 WHERE c.conrelid = CAST(:oid AS oid) AND c.contype = 'c' AND c.conislocal AND c.coninhcount = 0 ORDER BY c.conname
 """
+# what watches writes on a shadow is no part of the table (inspecting/trace_watch.py)
 _TRIGGERS = """
 SELECT t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS state FROM pg_trigger t
-WHERE t.tgrelid = CAST(:oid AS oid) AND NOT t.tgisinternal AND t.tgparentid = 0 ORDER BY t.tgname
+WHERE t.tgrelid = CAST(:oid AS oid) AND NOT t.tgisinternal AND t.tgparentid = 0
+  AND t.tgfoid NOT IN (SELECT p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = 'alembic_safe_watch') ORDER BY t.tgname
 """
 _RULES = """
 SELECT r.rulename AS name, pg_get_ruledef(r.oid) AS definition, r.ev_enabled::text AS state FROM pg_rewrite r

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import sys
 import time
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TextIO
 
 from alembic_safe.deploying import events
 from alembic_safe.errors import NextStep
 from alembic_safe.reporting.drift import print_drift
+from alembic_safe.reporting.gate import held_line
 from alembic_safe.reporting.plan_text import warning_lines
 from alembic_safe.reporting.rehearsal import rehearsal_lines
 from alembic_safe.reporting.text import (
@@ -18,7 +18,6 @@ from alembic_safe.reporting.text import (
     count,
     duration,
     labelled,
-    moment,
     print_next,
     shown_path,
     silence_standard_output,
@@ -28,7 +27,6 @@ from alembic_safe.reporting.text import (
 )
 
 if TYPE_CHECKING:
-    from alembic_safe.deploying.gate import Held
     from alembic_safe.deploying.plan import Plan, PlannedRevision
 
 LOG_EVERY = 30.0
@@ -242,17 +240,6 @@ class DeploymentText:
         self._say("Done", f"in {duration(event.seconds)}. {event.state}" if event.changed else event.state)
         if event.changed:
             print_next([NextStep("see where it stands", "alembic safe-status")], stream=self.out)
-
-
-def held_line(held: Held) -> str:
-    """Return one line on a contract that waits: what for, and from when on it may run."""
-    when = []
-    if held.next_release:
-        when.append("with another release")
-    if held.seconds:
-        at = datetime.now().astimezone() + timedelta(seconds=held.seconds)
-        when.append(f"from {moment(at)} on")
-    return f"{held.revision}, the contract of {held.change}: {held.why}; it may run {', '.join(when)}"
 
 
 WIDEST_TABLE = 160

@@ -11,6 +11,7 @@ from alembic.util import CommandError
 from alembic_safe.deploying import events
 from alembic_safe.errors import SafeError
 from alembic_safe.reporting.drift import drift_as_json
+from alembic_safe.reporting.gate import held_as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,11 +115,7 @@ def _backup(event: events.BackupTaken) -> dict[str, Any]:
 
 
 def _waiting(event: events.ContractWaits) -> dict[str, Any]:
-    held = event.held
-    return {
-        "revision": held.revision, "change": held.change, "why": held.why, "seconds": held.seconds and round(held.seconds),
-        "next_release": held.next_release,
-    }  # fmt: skip
+    return held_as_json(event.held)
 
 
 def _applied(event: events.RevisionApplied) -> dict[str, Any]:

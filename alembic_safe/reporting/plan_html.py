@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from alembic_safe.inspecting.estimate import revision_seconds, timeline
 from alembic_safe.inspecting.live import shown_bytes, shown_rows
 from alembic_safe.inspecting.live_facts import touched
+from alembic_safe.reporting.gate import gate_lines
 from alembic_safe.reporting.plan_words import BASIS, blocked, label, takes, what_changes, worst
 from alembic_safe.reporting.text import count, duration, shown_path, target
 
@@ -50,6 +51,8 @@ def _planned(planned: Planned) -> Iterator[str]:
     yield f'<p class="target">{escape(target(planned.identity, planned.heads))}</p>'
     for note in planned.notes:
         yield f'<p class="note">{escape(note)}</p>'
+    for line in gate_lines(planned.plan.plan.revisions if planned.plan is not None else (), planned.gated):
+        yield f'<p class="note">Gate: {escape(line)}</p>'
     if planned.plan is None:
         yield "<p>Nothing is pending.</p>"
     else:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from alembic_safe.inspecting.estimate import revision_seconds, seconds, timeline
 from alembic_safe.inspecting.live_facts import touched
 from alembic_safe.reporting.deployment_json import identity_as_json
+from alembic_safe.reporting.gate import held_as_json
 from alembic_safe.reporting.plan_words import SCHEMA_VERSION, what_changes
 from alembic_safe.reporting.text import shown_path
 
 if TYPE_CHECKING:
+    from alembic_safe.deploying.plan import PlannedRevision
     from alembic_safe.deploying.planning import Planned
     from alembic_safe.deploying.safe_plan import Judged, SafePlan
     from alembic_safe.inspecting.trace import RevisionTrace, Statement
@@ -23,6 +25,8 @@ def plans_json(found: tuple[Planned, ...]) -> str:
         {
             "target": identity_as_json(planned.identity) | {"heads": list(planned.heads)},
             "notes": list(planned.notes),
+            "waiting": [held_as_json(one) for one in planned.gated.waiting],
+            "behind": [one.revision for one in planned.gated.behind],
             **(plan_as_json(planned.plan) if planned.plan is not None else _nothing()),
         }
         for planned in found
@@ -32,7 +36,7 @@ def plans_json(found: tuple[Planned, ...]) -> str:
 
 def history_json(plan: SafePlan) -> str:
     """Return what was found in a whole history."""
-    one = {"target": None, "notes": [], **plan_as_json(plan)}
+    one = {"target": None, "notes": [], "waiting": [], "behind": [], **plan_as_json(plan)}
     return json.dumps({"schema_version": SCHEMA_VERSION, "plans": [one]}, indent=2) + "\n"
 
 
@@ -49,10 +53,7 @@ def plan_as_json(plan: SafePlan) -> dict[str, Any]:
         "needs_consent": bool(plan.stopping),
         "tables": tables,
         "unknown": list(plan.unsure),
-        "revisions": [
-            _revision(plan, one.revision, one.message, one.file, plan.traced(one.revision))
-            for one in plan.plan.revisions
-        ],
+        "revisions": [_revision(plan, one, plan.traced(one.revision)) for one in plan.plan.revisions],
     }
 
 
@@ -68,16 +69,20 @@ def _table(plan: SafePlan, relation: Any) -> dict[str, Any]:
     return found
 
 
-def _revision(plan: SafePlan, id_: str, message: str, file: str, traced: RevisionTrace | None) -> dict[str, Any]:
+def _revision(plan: SafePlan, planned: PlannedRevision, traced: RevisionTrace | None) -> dict[str, Any]:
     base: dict[str, Any] = {
-        "revision": id_,
-        "message": message,
-        "file": shown_path(file),
+        "revision": planned.revision,
+        "message": planned.message,
+        "file": shown_path(planned.file),
+        "change": planned.change or "",
+        "gate": "open" if planned.phase == "contract" else "",
         "observed": traced is not None,
     }
     if traced is None:
-        return base | {"phase": "", "summary": "", "failed": "", "estimate_seconds": None, "outside": [], "statements": [],
-                       "locks": [], "hazards": []}  # fmt: skip
+        return base | {
+            "phase": planned.phase or "", "summary": "", "failed": "", "estimate_seconds": None, "outside": [],
+            "statements": [], "locks": [], "hazards": [],
+        }  # fmt: skip
     return base | {
         "phase": traced.phase,
         "summary": what_changes(traced),
@@ -89,7 +94,7 @@ def _revision(plan: SafePlan, id_: str, message: str, file: str, traced: Revisio
             {"table": str(one.relation), "blocks": one.blocks, "from": round(one.start, 3), "to": round(one.end, 3)}
             for one in timeline(traced, plan.live)
         ],
-        "hazards": [_hazard(one) for one in plan.of(id_)],
+        "hazards": [_hazard(one) for one in plan.of(planned.revision)],
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from alembic_safe.reporting.gate import gate_lines
 from alembic_safe.reporting.plan_words import BASIS, blocked, label, takes, what_changes
 from alembic_safe.reporting.text import count, shown_path, target
 
@@ -21,6 +22,8 @@ def plans_markdown(found: tuple[Planned, ...]) -> str:
     for planned in found:
         head = f"### {_escaped(target(planned.identity, planned.heads))}"
         notes = "".join(f"\n\n> {_escaped(note)}" for note in planned.notes)
+        gate = gate_lines(planned.plan.plan.revisions if planned.plan is not None else (), planned.gated)
+        notes += "".join(f"\n\n> Gate: {_escaped(line)}" for line in gate)
         body = "\n".join(plan_markdown(planned.plan)) if planned.plan is not None else "Nothing is pending."
         parts.append(f"{head}{notes}\n\n{body}\n")
     return "\n".join(parts)

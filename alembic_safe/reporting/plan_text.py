@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alembic_safe.errors import NextStep
+from alembic_safe.reporting.gate import gate_lines
 from alembic_safe.reporting.plan_words import BASIS, blocked, consent_words, label, longest_waits, takes, what_changes
 from alembic_safe.reporting.text import LABEL, count, duration, labelled, next_steps, shown_path, target
 
@@ -25,10 +26,15 @@ def plan_text(found: tuple[Planned, ...], columns: int) -> str:
 
 def _one(planned: Planned, columns: int) -> Iterator[str]:
     plan = planned.plan
-    pending = f"{len(plan.plan.revisions)} pending" if plan is not None else "nothing pending"
-    yield labelled("Target", target(planned.identity, planned.heads, extra=pending), columns=columns)
+    parts = [] if plan is None else [f"{len(plan.plan.revisions)} pending"]
+    parts += [f"{len(planned.gated.held)} waiting"] if planned.gated.held else []
+    yield labelled(
+        "Target", target(planned.identity, planned.heads, extra=", ".join(parts) or "nothing pending"), columns=columns
+    )
     for note in planned.notes:
         yield labelled("Note", note, columns=columns)
+    for line in gate_lines(plan.plan.revisions if plan is not None else (), planned.gated):
+        yield labelled("Gate", line, columns=columns)
     if plan is not None:
         yield from plan_lines(plan, columns)
         yield "Nothing was changed."

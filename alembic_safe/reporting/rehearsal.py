@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from alembic_safe.errors import NextStep
 from alembic_safe.inspecting.trace import BLOCKS_WRITES
 from alembic_safe.reporting.deployment_json import identity_as_json
+from alembic_safe.reporting.gate import gate_lines
 from alembic_safe.reporting.text import count, duration, labelled, next_steps, target
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def rehearsals_text(found: tuple[Rehearsed, ...], columns: int) -> str:
 def _one(one: Rehearsed, columns: int) -> Iterator[str]:
     pending = f"{len(one.plan.plan.revisions)} pending" if one.plan is not None else "nothing pending"
     yield labelled("Target", target(one.identity, one.heads, extra=pending), columns=columns)
+    for line in gate_lines(one.plan.plan.revisions if one.plan is not None else (), one.gated):
+        yield labelled("Gate", line, columns=columns)
     if one.plan is None or one.rehearsal is None:
         return
     yield from rehearsal_lines(one.rehearsal, columns)

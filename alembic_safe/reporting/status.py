@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.guard import ways_to_declare
 from alembic_safe.errors import NextStep
-from alembic_safe.reporting.deployment import held_line
 from alembic_safe.reporting.deployment_json import identity_as_json
 from alembic_safe.reporting.drift import drift_as_json, print_drift
+from alembic_safe.reporting.gate import held_line
 from alembic_safe.reporting.text import count, duration, moment, print_next, say, shown_path, target, volume
 
 if TYPE_CHECKING:

@@ -1,0 +1,110 @@
+"""How do the steps of a revision run where nothing is journalled: on a shadow, in the transactions that they will have?"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from alembic_safe.database.endpoint import Endpoint
+from alembic_safe.database.steps import STEPS, CopyOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+    from alembic.runtime.migration import MigrationContext, RevisionStep
+    from sqlalchemy import Connection
+
+    from alembic_safe.database.steps import AnyConnection, CopyEvent, CopyEvidence, CopyState
+
+
+@contextmanager
+def stepwise(context: MigrationContext, step: RevisionStep) -> Iterator[None]:
+    """Let the steps of one revision be committed one by one, as ``safe-upgrade`` does; what a replay calls around it.
+
+    On the way down a revision runs in one transaction, as under ``alembic downgrade``.
+    """
+    if not step.is_upgrade:
+        yield
+        return
+    context.opts[STEPS] = _Steps(context)
+    try:
+        yield
+    finally:
+        del context.opts[STEPS]
+
+
+class _Steps:
+    """Runs steps and copies without a journal: cursors are kept in this process, and nobody pauses a copy.
+
+    A shadow is used by nobody else, so nothing is vacuumed, and one worker is enough.
+    """
+
+    options = CopyOptions(vacuum=False)
+
+    def __init__(self, context: MigrationContext) -> None:
+        self._context = context
+        self._copies: dict[str, str] = {}
+        self._is_first = True
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Run the body in a transaction of its own; the last one is committed together with the version row."""
+        del name
+        if not self._is_first:
+            self.commit()
+        self._is_first = False
+        yield
+
+    def commit(self) -> None:
+        """Commit what the step did so far, and begin its next transaction."""
+        self._end()
+        self._begin()
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Connection]:
+        """Commit what the step did so far, and give the connection in AUTOCOMMIT; begin again behind it."""
+        self._end()
+        with self._context.autocommit_block():
+            yield self._connection
+        self._begin()
+
+    def open(self) -> psycopg.Connection[Any]:
+        """Return one more connection to the same database, in autocommit."""
+        connection = Endpoint.from_connection(self._connection).connect()
+        connection.autocommit = True
+        return connection
+
+    def load_copy(self, connection: AnyConnection, copy: str) -> str | None:
+        """Return the cursor of a copy as it was saved, or ``None``."""
+        del connection
+        return self._copies.get(copy)
+
+    def save_copy(self, connection: AnyConnection, state: CopyState) -> None:
+        """Remember how far a copy has come."""
+        del connection
+        self._copies[state.copy] = state.cursor
+
+    def save_evidence(self, connection: AnyConnection, evidence: CopyEvidence) -> None:
+        """Write nothing: what was compared here says nothing of the target."""
+
+    def paused(self, connection: AnyConnection, copy: str) -> str:
+        """Return that nobody wants a copy to wait."""
+        del connection, copy
+        return ""
+
+    def tell(self, event: CopyEvent) -> None:
+        """Show nothing: who watches tells of the revision."""
+
+    @property
+    def _connection(self) -> Any:
+        return self._context.connection
+
+    def _end(self) -> None:
+        transaction = self._context._transaction  # noqa: SLF001 - as Alembic's own autocommit_block does
+        assert transaction is not None  # noqa: S101 - a replay has a transaction for each revision
+        transaction.commit()
+        self._context._transaction = None  # noqa: SLF001
+
+    def _begin(self) -> None:
+        self._context._transaction = self._connection.begin()  # noqa: SLF001
