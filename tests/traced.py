@@ -52,7 +52,8 @@ class Watched:
             connection.rollback()
             tracer = Tracer()
             step: Any = SimpleNamespace(
-                revision=SimpleNamespace(revision="e1", doc="an example", path=f"<{form}>", module=SimpleNamespace())
+                is_upgrade=True,
+                revision=SimpleNamespace(revision="e1", doc="an example", path=f"<{form}>", module=SimpleNamespace()),
             )
             try:
                 with tracer.watch(context, step), context.begin_transaction(_per_migration=True):

@@ -11,6 +11,7 @@ from alembic.util import CommandError
 from alembic_safe.database.revision_files import shown
 from alembic_safe.database.squashed import is_squash, replaced_by
 from alembic_safe.errors import Findings, NextStep, WrongUsage
+from alembic_safe.history.whole_changes import require_whole_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,6 +77,7 @@ def extent_of(script: ScriptDirectory, words: str) -> Extent:
     crossing = _crossing(every, inside, start, end)
     if crossing:
         raise _not_closed(script, every, words, crossing, start, end)
+    require_whole_changes(script, frozenset(one.revision for one in inside), start.revision if start else None)
     steps = script._upgrade_revs(end.revision, start.revision if start else ())  # type: ignore[arg-type]  # noqa: SLF001
     order = [step.revision.revision for step in steps]
     by_id = {one.revision: one for one in inside}
