@@ -11,6 +11,7 @@ from alembic.util import CommandError
 from alembic_safe.database.revision_files import shown
 from alembic_safe.database.squashed import replaced_by
 from alembic_safe.errors import Findings, NextStep, WrongUsage
+from alembic_safe.history.whole_changes import require_whole_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,6 +73,7 @@ def extent_of(script: ScriptDirectory, word: str) -> Extent:
     crossing = _crossing(every, inside, end)
     if crossing:
         raise _not_closed(script, every, crossing, end)
+    require_whole_changes(script, frozenset(one.revision for one in inside), None)
     steps = script._upgrade_revs(end.revision, ())  # type: ignore[arg-type]  # noqa: SLF001
     by_id = {one.revision: one for one in inside}
     return Extent(tuple(by_id[step.revision.revision] for step in steps), None)
