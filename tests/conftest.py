@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from alembic_safe.database.embedded import private_server
+from alembic_safe.database.server_programs import embedded_programs
 from tests.cluster import VERSION, Cluster
 from tests.patience import QuietClock, quiet_clock
 from tests.project import Project
@@ -57,9 +59,10 @@ def _neutral_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """The worker's own server."""
+    """The worker's own server, and the private one that shadows may be made on: it would stop after each command."""
     server = Cluster.start()
-    yield server
+    with private_server(embedded_programs(VERSION)):
+        yield server
     server.stop()
 
 

@@ -111,7 +111,7 @@ def run_cell(cell: Cell, project: Project, monkeypatch: pytest.MonkeyPatch) -> O
     """Run the cell's command in the cell's way."""
     monkeypatch.chdir(project.folder)
     if cell.channel == "process":
-        done = project.run(*cell.command.argv, cold=True)
+        done = project.run(*cell.command.argv)
         return Outcome(done.returncode, done.stdout + done.stderr)
     with _listening() as heard, _own_registries(), named_hosts(monkeypatch):
         if cell.channel == "Flask-Migrate":

@@ -48,11 +48,20 @@ class Made:
         """Open a connection of the superuser."""
         return self.cluster.connect(self.name)
 
-    def state(self) -> tuple[str, str]:
-        """Return all that a command could have changed: the schema, and every row of every table."""
-        schema = self.cluster.run("pg_dump", *self.cluster.where, "-s", self.name)
-        lines = [line for line in schema.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
+    def state(self) -> tuple[dict[str, tuple[int, int]], str]:
+        """Return all that a command could have changed: the catalogs of the database, and every row of every table.
+
+        Each catalog by the number of its rows and the newest transaction that wrote one of them: whatever is made,
+        changed, granted, commented or dropped shows there.
+        """
         with self.connect() as c:
+            counts = sql.SQL(" UNION ALL ").join(
+                sql.SQL("SELECT {}, count(*), max(xmin::text::bigint) FROM {}").format(
+                    sql.Literal(name), sql.Identifier("pg_catalog", name)
+                )
+                for name in _catalogs(c)
+            )
+            schema = {name: (number, newest) for name, number, newest in c.execute(counts)}
             tables = c.execute(
                 "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
                 " WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2"
@@ -64,7 +73,12 @@ class Made:
                 )
                 for table in tables
             ]
-        return "\n".join(lines), repr(rows)
+        return schema, repr(rows)
+
+    def schema(self) -> str:
+        """Return the schema as pg_dump writes it, without the lines that differ in every dump."""
+        text = self.cluster.run("pg_dump", *self.cluster.where, "-s", self.name)
+        return "\n".join(line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
 
     def heads(self) -> frozenset[str]:
         """Return the rows of the version table; none where there is no such table."""
@@ -87,6 +101,15 @@ class Made:
         found = _STATEMENT.findall(text)
         assert found, "the server logged nothing, so nothing would be proven"
         return [statement for statement in found if not _ONLY_READS.match(statement)]
+
+
+def _catalogs(connection: psycopg.Connection) -> list[str]:
+    """Name the catalogs that a database has for itself; statistics come and go with autovacuum."""
+    query = (
+        "SELECT relname FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r'"
+        " AND NOT relisshared AND relname NOT IN ('pg_statistic', 'pg_statistic_ext_data') ORDER BY 1"
+    )
+    return [name for (name,) in connection.execute(query)]
 
 
 class Targets:

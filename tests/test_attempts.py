@@ -726,7 +726,12 @@ def test_an_autovacuum_is_got_past_by_a_role_that_is_not_shown_what_it_is(vacuum
 
 def test_an_autovacuum_that_prevents_wraparound_is_named_and_left_alone(vacuumed: Target) -> None:
     with vacuumed.session() as c:
-        make_slow_to_vacuum(c, "autovacuum_freeze_max_age = 100000", "autovacuum_vacuum_threshold = 1000000")
+        rows_are_no_reason = (
+            "vacuum_threshold = 1000000",
+            "vacuum_insert_threshold = -1",
+            "analyze_threshold = 1000000",
+        )
+        make_slow_to_vacuum(c, "autovacuum_freeze_max_age = 100000", *(f"autovacuum_{it}" for it in rows_are_no_reason))
         c.execute("DO $$ BEGIN FOR i IN 1..100100 LOOP PERFORM txid_current(); COMMIT; END LOOP; END $$")
         assert "(to prevent wraparound)" in wait_for_autovacuum(vacuumed)
         with pytest.raises(LockNotObtained, match="to prevent wraparound"):

@@ -78,7 +78,7 @@ def test_a_database_without_revisions_gets_a_first_one_that_rebuilds_it(
 ) -> None:
     with made.connect() as c:
         c.execute(RICH)
-    before = made.state()[0]
+    before = made.schema()
     assert run(bare, "safe-baseline", "-m", "what was there") == 0
     (head,) = made.heads()
     with made.connect() as c:
@@ -88,8 +88,8 @@ def test_a_database_without_revisions_gets_a_first_one_that_rebuilds_it(
     config.set_main_option("sqlalchemy.url", cluster.url(other.name))
     command.upgrade(config, "head")
     assert other.heads() == {head}
-    assert sorted(other.state()[0].splitlines()) == sorted(made.state()[0].splitlines())
-    assert set(before.splitlines()) <= set(made.state()[0].splitlines())
+    assert sorted(other.schema().splitlines()) == sorted(made.schema().splitlines())
+    assert set(before.splitlines()) <= set(made.schema().splitlines())
 
 
 def test_run_again_it_verifies_and_changes_nothing(bare: Project, made: Made) -> None:
@@ -129,13 +129,13 @@ def test_the_revision_that_made_a_database_is_found_and_stamped(
     command.upgrade(project.config, upto)
     with made.connect() as c:
         c.execute("DROP TABLE alembic_version; INSERT INTO users DEFAULT VALUES")
-    before = made.state()[0]
+    before = made.schema()
     capsys.readouterr()
     assert run(project, "safe-baseline", "--json") == 0
     (found,) = json.loads(capsys.readouterr().out)["databases"]
     assert (found["outcome"], found["heads"]) == ("stamped", [upto])
     assert made.heads() == {upto}
-    assert set(before.splitlines()) <= set(made.state()[0].splitlines())
+    assert set(before.splitlines()) <= set(made.schema().splitlines())
     assert run(project, "safe-baseline") == 0
 
 

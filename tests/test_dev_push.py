@@ -15,6 +15,7 @@ from tests.patience import eventually
 from tests.pushed import PushProject, finding_ids, outcome, plan_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.cluster import Cluster
@@ -42,10 +43,22 @@ def app(tmp_path: Path, cluster: Cluster, database: str) -> PushProject:
     return PushProject.create(tmp_path / "app", cluster.url(database))
 
 
-@pytest.fixture
-def filled(app: PushProject) -> PushProject:
+@pytest.fixture(scope="module")
+def pushed_once(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Make the database that ``filled`` is a copy of: one push, and rows."""
+    name = f"pushed_{os.getpid()}"
+    cluster.create(name)
+    app = PushProject.create(tmp_path_factory.mktemp("pushed") / "app", cluster.url(name))
     app.push(users(NICK))
     app.rows("INSERT INTO users (email, nick) SELECT i || '@x', 'n' || i FROM generate_series(1, 5) i")
+    yield name
+    cluster.drop(name)
+
+
+@pytest.fixture
+def filled(tmp_path: Path, cluster: Cluster, make_database: Callable[..., str], pushed_once: str) -> PushProject:
+    app = PushProject.create(tmp_path / "app", cluster.url(make_database(template=pushed_once)))
+    app.models(users(NICK))
     return app
 
 
@@ -308,8 +321,9 @@ def test_a_branch_whose_downgrade_drops_by_its_own_sql_is_not_left(app: PushProj
 
 
 def test_a_dry_run_needs_a_role_that_may_only_read_and_no_shadow_on_the_targets_server(
-    filled: PushProject, cluster: Cluster, database: str
+    filled: PushProject, cluster: Cluster
 ) -> None:
+    database = filled.dsn.rpartition("/")[2]
     role = f"reader_{database}"
     filled.rows(f'CREATE ROLE "{role}" LOGIN IN ROLE pg_read_all_data')
     filled.rows(

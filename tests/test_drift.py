@@ -92,7 +92,7 @@ def test_a_change_by_hand_is_reported_with_the_sql_that_undoes_it(
     edit: HandEdit, production: Project, made: Made, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert status(production, capsys)["drift"]["verdict"] == "in sync"
-    before = made.state()[0]
+    before = made.schema()
     with made.connect() as c:
         c.execute(edit.sql)
     found = status(production, capsys)
@@ -105,7 +105,7 @@ def test_a_change_by_hand_is_reported_with_the_sql_that_undoes_it(
             if item["sql"]:
                 c.execute(item["sql"])
     assert status(production, capsys)["drift"]["verdict"] == "in sync"
-    assert made.state()[0] == before
+    assert made.schema() == before
 
 
 def test_there_are_more_than_twenty_kinds_of_edits() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.guard_channels import project_for, run_cell
 from tests.guard_matrix import CHANNELS, COMMANDS, TARGETS, cells, covering
-from tests.guard_targets import JOURNALS, Targets, system_identifier
+from tests.guard_targets import JOURNALS, Made, Targets, system_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from tests.cluster import Cluster
     from tests.guard_matrix import Cell
-    from tests.guard_targets import Made
 
 FEW = covering()
 REST = [cell for cell in cells() if cell not in set(FEW)]
@@ -95,6 +94,29 @@ def left(cell: Cell, made: Made, text: str, folder: Path) -> None:
             marker = c.execute(f"SELECT environment, protected FROM {JOURNALS.table('environment')}").fetchone()
         assert marker == ("production", True)
     assert ("runs here without backup" in text) is (cell.expected == "warn"), text
+
+
+def test_what_must_not_change_is_compared_by_something_that_notices_every_kind_of_change(
+    database: str, cluster: Cluster
+) -> None:
+    made = Made(cluster, database)
+    with made.connect() as c:
+        seen = [made.state()]
+        for statement in (
+            "CREATE SCHEMA shop", "CREATE TABLE shop.users (id int)", "INSERT INTO shop.users VALUES (1)",
+            "UPDATE shop.users SET id = 2", "ALTER TABLE shop.users ADD name text", "COMMENT ON TABLE shop.users IS 'x'",
+            "GRANT SELECT ON shop.users TO PUBLIC", "REVOKE ALL ON FUNCTION pg_catalog.pg_sleep(float8) FROM PUBLIC",
+            "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC", "CREATE TYPE mood AS ENUM ('ok')",
+            "ALTER TYPE mood ADD VALUE 'sad'", "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "CREATE INDEX ON shop.users (id)", "ALTER TABLE shop.users ENABLE ROW LEVEL SECURITY",
+            "ALTER TABLE shop.users SET (fillfactor = 90)", "CREATE PUBLICATION everything FOR ALL TABLES",
+            "DROP TABLE shop.users", "DROP SCHEMA shop",
+        ):  # fmt: skip
+            c.execute(statement)
+            seen.append(made.state())
+            assert seen[-1] != seen[-2], statement
+        c.execute("VACUUM ANALYZE")
+        assert made.state() == seen[-1]
 
 
 def test_the_covering_selection_has_every_command_target_and_channel() -> None:
