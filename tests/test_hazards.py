@@ -11,6 +11,7 @@ import pytest
 from alembic.config import Config
 
 from alembic_safe import commands
+from alembic_safe.inspecting.hazard import Example
 from alembic_safe.inspecting.hazards import BY_ID, HAZARDS
 from alembic_safe.inspecting.live import DataFailure, TableFacts
 from alembic_safe.reporting.hazards import explained, pages
@@ -20,7 +21,7 @@ from tests.traced import Watched, big, emptied, hazards_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from alembic_safe.inspecting.hazard import Example, Hazard
+    from alembic_safe.inspecting.hazard import Hazard
     from alembic_safe.inspecting.live import Live
     from alembic_safe.inspecting.trace import Trace
     from tests.cluster import Cluster
@@ -196,6 +197,14 @@ def test_our_own_verbs_are_no_false_alarm(watched: Watched) -> None:
         trace = watched.run(BY_ID[id_].setup, BY_ID[id_].good, form="operation")
         worse = {one.hazard.id for one in hazards_in(trace, advice=False) if one.severity in {"warning", "danger"}}
         assert worse <= {"lock-held-on"}  # which is true: what is kept is copied under the lock
+
+
+def test_what_looks_at_the_catalog_first_may_be_committed_early(watched: Watched) -> None:
+    add = 'op.add_column("users", sa.Column("nick", sa.Text){})\n'
+    rest = BY_ID["committed-early"].good.operation
+    for more, expected in ((", if_not_exists=True", False), ("", True)):
+        trace = watched.run(BY_ID["committed-early"].setup, Example(add.format(more) + rest), form="operation")
+        assert ("committed-early" in {one.hazard.id for one in hazards_in(trace)}) is expected
 
 
 def explain(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> str:

@@ -25,6 +25,7 @@ import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -76,8 +77,16 @@ def _start_of(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name.startswith(_AT_START)}
 
 
-@cache
+_ONE = Lock()
+
+
 def _forker() -> _Forker:
+    with _ONE:  # several threads of a test may be the first
+        return _the_forker()
+
+
+@cache
+def _the_forker() -> _Forker:
     return _Forker()
 
 
