@@ -36,12 +36,13 @@ WAITING = (
 
 
 def held_up(key: int) -> str:
-    """Return the body of a revision that goes on when somebody lets it, see :func:`let_go`."""
+    """Return the body of a revision that goes on when somebody lets it, see :func:`let_go`; a shadow holds nobody up."""
     let = (
         f"SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = {key} AND database ="
         " (SELECT oid FROM pg_database WHERE datname = current_database())"
     )
-    return f'op.execute("DO $$ BEGIN WHILE NOT EXISTS ({let}) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$")'
+    held = f"strpos(current_database(), 'alembic_safe_shadow') = 0 AND NOT EXISTS ({let})"
+    return f'op.execute("DO $$ BEGIN WHILE {held} LOOP PERFORM pg_sleep(0.02); END LOOP; END $$")'
 
 
 @contextlib.contextmanager

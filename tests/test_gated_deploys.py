@@ -19,7 +19,7 @@ CONTRACT = 'with op.step("drop"):\n    op.drop_column("users", "fullname", if_ex
 def project(tmp_path, cluster, database):
     """A protected database, and one release of files that expand and copy."""
     project = Project.create(tmp_path / "app", cluster.url(database), plain=False)
-    project.settings("environment = production\nbackup_dir = backups\ncontract_min_age = 0")
+    project.settings("environment = production\nbackup_dir = backups\ncontract_min_age = 0\nrehearse = off")
     project.revision("a1", None, "users", 'op.create_table("users", sa.Column("id", sa.Integer, primary_key=True),'
                      ' sa.Column("fullname", sa.Text))', 'op.drop_table("users")')  # fmt: skip
     safe_upgrade(project, "--release", "v0")

@@ -30,7 +30,7 @@ DOCS = Path(__file__).parent.parent / "docs" / "hazards"
 BY_DATA = {"duplicate-rows", "null-values", "orphan-rows", "violating-rows", "uncastable-values", "values-change"}
 """Those that rows of the target decide: tests/test_data_failures.py has them."""
 SEEN = [hazard for hazard in HAZARDS if hazard.id not in BY_DATA]
-NOT_BY_SQL = {"outside-the-database"}
+NOT_BY_SQL = {"outside-the-database", "retire"}
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +204,14 @@ def test_what_a_revision_does_to_a_column_that_it_made_itself_hurts_nobody(watch
            "ALTER TABLE users ADD COLUMN x int", "ALTER TABLE users DROP COLUMN x")  # fmt: skip
     trace = watched.run(SETUP, Example(sql=sql), form="sql")
     assert not {one.hazard.id for one in hazards_in(trace, advice=False)} & {"rename-column", "drop-column"}
+
+
+def test_what_looks_at_the_catalog_first_may_be_committed_early(watched: Watched) -> None:
+    add = 'op.add_column("users", sa.Column("nick", sa.Text){})\n'
+    rest = BY_ID["committed-early"].good.operation
+    for more, expected in ((", if_not_exists=True", False), ("", True)):
+        trace = watched.run(BY_ID["committed-early"].setup, Example(add.format(more) + rest), form="operation")
+        assert ("committed-early" in {one.hazard.id for one in hazards_in(trace)}) is expected
 
 
 def explain(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> str:

@@ -116,7 +116,7 @@ def deploy(project: ModelsProject, after: str, warned: Sequence[str] = ()) -> li
     project.run("revision", "--autogenerate", "-m", "second", check=0)
     for release in ("v1", "v2"):
         sys.modules.pop("models", None)  # env.py runs in this process, and would meet those of the test before
-        plans.append(as_json(project))
+        plans.append(as_json(project, "--release", release))
         assert [one for one in alarms(plans[-1]) if not one.startswith(tuple(f"warn {name}:" for name in warned))] == []
         assert all(one["failed"] == "" and one["observed"] for one in plans[-1]["revisions"])
         safe_upgrade(project, "--release", release, "--plan", plans[-1]["plan"])
@@ -134,6 +134,9 @@ def test_all_at_once_raises_no_alarm_and_needs_no_consent(
     first, second = deploy(project, TOGETHER)
     assert [one["phase"] for one in first["revisions"]] == ["expand", "copy"]
     assert [one["phase"] for one in second["revisions"]] == ["contract"]
+    facts = {one["id"]: one["effect"] for one in second["revisions"][0]["hazards"] if one["hazard"] == "retire"}
+    assert set(facts) == {"retire:users.nick", "retire:users.fax", "retire:stale"}
+    assert all(" kept; programs that still name it fail" in effect for effect in facts.values())
     told = rows(cluster, database, "SELECT count(*) AS n FROM users WHERE handle = 'n' || id AND low = amount")
     assert told == [{"n": 2000}]
 
@@ -152,17 +155,17 @@ def test_what_waits_at_the_gate_is_told_and_not_a_part_of_the_plan(
     project.run("safe-contract", check=0)
     contract = project.revision_of(max(project.files, key=lambda path: "contract" in path.name))
     sys.modules.pop("models", None)
-    before = as_json(project)
+    before = as_json(project, "--release", "v1")
     assert [one["phase"] for one in before["revisions"]] == ["expand"]
     assert [one["revision"] for one in before["waiting"]] == [contract]
-    text = safe_plan(project).out
+    text = safe_plan(project, "--release", "v1").out
     assert "1 pending, 1 waiting" in text
     assert f"Gate {contract}, the contract of second: its expand" in " ".join(text.split())
     safe_upgrade(project, "--release", "v1", "--plan", before["plan"])
     assert as_json(project)["plan"] is None
     rows(cluster, database, "UPDATE alembic_safe.revisions SET release = 'v0'")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ALEMBIC_SAFE_RELEASE", "v2")
-        after = as_json(project)
-        assert [(one["phase"], one["gate"]) for one in after["revisions"]] == [("contract", "open")]
-        assert f"Gate {contract}, the contract of second: open, it runs" in " ".join(safe_plan(project).out.split())
+    after = as_json(project, "--release", "v2")
+    assert [(one["phase"], one["gate"]) for one in after["revisions"]] == [("contract", "open")]
+    said = " ".join(safe_plan(project, "--release", "v2").out.split())
+    assert f"Gate {contract}, the contract of second: open, it runs" in said
+    assert as_json(project, "--contract", "second")["plan"] == after["plan"]

@@ -17,6 +17,8 @@ FORMATS = ("text", "json", "markdown", "github", "sarif", "sql", "html")
 @click.argument("revision", default="head")
 @click.option("--against", metavar="URL", help="Plan for this database instead of the one that env.py connects to.")
 @click.option("--accept", multiple=True, metavar="HAZARD", help="Consent to a hazard by its name, as for safe-upgrade.")
+@click.option("--release", help="Name of what is to be deployed, as for safe-upgrade: the gate asks for it.")
+@click.option("--contract", "contracts", multiple=True, metavar="CHANGE", help="Count the gate of a change as open.")
 @click.option("--all-history", is_flag=True, help="Judge every revision of the files by itself; no size is known then.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--exit-code", is_flag=True, help="Exit 4 when a hazard needs consent.")
@@ -27,6 +29,8 @@ def command(
     revision: str,
     against: str | None,
     accept: tuple[str, ...],
+    release: str | None,
+    contracts: tuple[str, ...],
     all_history: bool,
     form: str,
     exit_code: bool,
@@ -36,20 +40,25 @@ def command(
 
     They run on a shadow, a throw-away database, and are watched there; the target is only read.
     """
+    from alembic_safe.deploying.gate_evidence import Said
     from alembic_safe.deploying.planning import read_history_plan, read_plans
+    from alembic_safe.deploying.upgrade import Request
     from alembic_safe.reporting.plan import history_report, plan_report
 
-    if all_history and (against is not None or accept or revision != "head"):
+    if all_history and (against is not None or accept or contracts or revision != "head"):
         raise WrongUsage(
             "--all-history judges all files by themselves; it goes with no revision, --against or --accept."
         )
     config = config_of(ctx)
-    settings = Settings.load(config)
+    settings = Settings.load(config, release=release)
     if all_history:
         history = read_history_plan(config, settings)
         text, stopping = history_report(history, form), bool(history.stopping)
     else:
-        found = read_plans(config, settings, revision=revision, accept=frozenset(accept), against=against)
+        asked = Request(
+            revision=revision, accept=frozenset(accept), dry_run=True, said=Said(contracts=frozenset(contracts))
+        )
+        found = read_plans(config, settings, asked, against=against)
         text = plan_report(found, form)
         stopping = any(one.plan is not None and one.plan.stopping for one in found)
     if output is not None:

@@ -18,9 +18,12 @@ from alembic_safe.settings import Settings
 @click.option(
     "--backup", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Which backup, for --on backup."
 )
+@click.option("--release", help="Name of what is to be deployed, as for safe-upgrade: the gate asks for it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_context
-def command(ctx: click.Context, revision: str, on: str, backup: Path | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context, revision: str, on: str, backup: Path | None, release: str | None, as_json: bool
+) -> None:
     """Run the pending revisions up to REVISION for real, on a stand-in for the target.
 
     Tells how long each took, and whether invariants, models and the downgrade hold; the journal gets a receipt.
@@ -37,5 +40,5 @@ def command(ctx: click.Context, revision: str, on: str, backup: Path | None, as_
             next_steps=[NextStep("take one", "alembic safe-backup")],
         )
     config = config_of(ctx)
-    found = rehearse_all(config, Settings.load(config), revision=revision, on=on, backup=backup)
+    found = rehearse_all(config, Settings.load(config, release=release), revision=revision, on=on, backup=backup)
     click.echo(rehearsals_json(found) if as_json else rehearsals_text(found, width()), nl=False)

@@ -57,19 +57,18 @@ class Planned:
 def read_plans(
     config: Config,
     settings: Settings,
+    request: Request,
     *,
-    revision: str = "head",
-    accept: frozenset[str] = frozenset(),
     against: str | None = None,
 ) -> tuple[Planned, ...]:
     """Look at the project's databases and plan for each of them.
 
+    :param request: what the deployment would be asked for: up to which revision, with which consents.
     :param against: the URL of another database than the one that ``env.py`` connects to.
     :raises SafeError: where the database cannot be reached, or the files make no history.
     """
     script = script_of(config)
     found: list[Planned] = []
-    request = Request(revision=revision, accept=accept, dry_run=True)
 
     def work(context: MigrationContext, kw: dict[str, Any]) -> None:
         _require_postgresql(context)

@@ -117,7 +117,7 @@ def _committed(scene: Scene) -> Iterator[Hit]:
     groups = scene.revision.transactions
     if len(groups) < 2:
         return
-    before = [one for group in groups[:-1] for one in group if one.changes or one.writes]
+    before = [one for group in groups[:-1] for one in group if (one.changes or one.writes) and not _looks_first(one)]
     if not before:
         return
     last = groups[-1]
@@ -129,6 +129,11 @@ def _committed(scene: Scene) -> Iterator[Hit]:
         " themselves: when a later one fails, the revision is half done, and running it again meets what is there",
         "warning",
     )  # fmt: skip
+
+
+def _looks_first(statement: Statement) -> bool:
+    """Whether a statement can be run again: our own verbs, and IF (NOT) EXISTS, look at what is there before they act."""
+    return statement.ours or bool(re.search(r"\bIF (NOT )?EXISTS\b", statement.text, re.IGNORECASE))
 
 
 def _sub_second(scene: Scene) -> Iterator[Hit]:
