@@ -16,6 +16,8 @@ from alembic_safe.errors import Missing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from alembic.runtime.migration import MigrationContext
+
     from alembic_safe.database.endpoint import Endpoint
     from alembic_safe.inspecting.catalog_records import Catalog
     from alembic_safe.settings import Settings
@@ -40,6 +42,11 @@ class OwnSchema:
     version_table: tuple[str, str]
     heads: tuple[str, ...]
     role: str | None = None
+
+    def is_of(self, context: MigrationContext, place: str) -> bool:
+        """Whether a context that ``env.py`` configures is the target's: there may be others, with their own tables."""
+        schema, table = self.version_table
+        return (place, context.version_table) == (self.place, table) and context.version_table_schema in (None, schema)
 
     def pour_into(self, shadow: Endpoint) -> None:
         """Copy the schema of the target into an empty database: pg_dump reads, and waits for no lock.
