@@ -31,6 +31,8 @@ INSERT INTO users (name) SELECT 'user ' || n FROM generate_series(1, 20) n;
 
 _ONLY_READS = re.compile(
     r"\s*(?:(?:SELECT|SHOW|BEGIN|COMMIT|ROLLBACK|SET|SAVEPOINT|RELEASE|DEALLOCATE)\b"
+    # pg_dump, when a plan is watched on the target's own schema: it prepares questions, and locks as a SELECT does
+    r"|LOCK TABLE\b.*\bIN ACCESS SHARE MODE|PREPARE \w+\b[^;]*\bAS\s+SELECT\b|EXECUTE \w+\('\d+'\)"
     r"|WITH\b(?!.*\b(?:INSERT INTO|UPDATE|DELETE FROM|MERGE INTO)\b))",
     re.IGNORECASE | re.DOTALL,
 )

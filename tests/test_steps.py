@@ -105,7 +105,7 @@ def test_a_resumed_run_that_fails_again_stays_half_done(project):
     in_steps(project, FAILING)
     safe_upgrade(project, check=7)
     project.revision("b1", "a3", "in steps", f'with op.step("one table"):\n    {FAILING}')
-    ended = safe_upgrade(project, check=7)
+    ended = safe_upgrade(project, "--rehearse", "off", check=7)  # a shadow would have shown it
     assert "done: one table, another table" in ended.text
 
 
@@ -213,7 +213,7 @@ def test_a_copy_is_committed_batch_by_batch_and_goes_on_behind_its_cursor(projec
     safe_upgrade(project)
     rows(cluster, database, "CREATE TABLE copied (id int PRIMARY KEY)")
     project.revision("b1", "a3", "batches", BATCHES.format(between="assert n < 3, 'stopped'"))
-    ended = safe_upgrade(project, check=7)
+    ended = safe_upgrade(project, "--rehearse", "off", check=7)
     assert "no step is done; begun: copy" in ended.text
     assert [r["id"] for r in rows(cluster, database, "SELECT id FROM copied ORDER BY 1")] == [1, 2, 3]
     project.revision("b1", "a3", "batches", BATCHES.format(between="pass"))

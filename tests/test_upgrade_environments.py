@@ -92,10 +92,11 @@ def test_a_failure_in_the_second_database_says_what_the_first_one_got(tmp_path, 
         "def upgrade(table):\n    op.execute('CREATE TABLE t (id int)')\n"
     )
     rows(cluster, other, "CREATE TABLE t (id int)")
-    ended = safe_upgrade(app, "--accept", "does-not-run:a1", check=6)
+    ended = safe_upgrade(app, "--rehearse", "off", check=6)
     assert heads(cluster, database) == ["a1"]
     assert heads(cluster, other) == []
     assert f"Done before, and not taken back: {database} is at a1." in ended.text
+    assert "does-not-run:a1" in safe_upgrade(app, check=3).text  # on a shadow that has the table, too
     rows(cluster, other, "DROP TABLE t")
     safe_upgrade(app)
     assert heads(cluster, other) == ["a1"]

@@ -113,6 +113,15 @@ def close_steps(connection: AnyConnection, journals: Journals, version_table: st
     )
 
 
+def may_close_steps(connection: AnyConnection, journals: Journals) -> bool:
+    """Whether this role may write that a revision is no longer half done; one that only adds rows may not."""
+    table = journals.table("steps")
+    sql = (
+        "SELECT has_table_privilege(to_regclass(:t), 'UPDATE') AND has_table_privilege(to_regclass(:t), 'SELECT') AS it"
+    )
+    return bool(run(connection, sql, {"t": table})[0]["it"])
+
+
 def half_done(connection: AnyConnection, journals: Journals, version_table: str) -> tuple[HalfDone, ...]:
     """Return the revisions that were begun in steps and neither ended nor taken back, the latest first."""
     if not has_steps(connection, journals):

@@ -89,6 +89,7 @@ def replay(
     only: Sequence[str] | None = None,
     on_step: Callable[[ReplayStep], None] | None = None,
     watch: Watch | None = None,
+    wanted: Callable[[MigrationContext, str], bool] | None = None,
 ) -> Replayed:
     """Run the project's own revision files on a shadow, through its own ``env.py``; the target is not written to.
 
@@ -97,6 +98,7 @@ def replay(
     :param only: these revisions, one after the other, in the place of all that lead there.
     :param on_step: called before each revision.
     :param watch: entered before each revision, and left when it is committed or has failed.
+    :param wanted: whether a context takes part, by itself and its place; ``None``: every one does.
     :raises ReplayFailed: naming the revision, its line and its SQL.
     :raises Missing: when ``env.py`` cannot be run, or its database cannot be reached.
     """
@@ -104,11 +106,13 @@ def replay(
     found: list[ReplayedContext] = []
 
     def work(context: MigrationContext, kw: dict[str, Any], swap: Swap) -> None:
+        place = swap.place_of(context)
+        if wanted is not None and not wanted(context, place):
+            return
         ran = _replay_context(context, kw, script, _Way(to, only), on_step, watch)
         connection: Any = context.connection
         # a revision that commits by itself leaves the version row to whoever commits next: env.py may, when it goes on
         left_open = connection.in_transaction()
-        place = swap.place_of(context)
         found.append(
             ReplayedContext(
                 place, shadow.database_for(place).database, context.version_table, context.version_table_schema,

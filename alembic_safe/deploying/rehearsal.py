@@ -124,12 +124,16 @@ def _stand_in(upgrade: Upgrade, kind: str, backup: Path | None) -> Iterator[tupl
             _restore(backup, endpoint, upgrade)
             yield shadow, f"the backup {backup.name}, restored, {on}"
             return
-        catalog = read_catalog(upgrade.connection)
-        OwnSchema(
-            place, catalog, upgrade.target.endpoint, upgrade.settings, upgrade.identity.place.server_version,
-            upgrade.target.heads, upgrade.identity.place.role,
-        ).pour_into(endpoint)  # fmt: skip
+        _own(upgrade).pour_into(endpoint)
         yield shadow, f"the target's schema without rows, {on}"
+
+
+def _own(upgrade: Upgrade) -> OwnSchema:
+    return OwnSchema(
+        place_of(upgrade.connection), read_catalog(upgrade.connection), upgrade.target.endpoint, upgrade.settings,
+        upgrade.identity.place.server_version, (upgrade.target.version_schema, upgrade.context.version_table),
+        upgrade.target.heads, upgrade.identity.place.role,
+    )  # fmt: skip
 
 
 class _Staging:
@@ -182,7 +186,10 @@ def _on(upgrade: Upgrade, shadow: Any, kind: str, words: str) -> Rehearsal:
     tracer = Tracer()
     failed = ""
     try:
-        replay(config, script, shadow, to=upgrade.request.revision, only=_only(upgrade), watch=tracer.watch)
+        wanted = _own(upgrade).is_of
+        replay(
+            config, script, shadow, to=upgrade.request.revision, only=_only(upgrade), watch=tracer.watch, wanted=wanted
+        )
     except ReplayFailed as error:
         failed = error.summary.rstrip(".").replace(" on an empty database", "")
     seen = tuple(one for trace in tracer.traces.values() for one in trace.revisions)
@@ -231,8 +238,13 @@ def _models(upgrade: Upgrade, shadow: Any) -> tuple[str, ...]:
 
     found: list[str] = []
 
+    database = shadow.database_for(place_of(upgrade.connection)).database
+
     def look(context: MigrationContext, kw: dict[str, Any]) -> None:
         del kw
+        here: Any = context.connection
+        if (here.engine.url.database, context.version_table) != (database, upgrade.context.version_table):
+            return
         metadata = context.opts.get("target_metadata")
         if metadata is not None and (upgrade.request.revision in {"head", "heads"}):
             for one in compare_metadata(context, metadata):
@@ -260,10 +272,13 @@ def _down_and_up(upgrade: Upgrade, shadow: Any, endpoint: Endpoint) -> str:
             return read_catalog(connection, leave_out=leave_out)
 
     first = catalog()
-    to, only = upgrade.request.revision, _only(upgrade)
+    to, only, wanted = upgrade.request.revision, _only(upgrade), _own(upgrade).is_of
     steps: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("downgrade", lambda: replay(config, upgrade.script, shadow, to=heads[0] if heads else "base")),
-        ("upgrade again", lambda: replay(config, upgrade.script, shadow, to=to, only=only, watch=stepwise)),
+        ("downgrade", lambda: replay(config, upgrade.script, shadow, to=heads[0] if heads else "base", wanted=wanted)),
+        (
+            "upgrade again",
+            lambda: replay(config, upgrade.script, shadow, to=to, only=only, watch=stepwise, wanted=wanted),
+        ),
     )
     for name, step in steps:
         failed = _failure_of(step)

@@ -210,7 +210,7 @@ def _trace(upgrade: Upgrade, plan: Plan, catalog: Catalog, *, dry_run: bool) -> 
     place = place_of(upgrade.connection)
     own = OwnSchema(
         place, catalog, upgrade.target.endpoint, upgrade.settings, upgrade.identity.place.server_version,
-        plan.heads, upgrade.identity.place.role,
+        (upgrade.target.version_schema, upgrade.context.version_table), plan.heads, upgrade.identity.place.role,
     )  # fmt: skip
     # what waits behind the gate does not run, so it is not judged either
     only = [one.revision for one in plan.revisions] if upgrade.gated.held else None

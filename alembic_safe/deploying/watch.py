@@ -215,8 +215,7 @@ def _writable_journals(context: MigrationContext, identity: Identity) -> Journal
 def _journal_each(context: MigrationContext, journals: Journals, settings: Settings) -> None:
     """Have every step that the stock command takes written down, in the step's own transaction."""
     from alembic_safe.database.journal import Writer, record_revision, release_of
-    from alembic_safe.database.journal_steps import close_steps
-    from alembic_safe.database.journal_tables import may
+    from alembic_safe.database.journal_steps import close_steps, may_close_steps
     from alembic_safe.inspecting.changes import change_of, phase_of
     from alembic_safe.inspecting.history import files_hash, revision_source, version_table_of
 
@@ -242,7 +241,7 @@ def _journal_each(context: MigrationContext, journals: Journals, settings: Setti
                 change=change_of(revision), files_hash=hash_of_files,
             )  # fmt: skip
             if closes is None:  # a role that only adds rows ends nothing; whoever deploys next sees that it is applied
-                closes = may(_connection(ctx), journals, "steps", "UPDATE")
+                closes = may_close_steps(_connection(ctx), journals)
             if closes and direction != "down":
                 close_steps(_connection(ctx), journals, version_table_of(ctx), revision.revision)
         began = time.monotonic()

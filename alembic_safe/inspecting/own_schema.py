@@ -16,6 +16,8 @@ from alembic_safe.errors import Missing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from alembic.runtime.migration import MigrationContext
+
     from alembic_safe.database.endpoint import Endpoint
     from alembic_safe.inspecting.catalog_records import Catalog
     from alembic_safe.settings import Settings
@@ -34,7 +36,7 @@ class OwnSchema:
 
     :param place: which of the project's databases it is.
     :param catalog: what it is.
-    :param heads: the rows of its version table.
+    :param version_table: where its revisions stand, with its schema, and ``heads`` which they are.
     """
 
     place: str
@@ -42,8 +44,14 @@ class OwnSchema:
     endpoint: Endpoint
     settings: Settings
     server_version: int
+    version_table: tuple[str, str]
     heads: tuple[str, ...]
     role: str | None = None
+
+    def is_of(self, context: MigrationContext, place: str) -> bool:
+        """Whether a context that ``env.py`` configures is the target's: there may be others, with their own tables."""
+        schema, table = self.version_table
+        return (place, context.version_table) == (self.place, table) and context.version_table_schema in (None, schema)
 
     def pour_into(self, shadow: Endpoint) -> None:
         """Copy the schema of the target into an empty database: pg_dump reads, and waits for no lock.

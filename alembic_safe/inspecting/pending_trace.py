@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
     from alembic_safe.database.shadow import Shadow
@@ -50,10 +51,11 @@ class Traced:
 
 @dataclass(frozen=True)
 class _Way:
-    """To where a trace goes, or which revisions it takes."""
+    """To where a trace goes, or which revisions it takes, and of which context."""
 
     to: str
     only: Sequence[str] | None = None
+    wanted: Callable[[MigrationContext, str], bool] | None = None
 
 
 def trace_pending(
@@ -69,7 +71,7 @@ def trace_pending(
     :param to: as for ``alembic upgrade``.
     :param only: these revisions, in the place of all that lead there.
     """
-    way = _Way(to, only)
+    way = _Way(to, only, own.is_of)
 
     def work() -> Traced:
         try:
@@ -119,7 +121,7 @@ def trace_history(config: Config, script: ScriptDirectory, wish: ShadowWish) -> 
 def _watched(config: Config, script: ScriptDirectory, shadow: Shadow, way: _Way, tracer: Tracer) -> Traced:
     on = f"PostgreSQL {shadow.server_version // 10000}.{shadow.server_version % 10000}"
     try:
-        replay(config, script, shadow, to=way.to, only=way.only, watch=tracer.watch)
+        replay(config, script, shadow, to=way.to, only=way.only, watch=tracer.watch, wanted=way.wanted)
     except ReplayFailed:
         if not tracer.traces:
             raise
