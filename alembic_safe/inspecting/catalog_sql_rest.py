@@ -59,7 +59,8 @@ SELECT 'user mapping', '', format('%s on %I', CASE WHEN u.umuser = 0 THEN 'PUBLI
 FROM pg_user_mappings u WHERE {from_outside("pg_foreign_server", "u.srvid")}
 """
 
-# An attribute that only newer servers have is read through to_jsonb, so that one text runs on every version.
+# An attribute that only newer servers have is read through to_jsonb, so that one text runs on every version; where not
+# every column may be read, as of subscriptions, its name finds the default beside the table on a server that has it not.
 # A subscription's connection string holds a password and is readable to superusers only: it is not looked at.
 REPLICATION = f"""
 SELECT 'publication' AS kind, '' AS schema, p.pubname AS name, '' AS parent, json_build_object(
@@ -81,7 +82,10 @@ SELECT 'subscription', '', s.subname, '', json_build_object('enabled', s.subenab
   'streaming', s.substream, 'two_phase', s.subtwophasestate <> 'd', 'disable_on_error', s.subdisableonerr,
   'password_not_required', NOT s.subpasswordrequired, 'run_as_owner', s.subrunasowner, 'origin', s.suborigin,
   'synchronous_commit', s.subsynccommit, {owner("s.subowner")}, {comment("pg_subscription", "s.oid")})::text
-FROM pg_subscription s WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+FROM (SELECT true AS subpasswordrequired, false AS subrunasowner, 'any'::text AS suborigin) before_16
+CROSS JOIN LATERAL (SELECT oid, subdbid, subname, subowner, subenabled, subpublications, subslotname, subbinary, substream,
+  subtwophasestate, subdisableonerr, subsynccommit, subpasswordrequired, subrunasowner, suborigin FROM pg_subscription) s
+WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 STATISTICS = f"""

@@ -62,7 +62,7 @@ SEARCH = f"""
 SELECT 'collation' AS kind, n.nspname AS schema, c.collname AS name, '' AS parent, json_build_object(
   'provider', c.collprovider, 'nondeterministic', NOT c.collisdeterministic, 'encoding', nullif(c.collencoding, -1),
   'collate', c.collcollate, 'ctype', c.collctype,
-  'locale', coalesce(to_jsonb(c) ->> 'colllocale', to_jsonb(c) ->> 'colliculocale'), 'rules', c.collicurules,
+  'locale', coalesce(to_jsonb(c) ->> 'colllocale', to_jsonb(c) ->> 'colliculocale'), 'rules', to_jsonb(c) ->> 'collicurules',
   {owner("c.collowner")}, {comment("pg_collation", "c.oid")})::text AS attributes
 FROM pg_collation c {namespace("c.collnamespace")} WHERE {from_outside("pg_collation", "c.oid")}
 UNION ALL
