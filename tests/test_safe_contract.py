@@ -136,7 +136,7 @@ def test_the_appended_contract_runs_and_comes_back(project, cluster, database):
     safe_upgrade(project)
     rows(cluster, database, "INSERT INTO users (id, fullname) VALUES (1, 'ann')")
     ours(project, "safe-contract", check=0)
-    safe_upgrade(project)
+    safe_upgrade(project, "--accept", "drop-column:users.fullname")
     assert columns(cluster, database, "users") == ["id", "name"]
     project.run("downgrade", "-1", check=0)
     assert columns(cluster, database, "users") == ["id", "name", "fullname"]
