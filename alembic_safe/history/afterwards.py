@@ -6,6 +6,7 @@ import ast
 import re
 import shutil
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +153,8 @@ def _rewrite(path: Path, parents: dict[str, str], encoding: str) -> None:
                 line = re.sub(rf"(?<![\w]){re.escape(old)}(?![\w])", new, line)  # noqa: PLW2901
             lines[n] = line
             break
+    # of the same size and in the same second, Python would go on with what it compiled from the text before
+    Path(cache_from_source(str(path))).unlink(missing_ok=True)
     path.write_bytes("".join(lines).encode(encoding))
 
 
