@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
 import threading
 import uuid
 from typing import TYPE_CHECKING
@@ -44,6 +46,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> str:
     return f"PostgreSQL {VERSION} (embedded; ALEMBIC_SAFE_TEST_POSTGRES chooses 16 or 18)"
+
+
+@pytest.fixture(autouse=True)
+def no_env_py_outlives_its_test() -> Iterator[None]:
+    """Take away what an env.py that ran in this process leaves: log handlers on a closed stream, the project's models."""
+    before = {id(handler) for logger in _loggers() for handler in logger.handlers}
+    yield
+    for logger in _loggers():
+        for handler in tuple(logger.handlers):
+            if type(handler) is logging.StreamHandler and id(handler) not in before:
+                logger.removeHandler(handler)
+    sys.modules.pop("models", None)
+
+
+def _loggers() -> list[logging.Logger]:
+    known = logging.root.manager.loggerDict.values()
+    return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
 
 
 @pytest.fixture(autouse=True)
