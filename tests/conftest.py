@@ -76,6 +76,12 @@ def _neutral_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _files_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A revision file that a test edits is compiled anew: bytecode of the same second and length would pass for it."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The worker's own server, and the private one that shadows may be made on: it would stop after each command."""

@@ -118,7 +118,6 @@ def test_a_change_in_anything_that_a_replay_reads_makes_it_anew(
     project: Project, monkeypatch: pytest.MonkeyPatch, change: Callable[[Project], None]
 ) -> None:
     monkeypatch.syspath_prepend(str(project.folder))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # two versions within one second have one time stamp
     (project.folder / "imported_here.py").write_text("WORDS = 'some'\n")
     (project.folder / "models_here.py").write_text("from sqlalchemy import MetaData\nmetadata = MetaData()\n")
     (project.folder / "migrations" / "env.py").write_text(
