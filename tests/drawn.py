@@ -23,11 +23,11 @@ FOR_EACH = 40
 RECIPES_DRAWN = 3
 OTHERS_DRAWN = 14
 """How many files besides the recipes' have their turn."""
-ALWAYS_LONG = (
+LEFT_OUT = (
     "tests/test_changes.py", "tests/test_phases_sweep.py", "tests/test_squash_killed.py", "tests/test_squash_mutations.py",
-    "test_of_ten_deploys_of_a_gigabyte", "test_nothing_is_lost_in_ten_thousand_steps",
+    "test_of_ten_deploys_of_a_gigabyte", "test_behind_a_real_pgbouncer", "again_and_again", "test_nothing_is_lost_in_ten_thousand_steps",
 )  # fmt: skip
-"""What takes many minutes by its nature: the suites named `long` and `faults` run it."""
+"""What takes many minutes, or needs a program that a bare machine has not: the suites `long` and `faults` run it."""
 
 
 def collected() -> list[str]:
@@ -48,7 +48,7 @@ def draw(tests: list[str], date: dt.date) -> list[str]:
     chance = random.Random(date.isoformat())
     files: dict[str, list[str]] = defaultdict(list)
     for test in sorted(tests):
-        if not any(part in test for part in ALWAYS_LONG):
+        if not any(part in test for part in LEFT_OUT):
             files[test.partition("::")[0]].append(test)
     recipes = sorted(file for file in files if file.startswith(RECIPES))
     others = sorted(files.keys() - set(recipes))
