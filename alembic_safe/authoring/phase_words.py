@@ -64,10 +64,13 @@ def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
             " with prepare_threshold=None and asyncpg with statement_cache_size=0 prepare none."
         )
         taken = f"{table}.{rest['new']} takes the name {line.name}, under one short lock; the old values are {kept}."
-        return (taken, prepared)
+        key = (f"The primary key {rest['primary_key']} goes with it.",) if rest.get("primary_key") else ()
+        return (taken, *key, prepared)
     if line.verb == "set_not_null":
         filled = f"Rows without {shown} get {rest['fill']}. " if rest.get("fill") else ""
         return (f"{filled}Makes {shown} NOT NULL, without a scan under its lock; it stops where a row holds NULL.",)
+    if line.verb == "drop_constraint" and rest.get("new"):
+        return (f"{rest['new']} takes the place of {line.name}, under one short lock.",)
     if line.verb == "drop_constraint":
         guarded = rest.get("guarded")
         return (f"Takes {line.name} away." + (f" Nothing guards afterwards that {guarded}." if guarded else ""),)
