@@ -99,7 +99,11 @@ class _Writing:
             steps.append(Step(f"fill {name} where it was left out meanwhile", (filled,)))
         if rest.get("prove"):
             steps.append(Step(f"{name} gets no further NULL", (ProveNotNullOp(line.table, name, schema=schema),)))
-        set_it = SetNotNullOp(line.table, name, schema=schema)
+        # a run that goes on from behind the swap finds the column under its other name, or gone
+        swaps = any(
+            one.verb == "swap_columns" and _of(one, line) and rest_of(one)["new"] == name for one in self.settles
+        )
+        set_it = SetNotNullOp(line.table, name, if_exists=swaps, schema=schema)
         # the proof that the copy left behind goes with it, and comes back with its reverse
         proof = (
             ()

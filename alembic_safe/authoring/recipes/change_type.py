@@ -85,7 +85,10 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
         consumed=(*defaults, *followed, *(one for one, _ in coming), *referring.consumed),
         fresh=(id_._replace(name=new),),
         words=Words(
-            expand=(f"Adds {new} beside {shown}, of type {becomes}, and keeps both equal.", *referring.words),
+            expand=(
+                f"Adds {new} beside {shown}, of type {becomes}, and keeps both equal.",
+                *_not_yet(shown, was, becomes), *referring.words,
+            ),
             copy=(f"Fills {new} in the rows that were there, then builds for it what stands on {old.name}.",),
         ),
     )  # fmt: skip
@@ -148,6 +151,13 @@ def _key_steps(table: Table, column: str, moves: Mapping[str, str]) -> tuple[Ste
         return ()
     columns = [moves.get(one.name, one.name) for one in key.columns]
     return index_steps(ops.CreateIndexOp(beside(str(key.name)), table.name, columns, schema=table.schema, unique=True))
+
+
+def _not_yet(shown: str, was: str, becomes: str) -> tuple[str, ...]:
+    whole = ("smallint", "integer", "bigint")
+    if was not in whole or becomes not in whole:
+        return ()
+    return (f"Until the contract, a value of {shown} that {was} cannot hold is refused.",)
 
 
 def _is_about(one: ops.AlterColumnOp, op: ops.AlterColumnOp) -> bool:
