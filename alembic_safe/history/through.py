@@ -126,16 +126,20 @@ class _Walk:
         before, after = (
             [
                 (step.revision.revision, self._hash(step.revision.path))
-                for step in script._upgrade_revs(self.sides.end, heads)  # noqa: SLF001 - what alembic.command.upgrade calls
+                for step in script._upgrade_revs(self.sides.end, heads)  # type: ignore[arg-type]  # noqa: SLF001
             ]
             for script in (self.before, self.after)
         )
         if before != after:
-            only = [[id_ for id_, hashed in one if (id_, hashed) not in other]
-                    for one, other in ((before, after), (after, before))]  # fmt: skip
+            sides = (("before", before, after), ("after", after, before))
             raise NotEqual(
                 f"The proof failed: a database at {revision} is not led on as before.",
-                detail=[f"before only: {', '.join(only[0]) or 'nothing; in another order'}", f"after only: {', '.join(only[1])}"],
+                detail=[
+                    f"{side} only: {', '.join(id_ for id_, hashed in own if (id_, hashed) not in other)}"
+                    for side, own, other in sides
+                    if set(own) - set(other)
+                ]
+                or ["the same files, in another order"],
             )
         return [id_ for id_, _ in before]
 
@@ -182,7 +186,9 @@ class _Walk:
     def _led(self, script: ScriptDirectory, start: Shadow, only: Sequence[str] | None) -> _Standing | str:
         copy = start.copied()
         try:
-            return _Standing(copy, state_of(copy, replay(self.sides.config, script, copy, to=self.sides.end, only=only)))
+            return _Standing(
+                copy, state_of(copy, replay(self.sides.config, script, copy, to=self.sides.end, only=only))
+            )
         except ReplayFailed as error:
             copy.dismiss()
             return said_of(error)
