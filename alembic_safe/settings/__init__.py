@@ -111,8 +111,7 @@ class Settings:
         "none", "extensions that every shadow has before the first revision, separated by commas"
     )
     shadow_patience: Seconds = _setting(
-        Seconds(60),
-        "how long one statement may take on a shadow; what takes longer counts as not observed; 0: no limit",
+        Seconds(60), "how long one statement may take on a shadow; what takes longer is not observed; 0: no limit"
     )
     shadow_cache: Count = _setting(Count(3), "how many replayed shadows each server keeps to copy from; 0: none")
 
