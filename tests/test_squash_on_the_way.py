@@ -29,7 +29,7 @@ def written(folder: Path, url: str) -> Project:
     """Write a history: a4 fills a column with other values each time, a5 does not take the rows that are made up."""
     project = with_template(Project.create(folder, url))
     project.revision("a4", "a3", "tokens", 'op.add_column("users", sa.Column("token", sa.Uuid))\n'
-                     'op.execute("UPDATE users SET token = gen_random_uuid(), name = 'Eve'")',
+                     """op.execute("UPDATE users SET token = gen_random_uuid(), name = 'Eve'")""",
                      'op.drop_column("users", "token")')  # fmt: skip
     project.revision("a5", "a4", "only Ada", """op.create_check_constraint("ada", "users", "name = 'Ada'")""",
                      'op.drop_constraint("ada", "users")')  # fmt: skip
