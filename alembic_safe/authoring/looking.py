@@ -27,7 +27,7 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
     :param context: on the database that the operations start from.
     """
     default = context.dialect.default_schema_name or "public"
-    wanted = {_table(op, default) for op in operations}
+    wanted = {id_ for op in operations for id_ in (*getattr(op, "tables", ()), _table(op, default))}
     return facts_of(context, wanted)
 
 

@@ -58,6 +58,8 @@ def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
     kept = "kept in schema alembic_safe_retired"
     if line.verb == "retire_column" and "replaced_by" in rest:
         return (f"Ends {shown}: what {rest['replaced_by']} does not say is {kept}.",)
+    if line.verb == "swap_enum":
+        return (f"{rest['new']} takes the name {table}, and each of its columns the name of the old one, in one moment.",)
     if line.verb == "swap_columns":
         prepared = (
             f"A connection that has prepared a statement over {shown} fails in it once, as its type is another one: psycopg"
@@ -74,6 +76,7 @@ def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
     sentence = {
         "retire_column": f"Retires {shown}: its values are {kept}.", "retire_table": f"Retires {shown}: its rows are {kept}.",
         "drop_column": f"Takes {shown} away, which holds nothing of its own.", "drop_index": f"Takes {line.name} away.",
+        "drop_type": f"Takes the enum {table} away.",
         "drop_default": f"Takes the default from {shown}.", "finish": f"Brings {shown} to its end: nothing needs it any more.",
     }.get(line.verb)  # fmt: skip
     return (sentence,) if sentence else ()

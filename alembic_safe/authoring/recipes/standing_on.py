@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from alembic.operations import ops
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, UniqueConstraint
 
-from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, FillOp, RenamedPartOp
+from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, FillOp, RenamedPartOp, plain_text
 from alembic_safe.authoring.recipes.records import Step, settle
 from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.database.statements import quoted
@@ -133,7 +133,7 @@ def built_for(
         return ObjectId("constraint", table.schema, name, table.name), found
     kw = dict(op.kw)
     if where is not None:
-        kw["postgresql_where"] = text(worded(str(where), old, new))
+        kw["postgresql_where"] = plain_text(worded(str(where), old, new))
     made = ops.CreateIndexOp(
         beside(str(op.index_name)), op.table_name, columns, schema=op.schema, unique=op.unique, **kw
     )
@@ -294,10 +294,10 @@ def _index(part: Index, table: Table, old: str, new: str, name: str) -> ops.Crea
             called = one if isinstance(one, str) else one.name
             columns.append(new if called == old else called)
         else:
-            columns.append(text(worded(str(one), old, new)))
+            columns.append(plain_text(worded(str(one), old, new)))
     kw = dict(created.kw)
     if kw.get("postgresql_where") is not None:
-        kw["postgresql_where"] = text(worded(str(kw["postgresql_where"]), old, new))
+        kw["postgresql_where"] = plain_text(worded(str(kw["postgresql_where"]), old, new))
     if kw.get("postgresql_include"):
         kw["postgresql_include"] = [new if column == old else column for column in kw["postgresql_include"]]
     if kw.get("postgresql_ops"):
