@@ -1,7 +1,8 @@
 """In which labels do the enums of models and database differ, and which operations say so?"""
 
 # Alembic does not compare the labels of enums. Here they are compared for the rewriter, and what the package
-# alembic-postgresql-enum found of the same is taken for it: its own operation writes every row under an exclusive lock.
+# alembic-postgresql-enum found of the same is taken for it: its own operation writes every row under an exclusive lock,
+# and the one that only adds a label puts it behind the label that it should stand before (seen in its version 1.11).
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ ENUM = "enum"
 """The key in the ``info`` of a column of an enum under which stands what becomes of labels that go."""
 
 _THEIRS = "alembic_postgresql_enum"
+_THEIRS_OF_LABELS = frozenset({"AddEnumValuesOp", "SyncEnumValuesOp"})
 _LABELS = """
 SELECT n.nspname AS schema, t.typname AS name,
   ARRAY(SELECT e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder)::text[] AS labels
@@ -123,17 +125,18 @@ def with_enums(
     ]  # fmt: skip
     found: list[MigrateOperation] = []
     spoken_of: set[ObjectId] = set()
+    given: dict[ObjectId, tuple[str, ...]] = {}
     for op in operations:
         theirs = _type_of_theirs(op)
         if theirs is not None and (theirs.schema, theirs.name) in settled:
             continue
         if isinstance(op, (AddLabelOp, ChangeLabelsOp)):
             spoken_of.add(op.type_)
-        elif theirs is not None and type(op).__name__ == "AddEnumValuesOp":
-            spoken_of.add(theirs)
-        if theirs is None or type(op).__name__ != "SyncEnumValuesOp":
+        if theirs is not None and type(op).__name__ in _THEIRS_OF_LABELS:
+            given[theirs] = tuple(map(str, getattr(op, "new_values", ())))
+        else:
             found.append(op)
-    wanted = {
+    wanted = given | {
         id_: labels for id_, labels in enums_of(tables, default).items()
         if id_ not in spoken_of and (id_.schema, id_.name) not in settled
     }  # fmt: skip

@@ -166,10 +166,8 @@ def made_again(
     steps.append(Step(f"DROP TYPE {old}", f"CREATE TYPE {old} AS ENUM ({before})"))
     named = there(held, wanted, said)
     unknown = [label for label in held if label not in wanted and label not in named]
-    for step in reversed(aside):
-        if not any(f"{literal(label)}::" in step.backward for label in unknown):
-            steps.append(Step(in_other_labels(step.backward, type_, named), step.forward))
-    return steps
+    again = [step for step in aside if not any(f"{literal(label)}::" in step.backward for label in unknown)]
+    return steps + [Step(in_other_labels(step.backward, type_, named), step.forward) for step in reversed(again)]
 
 
 def in_other_labels(sql: str, type_: ObjectId, labels: Mapping[str, str], name: str = "") -> str:
@@ -191,7 +189,7 @@ def in_other_labels(sql: str, type_: ObjectId, labels: Mapping[str, str], name: 
 
 def _word(name: str) -> str:
     """Return a pattern for a name as the server writes it: quoted where it must be."""
-    return rf'(?:{re.escape(name)}|{re.escape(quoted(name))})'
+    return rf"(?:{re.escape(name)}|{re.escape(quoted(name))})"
 
 
 def columns_of(connection: Connection, type_: ObjectId) -> dict[ObjectId, bool]:

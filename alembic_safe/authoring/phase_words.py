@@ -59,7 +59,9 @@ def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
     if line.verb == "retire_column" and "replaced_by" in rest:
         return (f"Ends {shown}: what {rest['replaced_by']} does not say is {kept}.",)
     if line.verb == "swap_enum":
-        return (f"{rest['new']} takes the name {table}, and each of its columns the name of the old one, in one moment.",)
+        return (
+            f"{rest['new']} takes the name {table}, and each of its columns the name of the old one, in one moment.",
+        )
     if line.verb == "swap_columns":
         prepared = (
             f"A connection that has prepared a statement over {shown} fails in it once, as its type is another one: psycopg"

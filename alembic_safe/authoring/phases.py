@@ -153,7 +153,9 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], ends: 
 def _in_order(lines: Sequence[Settle]) -> tuple[Settle, ...]:
     """Return lines in an order that runs: what takes a name over, and a table as a whole, comes when the rest has gone."""
     swapped = {
-        (line.schema, line.table, line.name) for line in lines if line.verb == "swap_columns" and "enum" in rest_of(line)
+        (line.schema, line.table, line.name)
+        for line in lines
+        if line.verb == "swap_columns" and "enum" in rest_of(line)
     }
 
     def rank(line: Settle) -> float:

@@ -1,4 +1,4 @@
-"""``op.create_enum_type``, ``op.drop_enum_type``, ``op.swap_enum_types``: what they say, how they are written, their reverse."""
+"""``op.create_enum_type``, ``op.swap_enum_types`` and their reverses: what they say, how they are written into a file."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ from alembic_safe.operations.swap_names import exchange_enums
 from alembic_safe.operations.swap_run import Pair, formulas_of, renamed, said_of_the_name, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from alembic.operations.base import Operations
     from sqlalchemy import Connection
@@ -94,7 +95,7 @@ def _swap(operations: Operations, op: _SwapEnumsOp, *, forward: bool) -> None:
         log.info("%s and %s have changed their names, and so have their columns", shown, op.new)
 
 
-def _pair(connection: Connection, sync: Sync, types: Sequence[dict[str, int]]) -> tuple[Sync, Pair] | None:
+def _pair(connection: Connection, sync: Sync, types: Sequence[Mapping[str, Any]]) -> tuple[Sync, Pair] | None:
     """Return a sync whose two columns are of the two types, with the name that stays in front."""
     if (len(sync.old), len(sync.new)) != (1, 1):
         return None

@@ -45,7 +45,7 @@ def everything(labels: tuple[str, ...], info: dict[str, Any], a: str, schema: st
         "select", metadata, sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("Sta'tus: x", type_, nullable=False, server_default=a, comment="how far", info=info),
         sa.Column("tags", sa.ARRAY(type_), server_default=sa.text("'{open}'")),
-        sa.CheckConstraint(column != a, name="never \"it\""),
+        sa.CheckConstraint(column != a, name='never "it"'),
         sa.Index("ix %s", "Sta'tus: x", postgresql_where=sa.column("Sta'tus: x") != a),
         sa.Index("ix_both", "id", "Sta'tus: x", unique=True),
     )  # fmt: skip
@@ -67,6 +67,7 @@ def test_everything_that_stands_on_columns_of_it_is_there_in_the_other_labels(ca
     assert case.run("SELECT typname FROM pg_type WHERE typtype = 'e'") == [("Or.der %s",)]
 
 
+@pytest.mark.long
 def test_labels_in_another_order_need_nothing_said(case: Case) -> None:
     texts = walk(case, orders("finished", "open"), orders("open", "finished"), ROWS)
     assert "up='status::text'" in texts["expand"]
@@ -92,7 +93,9 @@ def test_both_applications_write_in_their_own_labels_while_both_columns_live(cas
     case.begin(orders("open", "finished"), ROWS)
     case.revise(orders("open", "done", info={"enum": {"finished": "done"}}))
     case.upgrade()
-    case.run("INSERT INTO orders (id, status_new) VALUES (3, 'done'); UPDATE orders SET status = 'finished' WHERE id = 1")
+    case.run(
+        "INSERT INTO orders (id, status_new) VALUES (3, 'done'); UPDATE orders SET status = 'finished' WHERE id = 1"
+    )
     found = case.run("SELECT status::text, status_new::text FROM orders ORDER BY id")
     assert found == [("finished", "done")] * 3
     case.check(orders("open", "done"))
@@ -102,12 +105,14 @@ def test_both_applications_write_in_their_own_labels_while_both_columns_live(cas
     assert case.run("SELECT status::text, status_new::text FROM orders ORDER BY id") == [("finished", "done")] * 3
 
 
+@pytest.mark.long
 def test_labels_that_only_come_are_added(case: Case) -> None:
     texts = walk(case, orders("open", "finished"), orders("new", "open", "paid", "finished"), ROWS)
     assert set(texts) == {""}
     assert "ADD VALUE \\'paid\\' AFTER \\'open\\'" in texts[""]
 
 
+@pytest.mark.long
 def test_what_has_no_other_way_is_done_at_once_and_said(case: Case) -> None:
     old, new = (
         orders(*labels, primary_key=True, info={"enum": {"finished": "done"}})
@@ -126,12 +131,16 @@ def test_a_column_of_it_that_comes_in_the_same_revision_is_refused(case: Case) -
         case.revise(new)
 
 
+@pytest.mark.long
 def test_what_else_changes_about_the_column_comes_with_it(case: Case) -> None:
     old = orders("open", "finished", server_default="finished", comment="how far")
-    new = orders("open", "done", info={"enum": {"finished": "done"}}, server_default="done", nullable=False, comment="where")
+    new = orders(
+        "open", "done", info={"enum": {"finished": "done"}}, server_default="done", nullable=False, comment="where"
+    )
     walk(case, old, new, ROWS)
 
 
+@pytest.mark.long
 def test_a_column_that_goes_with_its_label_is_no_part_of_it(case: Case) -> None:
     mood = sa.Enum("open", "finished", name="order_status")
     new = orders("open", info={"enum": {"finished": "open"}})

@@ -75,7 +75,7 @@ def _what_becomes_of_them(op: ChangeLabelsOp, shown: str) -> dict[str, str]:
     missing = [label for label in op.was if label not in op.becomes and label not in there]
     if missing:
         words = ", ".join(f"{label!r}" for label in missing)
-        example = {label: op.becomes[0] if op.becomes else "..." for label in missing}
+        example = dict.fromkeys(missing, op.becomes[0] if op.becomes else "...")
         raise Refused(
             f"{shown} loses {words}, and nobody has said what becomes of the rows that hold"
             f" {'it' if len(missing) == 1 else 'them'}.",
@@ -113,7 +113,9 @@ def _refuse_what_comes_with_it(op: ChangeLabelsOp, every: Operations, facts: Fac
             raise Refused(
                 f"{shown} gets other labels, and {facts.shown(table.name, table.schema, str(name))} of it comes in the same"
                 " revision: of which labels should it be meanwhile?",
-                next_steps=[NextStep("make two revisions of it, one after the other", "alembic revision --autogenerate")],
+                next_steps=[
+                    NextStep("make two revisions of it, one after the other", "alembic revision --autogenerate")
+                ],
             )
 
 
@@ -185,7 +187,9 @@ class _Split:
 
     def _added(self) -> tuple[AddLabelOp, ...]:
         """Return what gives the old enum the labels that only come: the old columns have to hold them."""
-        found = [AddLabelOp(sql, self.op.type_) for sql in enum_labels.additions(self.op.type_, self.meanwhile, self.op.was)]
+        found = [
+            AddLabelOp(sql, self.op.type_) for sql in enum_labels.additions(self.op.type_, self.meanwhile, self.op.was)
+        ]
         taken_back_by(found, [SqlOp(sql) for sql in self.op.without_added])
         return tuple(found)
 
@@ -194,10 +198,11 @@ class _Split:
             return ()
         pairs = ", ".join(f"{old!r} where the models say {new!r}" for old, new in self.there.items())
         names = ", ".join(self.facts.shown(id_.parent, id_.schema, id_.name) for id_ in columns)
-        return (
+        sentence = (
             f"Until the contract {names} {'hold' if len(columns) > 1 else 'holds'} {pairs}: an application that runs before"
-            " and behind it has to understand both.",
+            " and behind it has to understand both."
         )
+        return (sentence,)
 
     def _column(self, id_: ObjectId) -> Phased:
         facts = self.facts
@@ -213,15 +218,21 @@ class _Split:
                     column.comment = one.modify_comment or None
         up = enum_labels.translated(quoted_if_needed(id_.name), self.there, is_array=is_array)
         down = enum_labels.translated(quoted_if_needed(new), self.back, is_array=is_array)
-        coming = [(one, made) for one in own if (made := built_for(self._retyped(one), facts, id_.name, new)) is not None]
-        dropped = frozenset([*(str(dropped_name(one)) for one in own if dropped_name(one)), *(m[0].name for _, m in coming)])
+        coming = [
+            (one, made) for one in own if (made := built_for(self._retyped(one), facts, id_.name, new)) is not None
+        ]
+        dropped = frozenset(
+            [*(str(dropped_name(one)) for one in own if dropped_name(one)), *(m[0].name for _, m in coming)]
+        )
         split = replaced(
             facts, Replacement(self._relabelled(table), id_.name, column, up, down, dropped=dropped, swaps=True)
         )
         gone = [one for one in own if dropped_name(one) in split.parts]
         defaults = [one for one in own if _sets_default(one, id_)]
         swap = settle("swap_columns", id_, new=new, up=up, down=down, enum=[self.op.type_.schema, self.op.type_.name])
-        then = tuple(settle("set_default", id_, to=sql) for one in defaults[-1:] if (sql := _default_of(one)) is not None)
+        then = tuple(
+            settle("set_default", id_, to=sql) for one in defaults[-1:] if (sql := _default_of(one)) is not None
+        )
         names: tuple[Settle, ...] = tuple(
             settle(f"rename_{part.kind}", part._replace(name=beside(part.name)), to=part.name)
             for _, (part, _) in coming if part.name not in split.parts
@@ -268,11 +279,16 @@ class _Split:
             return CheckOp(op.part, self._in_new_labels(op.condition, {}))
         if isinstance(op, ops.CreateIndexOp):
             made = copy.copy(op)
-            made.columns = [
-                one if isinstance(one, (str, Column)) else plain_text(self._in_new_labels(str(one), {})) for one in op.columns
+            columns: list[Any] = [
+                one if isinstance(one, (str, Column)) else plain_text(self._in_new_labels(str(one), {}))
+                for one in op.columns
             ]
+            made.columns = columns
             if op.kw.get("postgresql_where") is not None:
-                made.kw = {**op.kw, "postgresql_where": plain_text(self._in_new_labels(str(op.kw["postgresql_where"]), {}))}
+                made.kw = {
+                    **op.kw,
+                    "postgresql_where": plain_text(self._in_new_labels(str(op.kw["postgresql_where"]), {})),
+                }
             return made
         return op
 
