@@ -41,8 +41,9 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum WHERE a.attgenerated <> ''
 UNION ALL
 SELECT 3, 'constraint', n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid)
-FROM d JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid AND k.contype IN ('c', 'x')
-JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE k.contype IN ('c', 'x') AND (EXISTS (SELECT FROM d WHERE d.classid = 'pg_constraint'::regclass AND d.objid = k.oid)
+  OR EXISTS (SELECT FROM a WHERE a.attrelid = k.conrelid AND a.attnum = ANY(k.conkey)))
 UNION ALL
 SELECT 4, 'index', n.nspname, tc.relname, c.relname, pg_get_indexdef(c.oid)
 FROM d JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid AND c.relkind = 'i'

@@ -23,10 +23,11 @@ from alembic_safe.authoring.recipes.drop_column import drop_column
 from alembic_safe.authoring.recipes.drop_constraint import drop_constraint
 from alembic_safe.authoring.recipes.drop_table import drop_table
 from alembic_safe.authoring.recipes.indexes import create_index, drop_index
+from alembic_safe.authoring.recipes.naming import named_in
 from alembic_safe.authoring.recipes.records import Step, Words, rest_of
 from alembic_safe.authoring.recipes.rename_column import rename_column
 from alembic_safe.authoring.recipes.set_not_null import set_not_null
-from alembic_safe.authoring.recipes.standing_on import named_in, table_of
+from alembic_safe.authoring.recipes.standing_on import table_of
 from alembic_safe.inspecting.settles import Settle
 from alembic_safe.operations.retire_column import RetireColumnOp
 from alembic_safe.operations.retire_table import RetireTableOp
@@ -140,7 +141,8 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], ends: 
     late = [step for one in behind for step in one.expand]
     lines = dict.fromkeys(line for one in found for line in one.settles)
     lines |= dict.fromkeys(_finish(op, facts) for op in ends)
-    settles = _in_order(tuple(lines))
+    # what takes a name over, and a table as a whole, comes when everything else has gone
+    settles = tuple(sorted(lines, key=_place(tuple(lines))))
     others = tuple(dict.fromkeys(f"{type(op).__module__}.{type(op).__name__}" for op in first if not _is_known(op)))
     after = [Step(op.sql if len(op.sql) < _LONGEST else f"{op.sql[:_LONGEST]}...", (op,)) for op in waiting]
     copy_steps = (*(step for one in found for step in one.copy), *late, *after)
@@ -150,22 +152,28 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], ends: 
     )  # fmt: skip
 
 
-def _in_order(lines: Sequence[Settle]) -> tuple[Settle, ...]:
-    """Return lines in an order that runs: what takes a name over, and a table as a whole, comes when the rest has gone."""
+def _place(lines: Sequence[Settle]) -> Callable[[Settle], float]:
+    """Return where a line stands among the others.
+
+    Foreign keys go before the keys that they refer to, and a new column is NOT NULL before it takes another one's name.
+    """
+    fresh = frozenset(rest_of(line).get("new", "") for line in lines)
     swapped = {
-        (line.schema, line.table, line.name)
-        for line in lines
-        if line.verb == "swap_columns" and "enum" in rest_of(line)
+        (one.schema, one.table, one.name) for one in lines if one.verb == "swap_columns" and "enum" in rest_of(one)
     }
 
-    def rank(line: Settle) -> float:
+    def place(line: Settle) -> float:
         if line.verb in _LAST:
             return _LAST.index(line.verb) + 1
-        # what is said of a column by its final name is true when it has that name
-        is_behind = line.verb != "swap_columns" and (line.schema, line.table, line.name) in swapped
-        return _LAST.index("swap_enum") + 1.5 if is_behind else 0
+        if line.verb != "swap_columns" and (line.schema, line.table, line.name) in swapped:
+            # what is said of a column by its final name is true when it has that name
+            return _LAST.index("swap_enum") + 1.5
+        is_first = (line.verb == "set_not_null" and line.name in fresh) or (
+            line.verb == "drop_constraint" and rest_of(line).get("type") == "foreignkey"
+        )
+        return -1 if is_first else 0
 
-    return tuple(sorted(lines, key=rank))
+    return place
 
 
 def _ends(every: Sequence[ops.MigrateOperation]) -> list[SqlOp]:

@@ -22,7 +22,6 @@ from alembic_safe.operations.expressions import Wanted, read_expressions
 from alembic_safe.operations.kept import verbatim
 from alembic_safe.operations.living import find_column, refuse_inheritance
 from alembic_safe.operations.speaking import table_of
-from alembic_safe.operations.swap_names import beside
 from alembic_safe.operations.sync_run import compile_sync, find_sync, refuse_later_triggers
 
 if TYPE_CHECKING:
@@ -209,14 +208,10 @@ def verify_copied(operations: Operations, op: VerifyCopiedOp) -> int:
 
 
 def _is_final(connection: Connection, table: LivingTable, op: VerifyCopiedOp) -> bool:
-    """Whether the change is over here: the new columns are there, and an old one is not any more.
-
-    Where the columns changed their names at last, the old name is the one that is left.
-    """
+    """Whether the change is over here: one side is there, and of the other, swapped or not, a column is gone."""
     there = {name: find_column(connection, table, name) is not None for name in (*op.old, *op.new)}
-    if op.new == tuple(map(beside, op.old)):
-        return all(there[name] for name in op.old) and not any(there[name] for name in op.new)
-    return all(there[name] for name in op.new) and not all(there[name] for name in op.old)
+    old, new = (all(there[name] for name in names) for names in (op.old, op.new))
+    return old is not new
 
 
 def _what_to_verify(connection: Connection, table: LivingTable, op: VerifyCopiedOp, subject: str) -> SyncText:

@@ -14,6 +14,7 @@ from alembic_safe.operations.kept import fixed_text, rights_named, verbatim
 from alembic_safe.operations.living import find_column, lock
 from alembic_safe.operations.speaking import table_of
 from alembic_safe.operations.swap_counters import move_default
+from alembic_safe.operations.swap_key import move_key, move_key_back, require_free_key
 from alembic_safe.operations.swap_names import exchange_names, exchange_parts
 from alembic_safe.operations.sync_run import columns_of, find_sync, install, text_of
 
@@ -64,27 +65,42 @@ def swap_columns_back(operations: Operations, op: SwapColumnsBackOp) -> None:
 def _swap(operations: Operations, op: _SwapOp, *, forward: bool) -> None:
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
     subject = f"op.{op.verb} on {table.shown}"
-    there = {name: find_column(connection, table, name) for name in (op.old, op.new)}
-    if there[op.old] is not None and there[op.new] is None:
-        return  # the change is over here: there is one column, under its final name
-    sync = find_sync(connection, table, (op.old,), (op.new,))
-    if sync is None:
-        raise Refused(
-            f"{subject}: {op.old} and {op.new} are not in sync, so one of them may not say what the other does.",
-            next_steps=[NextStep("in the expand of the change", "op.sync_columns(...)")],
-        )
-    if sync.text.swapped is forward:
+    pairs = [(old, new) for old, new in op.pairs if not _is_over(connection, table, old, new)]
+    syncs = [_sync(connection, table, old, new, subject) for old, new in pairs]
+    if all(sync.text.swapped is forward for sync in syncs):
         return
     step = NextStep(f"{table.owner}, who owns the table, runs", f"GRANT {quoted(table.owner)} TO ...;")
     with rights_named(connection, subject, [step]):
         lock(connection, table, subject)
-        _exchange(connection, table, sync, op, forward=forward)
-    log.info("%s: %s and %s have changed their names", table.shown, op.old, op.new)
+        if op.primary_key is not None and forward:
+            require_free_key(connection, table, op.primary_key, subject)
+        for (old, new), sync in zip(pairs, syncs, strict=True):
+            _exchange(connection, table, sync, Pair(old, new), forward=forward)
+        if op.primary_key is not None and forward:
+            move_key(connection, table, op.primary_key, subject)
+        elif op.primary_key is not None:
+            move_key_back(connection, table, op.primary_key, dict(op.pairs))
+    for old, new in pairs:
+        log.info("%s: %s and %s have changed their names", table.shown, old, new)
 
 
-def _exchange(connection: Connection, table: LivingTable, sync: Sync, op: _SwapOp, *, forward: bool) -> None:
+def _is_over(connection: Connection, table: LivingTable, old: str, new: str) -> bool:
+    """Whether there is one column, under its final name."""
+    return find_column(connection, table, old) is not None and find_column(connection, table, new) is None
+
+
+def _sync(connection: Connection, table: LivingTable, old: str, new: str, subject: str) -> Sync:
+    sync = find_sync(connection, table, (old,), (new,))
+    if sync is None:
+        raise Refused(
+            f"{subject}: {old} and {new} are not in sync, so one of them may not say what the other does.",
+            next_steps=[NextStep("in the expand of the change", "op.sync_columns(...)")],
+        )
+    return sync
+
+
+def _exchange(connection: Connection, table: LivingTable, sync: Sync, pair: Pair, *, forward: bool) -> None:
     """Do it all; the table is locked, and every statement is one of the catalog alone."""
-    pair = Pair(op.old, op.new)
     said = said_of_the_name(connection, table, pair)
     with views_of(connection, table, formulas_of(sync)) as views:
         renamed(connection, table, pair)

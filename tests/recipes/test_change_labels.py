@@ -47,7 +47,10 @@ def everything(labels: tuple[str, ...], info: dict[str, Any], a: str, schema: st
         sa.Column("tags", sa.ARRAY(type_), server_default=sa.text("'{open}'")),
         sa.CheckConstraint(column != a, name='never "it"'),
         sa.Index("ix %s", "Sta'tus: x", postgresql_where=sa.column("Sta'tus: x") != a),
+        sa.Column("before", type_, server_default="open"),
         sa.Index("ix_both", "id", "Sta'tus: x", unique=True),
+        sa.Index("ix_three", "before", "Sta'tus: x"),
+        sa.CheckConstraint(sa.column("before") != column, name="moves"),
     )  # fmt: skip
     sa.Table("ünder", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("Or.der %s", type_))
     return metadata
@@ -56,7 +59,7 @@ def everything(labels: tuple[str, ...], info: dict[str, Any], a: str, schema: st
 def test_everything_that_stands_on_columns_of_it_is_there_in_the_other_labels(case: Case) -> None:
     said = {"it's": "it is :x %"}
     rows = """
-        INSERT INTO "Sho""p"."select" VALUES (1, 'open', '{}'), (2, 'closed', '{it''s,NULL,open}');
+        INSERT INTO "Sho""p"."select" VALUES (1, 'open', '{}', NULL), (2, 'closed', '{it''s,NULL,open}', 'it''s');
         INSERT INTO "Sho""p"."ünder" VALUES (1, 'it''s'), (2, NULL)"""
     old = everything(("open", "it's", "closed", "gone"), {}, "it's")
     info = {"enum": {**said, "gone": "closed"}}

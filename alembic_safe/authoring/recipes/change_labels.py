@@ -63,7 +63,7 @@ def change_labels(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
                 f" {reason}: an application that knows only the labels of before fails from then on."
             )
             return Phased(title, tuple(statements_of(op)), words=Words(ordinary=(sentence,)), consumed=tuple(more))
-    return _Split(op, there, facts, every).phased(columns, title, more)
+    return _Split(op, there, facts, every, columns).phased(title, more)
 
 
 def _what_becomes_of_them(op: ChangeLabelsOp, shown: str) -> dict[str, str]:
@@ -151,8 +151,11 @@ class _Split:
     :param there: what becomes of each label that goes.
     """
 
-    def __init__(self, op: ChangeLabelsOp, there: Mapping[str, str], facts: Facts, every: Operations) -> None:
+    def __init__(
+        self, op: ChangeLabelsOp, there: Mapping[str, str], facts: Facts, every: Operations, columns: Sequence[ObjectId]
+    ) -> None:
         self.op = op
+        self.columns = tuple(columns)
         self.there = there
         self.back = enum_labels.back(op.was, op.becomes, there)
         self.facts = facts
@@ -162,9 +165,9 @@ class _Split:
         self.meanwhile = enum_labels.after_additions([*op.was, *added], op.was)
         self.schema = None if op.type_.schema == facts.default_schema else op.type_.schema
 
-    def phased(self, columns: Sequence[ObjectId], title: str, more: Operations) -> Phased:
+    def phased(self, title: str, more: Operations) -> Phased:
         """Return the phases."""
-        op = self.op
+        op, columns = self.op, self.columns
         made = CreateEnumTypeOp(self.new, op.becomes, schema=self.schema)
         expand = [Step(f"make {self.new}, with the labels of tomorrow", (made,))]
         found = [self._column(id_) for id_ in columns]
@@ -206,7 +209,11 @@ class _Split:
 
     def _column(self, id_: ObjectId) -> Phased:
         facts = self.facts
-        table = facts.tables[id_._replace(kind="table", name=id_.parent, parent="")]
+        table_id = id_._replace(kind="table", name=id_.parent, parent="")
+        table = facts.tables[table_id]
+        mine = {
+            one.name: beside(one.name) for one in self.columns if one.parent == id_.parent and one.schema == id_.schema
+        }
         old, is_array = table.columns[id_.name], self.op.columns[id_]
         new = beside(id_.name)
         own = [one for one in self.every if table_of(one, facts) == facts.id_of(id_.parent, id_.schema)]
@@ -219,13 +226,14 @@ class _Split:
         up = enum_labels.translated(quoted_if_needed(id_.name), self.there, is_array=is_array)
         down = enum_labels.translated(quoted_if_needed(new), self.back, is_array=is_array)
         coming = [
-            (one, made) for one in own if (made := built_for(self._retyped(one), facts, id_.name, new)) is not None
+            (one, made) for one in own if (made := built_for(self._retyped(one), facts, id_.name, mine)) is not None
         ]
         dropped = frozenset(
             [*(str(dropped_name(one)) for one in own if dropped_name(one)), *(m[0].name for _, m in coming)]
         )
         split = replaced(
-            facts, Replacement(self._relabelled(table), id_.name, column, up, down, dropped=dropped, swaps=True)
+            facts,
+            Replacement(self._relabelled(table), id_.name, column, up, down, dropped=dropped, swaps=True, moves=mine),
         )
         gone = [one for one in own if dropped_name(one) in split.parts]
         defaults = [one for one in own if _sets_default(one, id_)]
@@ -267,10 +275,11 @@ class _Split:
             where = index.dialect_kwargs.get("postgresql_where")
             if where is not None:
                 index.dialect_kwargs["postgresql_where"] = plain_text(self._in_new_labels(str(where), self.there))
-            index.expressions = [
+            said: list[Any] = [
                 one if isinstance(one, Column) else plain_text(self._in_new_labels(str(one), self.there))
                 for one in index.expressions
             ]
+            index.expressions = said
         return found
 
     def _retyped(self, op: ops.MigrateOperation) -> ops.MigrateOperation:
