@@ -22,10 +22,11 @@ from alembic_safe.authoring.recipes.drop_column import drop_column
 from alembic_safe.authoring.recipes.drop_constraint import drop_constraint
 from alembic_safe.authoring.recipes.drop_table import drop_table
 from alembic_safe.authoring.recipes.indexes import create_index, drop_index
-from alembic_safe.authoring.recipes.records import Step, Words
+from alembic_safe.authoring.recipes.naming import named_in
+from alembic_safe.authoring.recipes.records import Step, Words, rest_of
 from alembic_safe.authoring.recipes.rename_column import rename_column
 from alembic_safe.authoring.recipes.set_not_null import set_not_null
-from alembic_safe.authoring.recipes.standing_on import named_in, table_of
+from alembic_safe.authoring.recipes.standing_on import table_of
 from alembic_safe.inspecting.settles import Settle
 from alembic_safe.operations.retire_column import RetireColumnOp
 from alembic_safe.operations.retire_table import RetireTableOp
@@ -140,7 +141,7 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], ends: 
     lines = dict.fromkeys(line for one in found for line in one.settles)
     lines |= dict.fromkeys(_finish(op, facts) for op in ends)
     # what takes a name over, and a table as a whole, comes when everything else has gone
-    settles = tuple(sorted(lines, key=lambda line: _LAST.index(line.verb) + 1 if line.verb in _LAST else 0))
+    settles = tuple(sorted(lines, key=_place(frozenset(rest_of(line).get("new", "") for line in lines))))
     others = tuple(dict.fromkeys(f"{type(op).__module__}.{type(op).__name__}" for op in first if not _is_known(op)))
     after = [Step(op.sql if len(op.sql) < _LONGEST else f"{op.sql[:_LONGEST]}...", (op,)) for op in waiting]
     copy_steps = (*(step for one in found for step in one.copy), *late, *after)
@@ -148,6 +149,25 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], ends: 
         tuple(one.title for one in found if one.expand or one.copy or one.settles), tuple(first), tuple(expand),
         copy_steps, contract_steps(settles, facts), settles, _words(found, settles, facts, others),
     )  # fmt: skip
+
+
+def _place(fresh: frozenset[str]) -> Callable[[Settle], int]:
+    """Return where a line stands among the others.
+
+    Foreign keys go before the keys that they refer to, and a new column is NOT NULL before it takes another one's name.
+
+    :param fresh: the names that new columns have until then.
+    """
+
+    def place(line: Settle) -> int:
+        if line.verb in _LAST:
+            return _LAST.index(line.verb) + 1
+        is_first = (line.verb == "set_not_null" and line.name in fresh) or (
+            line.verb == "drop_constraint" and rest_of(line).get("type") == "foreignkey"
+        )
+        return -1 if is_first else 0
+
+    return place
 
 
 def _ends(every: Sequence[ops.MigrateOperation]) -> list[SqlOp]:

@@ -105,6 +105,8 @@ class _Explained:
             if line.verb == "swap_columns":
                 self.said.add(("set_type", line.schema, line.table, line.name))
                 self.said.add(("drop_column", line.schema, line.table, rest.get("new", "")))
+            elif line.verb == "drop_constraint" and rest.get("new"):
+                self.said.add(("drop_constraint", line.schema, line.table, rest["new"]))
             elif line.verb in {"rename_index", "rename_constraint"}:
                 kind = line.verb.removeprefix("rename_")
                 self.said.add((f"drop_{kind}", line.schema, line.table, line.name))

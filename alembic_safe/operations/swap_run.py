@@ -13,6 +13,7 @@ from alembic_safe.operations.kept import fixed_text, rights_named, verbatim
 from alembic_safe.operations.living import find_column, lock
 from alembic_safe.operations.speaking import table_of
 from alembic_safe.operations.swap_counters import move_default
+from alembic_safe.operations.swap_key import move_key, move_key_back, require_free_key
 from alembic_safe.operations.swap_names import exchange_names, exchange_parts
 from alembic_safe.operations.sync_run import columns_of, find_sync, install, text_of
 
@@ -44,38 +45,55 @@ def swap_columns_back(operations: Operations, op: SwapColumnsBackOp) -> None:
 def _swap(operations: Operations, op: _SwapOp, *, forward: bool) -> None:
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
     subject = f"op.{op.verb} on {table.shown}"
-    there = {name: find_column(connection, table, name) for name in (op.old, op.new)}
-    if there[op.old] is not None and there[op.new] is None:
-        return  # the change is over here: there is one column, under its final name
-    sync = find_sync(connection, table, (op.old,), (op.new,))
-    if sync is None:
-        raise Refused(
-            f"{subject}: {op.old} and {op.new} are not in sync, so one of them may not say what the other does.",
-            next_steps=[NextStep("in the expand of the change", "op.sync_columns(...)")],
-        )
-    if sync.text.swapped is forward:
+    pairs = [(old, new) for old, new in op.pairs if not _is_over(connection, table, old, new)]
+    syncs = [_sync(connection, table, old, new, subject) for old, new in pairs]
+    if all(sync.text.swapped is forward for sync in syncs):
         return
     step = NextStep(f"{table.owner}, who owns the table, runs", f"GRANT {quoted(table.owner)} TO ...;")
     with rights_named(connection, subject, [step]):
         lock(connection, table, subject)
-        _exchange(connection, table, sync, op, forward=forward)
-    log.info("%s: %s and %s have changed their names", table.shown, op.old, op.new)
+        if op.primary_key is not None and forward:
+            require_free_key(connection, table, op.primary_key, subject)
+        for (old, new), sync in zip(pairs, syncs, strict=True):
+            _exchange(connection, table, sync, (old, new), forward=forward)
+        if op.primary_key is not None and forward:
+            move_key(connection, table, op.primary_key, subject)
+        elif op.primary_key is not None:
+            move_key_back(connection, table, op.primary_key, dict(op.pairs))
+    for old, new in pairs:
+        log.info("%s: %s and %s have changed their names", table.shown, old, new)
 
 
-def _exchange(connection: Connection, table: LivingTable, sync: Sync, op: _SwapOp, *, forward: bool) -> None:
+def _is_over(connection: Connection, table: LivingTable, old: str, new: str) -> bool:
+    """Whether there is one column, under its final name."""
+    return find_column(connection, table, old) is not None and find_column(connection, table, new) is None
+
+
+def _sync(connection: Connection, table: LivingTable, old: str, new: str, subject: str) -> Sync:
+    sync = find_sync(connection, table, (old,), (new,))
+    if sync is None:
+        raise Refused(
+            f"{subject}: {old} and {new} are not in sync, so one of them may not say what the other does.",
+            next_steps=[NextStep("in the expand of the change", "op.sync_columns(...)")],
+        )
+    return sync
+
+
+def _exchange(connection: Connection, table: LivingTable, sync: Sync, pair: tuple[str, str], *, forward: bool) -> None:
     """Do it all; the table is locked, and every statement is one of the catalog alone."""
+    old, new = pair
     with fixed_text(connection, search_path=""):
-        said = [one for one in of_column(connection, table.quoted, op.old) if one.kind in _OF_THE_NAME]
+        said = [one for one in of_column(connection, table.quoted, old) if one.kind in _OF_THE_NAME]
     with views_of(connection, table, _formulas(sync)) as views:
-        exchange_parts(connection, f"ALTER TABLE {table.quoted} RENAME COLUMN", op.old, op.new)
+        exchange_parts(connection, f"ALTER TABLE {table.quoted} RENAME COLUMN", old, new)
         # a view follows the column that it was made of, and so says the formulas by the new names
         found = views.read()
-    columns = columns_of(connection, table, _turned(sync.old, op), _turned(sync.new, op), found)
+    columns = columns_of(connection, table, _turned(sync.old, pair), _turned(sync.new, pair), found)
     text = text_of(columns, up=sync.text.up, down=sync.text.down, swapped=forward)
     # sessions that have run the trigger would fail in it, were the function not another one now
     install(connection, table, sync.name, columns, text, replacing=sync)
-    move_default(connection, table, from_=op.new, to=op.old)
-    exchange_names(connection, table, op.old, op.new)
+    move_default(connection, table, from_=new, to=old)
+    exchange_names(connection, table, old, new)
     _say_again(connection, said)
 
 
@@ -86,8 +104,8 @@ def _formulas(sync: Sync) -> list[Wanted]:
     return [Wanted(sql, "", f"the sync of {sync.shown}") for pair in pairs for sql in pair]
 
 
-def _turned(names: tuple[str, ...], op: _SwapOp) -> tuple[str, ...]:
-    other = {op.old: op.new, op.new: op.old}
+def _turned(names: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    other = dict((pair, pair[::-1]))
     return tuple(other[name] for name in names)
 
 

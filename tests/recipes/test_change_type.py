@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from alembic_safe.authoring.recipes.change_type import is_free, type_sql
+from alembic_safe.authoring.recipes.conversions import is_free, type_sql
 from alembic_safe.errors import Refused
 from tests.recipe_cases import walk
 
