@@ -33,7 +33,8 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
     default = context.dialect.default_schema_name or "public"
     operations = tuple(operations)
     typed = [op for op in operations if isinstance(op, AlterColumnOp) and op.modify_type is not None]
-    facts = facts_of(context, {_table(op, default) for op in operations}, {_table(op, default) for op in typed})
+    wanted = {id_ for op in operations for id_ in (*getattr(op, "tables", ()), _table(op, default))}
+    facts = facts_of(context, wanted, {_table(op, default) for op in typed})
     connection: Any = context.connection
     columns = [facts.column(op.table_name, op.schema, op.column_name) for op in typed]
     return replace(facts, leaning=leaning_on(connection, columns))

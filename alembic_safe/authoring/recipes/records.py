@@ -96,13 +96,13 @@ class Phased:
 
 
 def settle(verb: str, id_: ObjectId, **more: Any) -> Settle:
-    """Return a line of ``settles`` about a table, or about a part of one.
+    """Return a line of ``settles`` about a table, about a part of one, or about an enum.
 
     :param more: what its contract needs besides; ``None`` is left out.
     """
     given = {key: value for key, value in more.items() if value is not None}
     rest = json.dumps(given, sort_keys=True, ensure_ascii=False) if given else ""
-    if id_.kind == "table":
+    if id_.kind in {"table", "enum"}:
         return Settle(verb, id_.schema, id_.name, "", rest)
     return Settle(verb, id_.schema, id_.parent, id_.name, rest)
 
