@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.traffic import CLIENTS, Story
-from tests.traffic_cases import CASES
+from tests.application_cases import CASES
+from tests.applications import CLIENTS, Story
 
 if TYPE_CHECKING:
     from collections.abc import Callable
