@@ -130,11 +130,15 @@ class Walk:
         condition = between(self.leaf, is_first=self._after is None)
         params = parameters("after", self._after)
         last = parameters("upto", self.range.last)
-        order = f"{condition} ORDER BY {self.leaf.columns}"
-        source = f"SELECT {key_text(self.leaf)} FROM ONLY {self.leaf.table.quoted} WHERE {order}"
-        found = run(
-            self.session.connection, f"{source} OFFSET :skip LIMIT 1", {**params, **last, "skip": self.size.size - 1}
+        # as text only the one key that is wanted, not all that are skipped
+        source = (
+            f"SELECT {self.leaf.columns} FROM ONLY {self.leaf.table.quoted} WHERE {condition} ORDER BY {self.leaf.columns}"
+            " OFFSET :skip LIMIT 1"
         )
+        found = run(
+            self.session.connection, f"SELECT {key_text(self.leaf)} FROM ({source}) AS upto",
+            {**params, **last, "skip": self.size.size - 1},
+        )  # fmt: skip
         upto = key_in(self.leaf, found[0]) if found else self.range.last
         walked = self.size.size if found else self._rest({**params, **last}, condition)
         params |= parameters("upto", upto)
