@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("end", default="", metavar="[END]")
+@click.argument("end", default="", metavar="[[START:]END]")
 @click.option("--message", "-m", help="What the squash is called; its first line names the file.")
 @click.option("--accept", multiple=True, metavar="FINDING", help="Consent by name, such as outside:REVISION.")
 @click.option("--bootstrap", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE.sql",
@@ -74,7 +74,8 @@ def command(
         return _moved(config, text, end, rebase)
     if verb == "prune":
         return _pruned(config, text, end, urls, through, consent=f"prune:{end}" in accept)
-    show = Show(text.began, text.read, text.made, text.proved, text.note, text.step, text.point)
+    show = Show(text.began, text.read, text.made, text.proved, text.note, text.step, text.point,
+                text.folded)  # fmt: skip
     request = Request(end, message or "", frozenset(accept), bootstrap, prove_all=prove_all, dry_run=dry_run)
     if verb == "check":
         from alembic_safe.history.checking import check

@@ -15,6 +15,7 @@ from alembic_safe.inspecting.difference_sql_names import literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from alembic_safe.inspecting.catalog_records import Catalog, ObjectId, Value
 
@@ -23,10 +24,12 @@ _LITERAL = re.compile(r"'((?:[^']|'')+)'")
 _LENGTH = re.compile(r"\((\d+)\)")
 
 
-def fill(connection: psycopg.Connection[Any], catalog: Catalog) -> int:
+def fill(connection: psycopg.Connection[Any], catalog: Catalog, full: AbstractSet[ObjectId] = frozenset()) -> int:
     """Put rows into every table that takes them, in one transaction; return how many there are.
 
     The same catalog gets the same rows each time. A table whose constraints nothing here fulfils stays empty.
+
+    :param full: tables that have rows, and get no others.
     """
     filled = 0
     order, _ = tables_in_order(catalog, frozenset())
@@ -34,7 +37,7 @@ def fill(connection: psycopg.Connection[Any], catalog: Catalog) -> int:
         # the values are the point, not when triggers of the application fire
         connection.execute("SET LOCAL search_path = public, pg_catalog")
         for table in order:
-            if table.kind != "table" or "partition_bound" in catalog.objects[table]:
+            if table in full or table.kind != "table" or "partition_bound" in catalog.objects[table]:
                 continue
             filled += sum(_insert(connection, catalog, table, n) for n in range(1, _PER_TABLE + 1))
     return filled
