@@ -62,7 +62,8 @@ def row(key):
 
 STEPS: tuple[tuple[str, str, str, str], ...] = (
     ("two tables", """
-op.create_table("people", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String(40)), sa.Column("old", sa.Text))
+op.create_table("people", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String(40)),
+    sa.Column("old", sa.Text))
 op.create_table("orders", sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
     sa.Column("person_id", sa.Integer, sa.ForeignKey("people.id", name="fk_orders_person"), index=True),
     sa.Column("price", sa.Numeric(10, 2), server_default="0.50"), comment="what was ordered")
@@ -156,8 +157,8 @@ with op.get_context().autocommit_block():
 """, ""),
     ("in a batch", """
 with op.batch_alter_table("pieces") as batch:
-    batch.add_column(sa.Column("weight", sa.Float))
-    batch.alter_column("weight", nullable=False, existing_type=sa.Float(), server_default="1")
+    batch.add_column(sa.Column("weight", sa.Float, server_default="1"))
+    batch.alter_column("weight", nullable=False, existing_type=sa.Float(), comment="in kg")
     batch.create_index("ix_weight", ["weight"])
     batch.create_unique_constraint("uq_weight", ["n", "weight"])
 """, """
@@ -180,14 +181,16 @@ op.create_table("gone", sa.Column("id", sa.Integer, primary_key=True), sa.Column
 op.create_foreign_key("fk_gone", "gone", "people", ["person_id"], ["id"])
 op.create_index("ix_gone", "gone", ["person_id"])
 """, 'op.drop_table("gone")', ""),
-    ("a column for it", 'op.add_column("gone", sa.Column("more", sa.Text))\nop.add_column("people", sa.Column("brief", sa.Text))',
+    ("a column for it",
+     'op.add_column("gone", sa.Column("more", sa.Text))\nop.add_column("people", sa.Column("brief", sa.Text))',
      'op.drop_column("people", "brief")\nop.drop_column("gone", "more")', ""),
     ("without it", """
 op.drop_table("gone")
 op.alter_column("people", "brief", new_column_name="short", existing_type=sa.Text(), comment="brief")
 """, """
 op.alter_column("people", "short", new_column_name="brief", existing_type=sa.Text(), comment=None)
-op.create_table("gone", sa.Column("id", sa.Integer, primary_key=True), sa.Column("person_id", sa.Integer), sa.Column("more", sa.Text))
+op.create_table("gone", sa.Column("id", sa.Integer, primary_key=True), sa.Column("person_id", sa.Integer),
+    sa.Column("more", sa.Text))
 op.create_foreign_key("fk_gone", "gone", "people", ["person_id"], ["id"])
 op.create_index("ix_gone", "gone", ["person_id"])
 """, ""),
@@ -217,7 +220,7 @@ op.execute("CREATE TRIGGER touch BEFORE UPDATE ON people FOR EACH ROW EXECUTE FU
 ''', 'op.execute("DROP TRIGGER touch ON people")\nop.execute("DROP FUNCTION touched()")', ""),
     ("types of columns", """
 op.alter_column("people", "points", existing_type=sa.Integer(), type_=sa.BigInteger(), nullable=True)
-op.alter_column("orders", "code", type_=sa.Integer(), postgresql_using="length(code)", existing_type=sa.String(8))
+op.alter_column("orders", "code", type_=sa.Integer(), postgresql_using="code::integer", existing_type=sa.String(8))
 op.alter_column("people", "points", existing_type=sa.BigInteger(), comment="never less than before")
 """, """
 op.alter_column("orders", "code", type_=sa.String(8), existing_type=sa.Integer())
@@ -233,7 +236,10 @@ op.create_index("ix out", "t.x", ["person"], schema="Other: 1%")
 op.add_column("t.x", sa.Column("Named", sa.Text), schema="Other: 1%")
 op.alter_column("t.x", "Named", nullable=False, schema="Other: 1%", existing_type=sa.Text())
 op.drop_index("ix out", table_name="t.x", schema="Other: 1%")
-""", 'op.drop_column("t.x", "Named", schema="Other: 1%")\nop.create_index("ix out", "t.x", ["person"], schema="Other: 1%")', ""),
+""", """
+op.drop_column("t.x", "Named", schema="Other: 1%")
+op.create_index("ix out", "t.x", ["person"], schema="Other: 1%")
+""", ""),
     ("no longer needed", """
 op.add_column("people", sa.Column("seen", sa.Integer))
 op.get_bind().execute(sa.text("UPDATE kinds SET kind = 'y'"))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import enum
 import importlib
 import inspect
 import textwrap
@@ -15,10 +14,8 @@ import types
 from typing import TYPE_CHECKING, Any
 
 import alembic.op
-import sqlalchemy
-from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.base import SchemaEventTarget
-from sqlalchemy.types import TypeEngine
+
+from alembic_safe.history.constant_values import BUILTINS, NOT_PURE, is_constant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,13 +25,6 @@ _OPERATIONS = frozenset({
     "create_foreign_key", "create_unique_constraint", "create_check_constraint", "create_primary_key", "drop_constraint",
     "create_exclude_constraint", "create_table_comment", "drop_table_comment", "execute", "batch_alter_table", "f",
 })  # fmt: skip
-_BUILTINS = frozenset({
-    "range", "enumerate", "zip", "list", "tuple", "dict", "set", "frozenset", "str", "int", "float", "bool", "len", "sorted",
-    "reversed", "min", "max", "sum", "any", "all", "repr", "format", "isinstance", "True", "False", "None",
-})  # fmt: skip
-_NOT_PURE = frozenset(
-    {"inspect", "create_engine", "engine_from_config", "create_mock_engine", "event", "orm", "engine", "pool"}
-)
 _STATEMENTS = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.If, ast.With, ast.Pass, ast.Return,
                ast.ImportFrom, ast.Import, ast.Continue, ast.Break)  # fmt: skip
 _NEVER = (ast.Lambda, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
@@ -94,28 +84,33 @@ class _Function:
             raise self.other(f"{type(node).__name__.lower()}", node)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             self.imports(node)
-            return
-        if isinstance(node, ast.Assign) and self.is_bind(node.value):
-            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-            if len(names) != len(node.targets):
-                raise self.other("op.get_bind()", node)
-            self.binds.update(names)
-            return
-        for target in _targets(node):
-            self.target(target)
-        if isinstance(node, ast.With):
-            for item in node.items:
-                if not self.is_call_of_op(item.context_expr, {"batch_alter_table"}):
-                    raise self.other("with ...", node)
-                self.batch(item.context_expr)
-                if item.optional_vars is not None:
-                    self.target(item.optional_vars)
-        for field in ("value", "test", "iter"):
-            value = getattr(node, field, None)
-            if value is not None:
-                self.expression(value)
-        for field in ("body", "orelse"):
-            self.statements(getattr(node, field, []))
+        elif isinstance(node, ast.Assign) and self.is_bind(node.value):
+            self.keeps_bind(node)
+        else:
+            for target in _targets(node):
+                self.target(target)
+            if isinstance(node, ast.With):
+                self.batches(node)
+            for field in ("value", "test", "iter"):
+                value = getattr(node, field, None)
+                if value is not None:
+                    self.expression(value)
+            for field in ("body", "orelse"):
+                self.statements(getattr(node, field, []))
+
+    def keeps_bind(self, node: ast.Assign) -> None:
+        names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        if len(names) != len(node.targets):
+            raise self.other("op.get_bind()", node)
+        self.binds.update(names)
+
+    def batches(self, node: ast.With) -> None:
+        for item in node.items:
+            if not self.is_call_of_op(item.context_expr, {"batch_alter_table"}):
+                raise self.other("with ...", node)
+            self.batch(item.context_expr)
+            if item.optional_vars is not None:
+                self.target(item.optional_vars)
 
     def imports(self, node: ast.Import | ast.ImportFrom) -> None:
         if isinstance(node, ast.Import) or node.level or not node.module:
@@ -139,7 +134,7 @@ class _Function:
 
     def batch(self, node: ast.expr) -> None:
         assert isinstance(node, ast.Call)  # noqa: S101 - its caller has seen that
-        if any(word.arg not in {"schema"} for word in node.keywords) or len(node.args) > 2:
+        if any(word.arg != "schema" for word in node.keywords) or len(node.args) > 2:
             raise self.other("op.batch_alter_table with more than a table", node)
         for argument in [*node.args, *(word.value for word in node.keywords)]:
             self.expression(argument)
@@ -157,25 +152,26 @@ class _Function:
             self.name(node)
         elif isinstance(node, ast.Call):
             self.call(node)
+        elif isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)):
+            self.comprehension(node)
         elif isinstance(node, ast.Attribute) and self.is_op(node.value):
             if node.attr not in _OPERATIONS:
                 raise self.other(f"op.{node.attr}", node)
-        elif isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)):
-            for generator in node.generators:
-                self.expression(generator.iter)
-                self.target(generator.target)
-                for test in generator.ifs:
-                    self.expression(test)
-            for part in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
-                self.expression(part)
         else:
             if isinstance(node, ast.Attribute):
                 self.resolved(node)
             for child in ast.iter_child_nodes(node):
                 if isinstance(child, ast.expr):
                     self.expression(child)
-                elif isinstance(child, ast.keyword):
-                    self.expression(child.value)
+
+    def comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
+        for generator in node.generators:
+            self.expression(generator.iter)
+            self.target(generator.target)
+            for test in generator.ifs:
+                self.expression(test)
+        for part in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
+            self.expression(part)
 
     def call(self, node: ast.Call) -> None:
         function = self.resolved(node.func)
@@ -196,7 +192,7 @@ class _Function:
         if node.id in self.local:
             return
         value = self.resolved(node)
-        if not _is_constant(value):
+        if not is_constant(value):
             raise self.other(node.id, node)
         self.made(node)
 
@@ -219,14 +215,14 @@ class _Function:
                 return self.scope[node.id]
             if node.id in vars(self.module):
                 return vars(self.module)[node.id]
-            if hasattr(builtins, node.id) and node.id in _BUILTINS:
+            if hasattr(builtins, node.id) and node.id in BUILTINS:
                 return getattr(builtins, node.id)
             raise self.other(node.id, node)
         if isinstance(node, ast.Attribute):
             value = self.resolved(node.value)
             if isinstance(value, types.ModuleType) and value is not alembic.op:
                 found = getattr(value, node.attr, _UNKNOWN)
-                if found is _UNKNOWN or node.attr in _NOT_PURE or not _is_constant(found):
+                if found is _UNKNOWN or node.attr in NOT_PURE or not is_constant(found):
                     raise self.other(f"{value.__name__}.{node.attr}", node)
                 return found
         return _UNKNOWN
@@ -251,9 +247,8 @@ class _Function:
             return False
         if node.attr == "dialect":
             value = node.value
-            return self.is_bind(value) or (
-                isinstance(value, ast.Attribute) and value.attr == "engine" and self.is_bind(value.value)
-            )
+            of_engine = isinstance(value, ast.Attribute) and value.attr == "engine"
+            return self.is_bind(value.value if of_engine else value)  # type: ignore[attr-defined]
         return node.attr == "name" and self.is_dialect(node.value)
 
     def other(self, what: str, node: ast.AST) -> _Other:
@@ -283,45 +278,3 @@ def _module_tree(module: types.ModuleType) -> ast.Module:
         return ast.parse(inspect.getsource(module))
     except (OSError, TypeError, SyntaxError) as error:
         raise _Other("its source cannot be read") from error
-
-
-def _is_constant(value: Any) -> bool:
-    """Whether something is the same wherever it is, and cannot ask anybody anything."""
-    if (
-        value is None
-        or value is alembic.op
-        or isinstance(value, (str, bytes, int, float, enum.Enum, ClauseElement, TypeEngine))
-    ):
-        return True
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return all(map(_is_constant, value))
-    if isinstance(value, dict):
-        return all(map(_is_constant, [*value.keys(), *value.values()]))
-    if isinstance(value, types.ModuleType):
-        return _is_sqlalchemys(value.__name__)
-    if isinstance(value, type):
-        return (
-            issubclass(value, (TypeEngine, SchemaEventTarget, ClauseElement, enum.Enum)) or value.__name__ in _BUILTINS
-        )
-    if (
-        callable(value)
-        and getattr(value, "__name__", "") in _BUILTINS
-        and getattr(value, "__module__", "") == "builtins"
-    ):
-        return True
-    return isinstance(value, SchemaEventTarget) or (
-        _is_sqlalchemys(getattr(value, "__module__", None) or type(value).__module__)
-        and getattr(value, "__name__", "") not in _NOT_PURE
-    )
-
-
-def _is_sqlalchemys(name: str) -> bool:
-    top, _, rest = name.partition(".")
-    return top == sqlalchemy.__name__ and rest.partition(".")[0] not in {
-        "orm",
-        "engine",
-        "pool",
-        "event",
-        "ext",
-        "inspection",
-    }

@@ -27,7 +27,7 @@ from alembic_safe.history.stage import Staged, copy_originals, new_folder, stage
 from alembic_safe.inspecting.catalog import read_catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
@@ -84,9 +84,8 @@ class Fold:
         :raises ProofFailed: when it does not do the same in any form; nothing was written then.
         """
         recorded = self._recorded()
-        given = with_rows(
-            self._sides(recorded.start, self.before, self.before), recorded.chain.statements, self._elidable()
-        )
+        sides = self._sides(recorded.start, self.before, self.before)
+        given = with_rows(sides, recorded.chain, elidable(self.extent))
         for level in range(LEVELS):
             staged, folded = self._staged(recorded, level)
             try:
@@ -121,7 +120,7 @@ class Fold:
         up, done = record(self.config, script, again, end)
         with at_start.endpoint.connect() as connection:
             before = read_catalog(connection, leave_out=frozenset({done.contexts[-1].version_table}))
-        ways = [Way("upgrade", tuple(script.get_revision(one) for one in up), up)]  # type: ignore[misc]
+        ways = [Way("upgrade", tuple(script.get_revision(one) for one in up), up)]
         changing: LeftOut = {}
         if chain.state.contents.tables:
             twice = run_chain(self.config, self.before(), (second := at_start.copied()), end)
@@ -131,15 +130,12 @@ class Fold:
         no_way_back = takes_back(sides, at_end, start)
         if not no_way_back:
             down, _ = record(self.config, script, again, start)
-            ways.append(Way("downgrade", tuple(script.get_revision(one) for one in down), down))  # type: ignore[misc]
+            ways.append(Way("downgrade", tuple(script.get_revision(one) for one in down), down))
         again.dismiss()
         writing = tuple(one.revision for one in self.extent.revisions if chain.writes_rows(one.revision))
         words = tuple(f"{table.name}.{column}" for table, columns in changing.items() for column in columns)
         self.show.read(Read(writing, chain.state.seconds, (), words, (), no_way_back))
         return _Recorded(at_start, at_end, before, chain, changing, tuple(ways), no_way_back, ties_at(at_start, at_end))
-
-    def _elidable(self) -> tuple[str, ...]:
-        return tuple(one.revision for one in self.extent.revisions if is_elidable(one))
 
     def _staged(self, recorded: _Recorded, level: int) -> tuple[Staged, Folded]:
         """Write the squash aside."""
@@ -230,6 +226,11 @@ class Fold:
         )  # fmt: skip
 
 
+def elidable(extent: Extent) -> tuple[str, ...]:
+    """Return the revisions of a range that are marked as no longer needed."""
+    return tuple(one.revision for one in extent.revisions if is_elidable(one))
+
+
 def prove_range(
     sides: Sides,
     start: str,
@@ -266,11 +267,6 @@ def prove_range(
     return proven, state.seconds
 
 
-def _folders(staged: Staged, root: Path) -> Mapping[str, str]:
-    found = {}
-    for path, archived in staged.moved:
-        try:
-            found[archived.name] = str(path.absolute().relative_to(root))
-        except ValueError:
-            found[archived.name] = str(path)
-    return found
+def _folders(staged: Staged, root: Path) -> dict[str, str]:
+    places = {archived.name: path.absolute() for path, archived in staged.moved}
+    return {name: str(path.relative_to(root) if path.is_relative_to(root) else path) for name, path in places.items()}

@@ -14,7 +14,7 @@ from alembic_safe.history.constant_calls import why_not_constant
 from alembic_safe.history.module_parts import CannotCarry
 from alembic_safe.history.operation_text import OperationText
 from alembic_safe.history.python_text import INDENT, string
-from alembic_safe.history.reducer import Operation, Ties, Verbatim, reduce
+from alembic_safe.history.reducer import Operation, Verbatim, reduce
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
     from alembic.script import Script
 
+    from alembic_safe.history.operation_touch import Ties
     from alembic_safe.history.recording import Invoked
     from alembic_safe.history.reducer import Item
 

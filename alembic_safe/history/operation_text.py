@@ -13,6 +13,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from alembic_safe.history.python_text import call, execute_given, string
@@ -33,7 +34,10 @@ class OperationText:
                    "render_item": None, "render_as_batch": False} | context.opts  # fmt: skip
         options |= {"alembic_module_prefix": "op.", "render_as_batch": False}
         self.context = context
-        self.autogen = AutogenContext(context, metadata=sa.MetaData(), opts=options)
+        # the dialect of a driver with % parameters would double every % in an expression
+        dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call,unused-ignore]
+        writing = MigrationContext(dialect, None, {**context.opts, "as_sql": False})
+        self.autogen = AutogenContext(writing, metadata=sa.MetaData(), opts=options)
 
     def text(self, operation: ops.MigrateOperation) -> str:
         """Return the lines of one operation.

@@ -60,7 +60,7 @@ def touch_of(operation: ops.MigrateOperation, ties: Ties) -> Touch | None:
         types = frozenset(_type_names(column.type if isinstance(column, Column) else column))
         return Touch(frozenset({_table(operation)}), types)
     if isinstance(operation, (ops.CreateIndexOp, ops.AddConstraintOp, ops.DropConstraintOp)):
-        return Touch(frozenset({table_of(operation)}), _names(operation.schema, operation))
+        return Touch(frozenset({table_of(operation)}), _names(table_of(operation)[0], operation))
     if isinstance(operation, (ops.DropTableOp, ops.DropColumnOp, ops.CreateTableCommentOp, ops.DropTableCommentOp)):
         return Touch(frozenset({_table(operation)}))
     return None
@@ -82,7 +82,7 @@ def makes_more(column: Column[Any]) -> bool:
 
 def ties_of(operations: Iterable[ops.MigrateOperation]) -> frozenset[frozenset[Name]]:
     """Return the pairs of tables that the operations themselves tie to each other."""
-    found = set()
+    found: set[frozenset[Name]] = set()
     for operation in operations:
         if isinstance(operation, (ops.CreateTableOp, ops.CreateForeignKeyOp)):
             touch = touch_of(operation, Ties())
@@ -108,8 +108,9 @@ def _part_names(operation: ops.CreateTableOp) -> Iterator[Name]:
     for one in operation.columns:
         if isinstance(one, Column):
             yield from _type_names(one.type)
-        elif getattr(one, "name", None):
-            yield _name(operation.schema, one.name)
+        else:
+            name = getattr(one, "name", None)
+            yield from [_name(operation.schema, name)] if name else []
 
 
 def _referents(items: Iterable[Any]) -> Iterator[Name]:

@@ -15,10 +15,10 @@ from alembic_safe.history.rows import EVERYTHING
 from alembic_safe.inspecting.catalog import read_catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from alembic_safe.database.shadow import Shadow
-    from alembic_safe.history.chain import State
+    from alembic_safe.history.chain import Chain, State
     from alembic_safe.history.proof import Sides
     from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
 
@@ -61,16 +61,17 @@ class WithRows:
         self.end.dismiss()
 
 
-def with_rows(sides: Sides, statements: Mapping[str, Iterable[str]], elidable: Sequence[str]) -> WithRows:
+def with_rows(sides: Sides, chain: Chain, elidable: Sequence[str]) -> WithRows:
     """Put rows into a database at the start, and let the files bring it to the end.
 
     Where they stop on such rows, the tables that the revision speaks of stay empty.
 
-    :param statements: what each revision sends.
+    :param chain: the files, as they ran without rows.
     :raises ReplayFailed: when they stop without any rows.
     """
     without: frozenset[ObjectId] = frozenset()
     begun: list[str] = []
+    last = frozenset(one for one in chain.state.catalog.objects if one.kind == "table")
     for n in range(_ROUNDS):
         start = sides.fresh()
         rows = _filled(start, without) if n < _ROUNDS - 1 else 0
@@ -81,14 +82,15 @@ def with_rows(sides: Sides, statements: Mapping[str, Iterable[str]], elidable: S
                 sides.config, sides.before(), end, to=sides.end, on_step=lambda step: begun.append(step.revision)
             )
         except ReplayFailed:
-            sent = statements.get(begun[-1], ()) if begun else ()
+            sent = chain.statements.get(begun[-1], ()) if begun else ()
             tables = _tables(start)
             start.dismiss()
             end.dismiss()
             if not rows:
                 raise
-            stopped = frozenset(one for one in tables if any(one.name in statement for statement in sent))
-            without = without | stopped if stopped - without else tables
+            named = frozenset(one for one in tables if any(one.name in statement for statement in sent))
+            # a table that is called otherwise by then is not found by its name
+            without = next(without | some for some in (named, tables - last, tables) if some - without)
             continue
         state = state_of(end, done)
         changing: dict[ObjectId, Sequence[str]] = dict(_changing(sides, start, state))
@@ -158,7 +160,8 @@ def _version_tables(catalog: Catalog) -> frozenset[ObjectId]:
 
 def _tables(shadow: Shadow) -> frozenset[ObjectId]:
     with shadow.endpoint.connect() as connection:
-        return frozenset(id_ for id_ in read_catalog(connection).objects if id_.kind == "table")
+        catalog = read_catalog(connection)
+        return frozenset(id_ for id_ in catalog.objects if id_.kind == "table") - _version_tables(catalog)
 
 
 def _changing(sides: Sides, start: Shadow, once: State) -> LeftOut:

@@ -119,7 +119,7 @@ def _noted(context: MigrationContext) -> Iterator[_Notes]:
                 depth[0] -= 1
         return result
 
-    AbstractOperations.invoke = invoke  # type: ignore[method-assign, assignment]
+    AbstractOperations.invoke = invoke  # type: ignore[method-assign]
     try:
         yield notes
     finally:
@@ -181,8 +181,8 @@ def _column(operation: ops.AddColumnOp, context: MigrationContext) -> Iterator[o
         raise ValueError("a column with its key in its own definition")
     table = ops.CreateTableOp(
         operation.table_name,
-        [sqla_compat._copy(operation.column)],
-        schema=operation.schema,  # noqa: SLF001 - Alembic's own
+        [sqla_compat._copy(operation.column)],  # noqa: SLF001 - Alembic's own
+        schema=operation.schema,
     ).to_table(context)
     column = next(one for one in table.c if one.name == operation.column.name)
     yield ops.AddColumnOp(operation.table_name, column, schema=operation.schema, if_not_exists=operation.if_not_exists)

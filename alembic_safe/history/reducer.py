@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from alembic.operations import ops
+
 from alembic_safe.history.operation_touch import Ties, Touch, ties_of, touch_of
 from alembic_safe.history.reductions import reduced_pair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from alembic.operations import ops
 
     from alembic_safe.history.operation_touch import Name
 
@@ -104,11 +104,11 @@ class _Order:
         self._kept: list[ops.MigrateOperation] = []
         self._same: dict[Name, Name] = {}
         for operation in operations:
-            if type(operation).__name__ == "RenameTableOp":
+            if isinstance(operation, ops.RenameTableOp):
                 touch = touch_of(operation, ties)
-                first, *others = touch.tables if touch is not None else ()
-                for other in others:
-                    self._same[self._root(other)] = self._root(first)
+                names = sorted(touch.tables) if touch is not None else []
+                for other in names[1:]:
+                    self._same[self._root(other)] = self._root(names[0])
         self._links = {frozenset(map(self._root, link)) for link in ties.links}
 
     def touch(self, item: Operation) -> Touch | None:

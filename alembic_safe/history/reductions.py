@@ -16,7 +16,7 @@ from alembic_safe.history.operation_touch import makes_more, table_of
 from alembic_safe.history.reduced_table import as_part, constraint_columns, same_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     Pair = Sequence[ops.MigrateOperation]
 
@@ -40,19 +40,10 @@ def reduced_pair(one: ops.MigrateOperation, other: ops.MigrateOperation) -> Pair
         return None
     if isinstance(other, ops.DropTableOp):
         return _dropped_table(one, other)
-    if isinstance(one, ops.CreateTableOp):
-        return _made_table(one, other)
-    if isinstance(one, ops.AddColumnOp):
-        return _added_column(one, other)
-    if isinstance(one, ops.AlterColumnOp):
-        return _altered_column(one, other)
-    if isinstance(one, ops.AddConstraintOp) and isinstance(other, ops.DropConstraintOp):
-        gone = not isinstance(one, ops.CreatePrimaryKeyOp) and same_name(_name(one), other.constraint_name)
-        return [] if gone else None
-    if isinstance(one, (ops.CreateIndexOp, ops.AddConstraintOp)) and isinstance(other, ops.DropColumnOp):
-        return [other] if other.column_name in constraint_columns(one) else None
-    comments = (ops.CreateTableCommentOp, ops.DropTableCommentOp)
-    return [other] if isinstance(one, comments) and isinstance(other, comments) else None
+    for kind, found in _BY_KIND:
+        if isinstance(one, kind):
+            return found(one, other)
+    return None
 
 
 def _is_conditional(operation: Any) -> bool:
@@ -61,6 +52,24 @@ def _is_conditional(operation: Any) -> bool:
 
 def _schema(operation: Any) -> str:
     return table_of(operation)[0] if hasattr(operation, "table_name") else ""
+
+
+def _constraint(one: ops.AddConstraintOp, other: ops.MigrateOperation) -> Pair | None:
+    if isinstance(other, ops.DropConstraintOp):
+        gone = not isinstance(one, ops.CreatePrimaryKeyOp) and same_name(_name(one), other.constraint_name)
+        return [] if gone else None
+    return _on_column(one, other)
+
+
+def _on_column(one: ops.MigrateOperation, other: ops.MigrateOperation) -> Pair | None:
+    if isinstance(other, ops.DropColumnOp):
+        return [other] if other.column_name in constraint_columns(one) else None
+    return None
+
+
+def _comment(one: ops.MigrateOperation, other: ops.MigrateOperation) -> Pair | None:
+    del one
+    return [other] if isinstance(other, (ops.CreateTableCommentOp, ops.DropTableCommentOp)) else None
 
 
 def _name(operation: Any) -> Any:
@@ -104,7 +113,7 @@ def _made_table(one: ops.CreateTableOp, other: ops.MigrateOperation) -> Pair | N
         part = as_part(other)
         parts = [*one.columns, part] if part is not None else None
     elif isinstance(other, ops.DropConstraintOp):
-        kept = [part for part in one.columns if isinstance(part, Column) or not same_name(part.name, _name(other))]
+        kept = [part for part in one.columns if not same_name(_part_name(part), _name(other))]
         gone = [part for part in one.columns if not any(part is one_kept for one_kept in kept)]
         parts = kept if len(gone) == 1 and not isinstance(gone[0], PrimaryKeyConstraint) else None
     elif isinstance(other, ops.CreateTableCommentOp):
@@ -112,6 +121,10 @@ def _made_table(one: ops.CreateTableOp, other: ops.MigrateOperation) -> Pair | N
     elif isinstance(other, ops.DropTableCommentOp):
         return [_table(one, one.columns, comment=None)]
     return None if parts is None else [_table(one, parts)]
+
+
+def _part_name(part: Any) -> Any:
+    return None if isinstance(part, Column) else part.name
 
 
 def _table(one: ops.CreateTableOp, parts: Sequence[Any], **changed: Any) -> ops.CreateTableOp:
@@ -165,17 +178,25 @@ def _with_altered(one: ops.CreateTableOp, other: ops.AlterColumnOp) -> Sequence[
 def _altered(column: Column[Any], other: ops.AlterColumnOp, *, has_rows: bool) -> Column[Any] | None:
     """Return a column as it is after an operation; ``None`` where it cannot be made that way at once."""
     default, type_ = other.modify_server_default, other.modify_type
-    if _has_more(other) or _is_bound_type(other) or column.primary_key or column.foreign_keys:
-        return None
-    if isinstance(column.type, SchemaType) or isinstance(column.server_default, (Computed, Identity)):
+    is_plain = not (column.primary_key or column.foreign_keys or isinstance(column.type, SchemaType))
+    if _has_more(other) or _is_bound_type(other) or not is_plain or _is_computed(column.server_default):
         return None
     if type_ is not None and (column.server_default is not None or column.autoincrement is True):
         return None  # a default is converted together with its column: to what, the server knows
-    if default is not False and (has_rows or type_ is not None or isinstance(default, (Computed, Identity))):
+    if default is not False and (has_rows or type_ is not None or _is_computed(default)):
         return None
     if other.modify_name is not None and not (column.nullable and other.modify_nullable is None):
         return None  # PostgreSQL 18 keeps the name that its NOT NULL was given before
-    made = column._copy()
+    return _changed(column, other)
+
+
+def _is_computed(default: Any) -> bool:
+    return isinstance(default, (Computed, Identity))
+
+
+def _changed(column: Column[Any], other: ops.AlterColumnOp) -> Column[Any]:
+    default, type_ = other.modify_server_default, other.modify_type
+    made = column._copy()  # noqa: SLF001 - what Alembic copies columns with
     if other.modify_nullable is not None:
         made.nullable = other.modify_nullable
     if other.modify_comment is not False:
@@ -239,7 +260,7 @@ def _altered_column(one: ops.AlterColumnOp, other: ops.MigrateOperation) -> Pair
     defaults = [each for each in (one, other) if each.modify_server_default is not False]
     if len(types) == 2 or (types and defaults):
         return None  # what rows hold goes through the first type into the second
-    if any(isinstance(each.modify_server_default, (Computed, Identity)) for each in defaults):
+    if any(_is_computed(each.modify_server_default) for each in defaults):
         return None
     merged = copy.copy(one)
     merged.kw = {}
@@ -263,3 +284,13 @@ def _does_anything(one: ops.AlterColumnOp) -> bool:
         one.modify_nullable is None and one.modify_server_default is False and one.modify_comment is False
         and one.modify_type is None and one.modify_name is None
     )  # fmt: skip
+
+
+_BY_KIND: tuple[tuple[Any, Callable[[Any, ops.MigrateOperation], Pair | None]], ...] = (
+    (ops.CreateTableOp, _made_table),
+    (ops.AddColumnOp, _added_column),
+    (ops.AlterColumnOp, _altered_column),
+    (ops.AddConstraintOp, _constraint),
+    (ops.CreateIndexOp, _on_column),
+    ((ops.CreateTableCommentOp, ops.DropTableCommentOp), _comment),
+)
