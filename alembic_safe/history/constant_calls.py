@@ -147,22 +147,24 @@ class _Function:
         if isinstance(node, _NEVER):
             raise self.other(type(node).__name__.lower(), node)
         if self.is_dialect(node):
-            return
-        if isinstance(node, ast.Name):
+            pass
+        elif isinstance(node, ast.Name):
             self.name(node)
         elif isinstance(node, ast.Call):
             self.call(node)
         elif isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)):
             self.comprehension(node)
-        elif isinstance(node, ast.Attribute) and self.is_op(node.value):
-            if node.attr not in _OPERATIONS:
-                raise self.other(f"op.{node.attr}", node)
         else:
-            if isinstance(node, ast.Attribute):
-                self.resolved(node)
+            self.attribute(node)
             for child in ast.iter_child_nodes(node):
                 if isinstance(child, ast.expr):
                     self.expression(child)
+
+    def attribute(self, node: ast.expr) -> None:
+        if isinstance(node, ast.Attribute):
+            if self.is_op(node.value) and node.attr not in _OPERATIONS:
+                raise self.other(f"op.{node.attr}", node)
+            self.resolved(node)
 
     def comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
         for generator in node.generators:

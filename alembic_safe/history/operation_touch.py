@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
-from sqlalchemy import Column, ForeignKeyConstraint, Sequence
+from sqlalchemy import Column, Computed, ForeignKeyConstraint, Sequence
+from sqlalchemy.sql import quoted_name
 from sqlalchemy.types import ARRAY, SchemaType, TypeDecorator
 
 if TYPE_CHECKING:
@@ -20,12 +21,16 @@ Name = tuple[str, str]
 class Touch:
     """What an operation reads or changes.
 
-    :param tables: tables, those that a foreign key refers to among them.
+    :param tables: tables, those that a foreign key refers to among them, with the columns in question.
     :param names: names that only one thing can have: of indexes, constraints and types.
+    :param appends: whether it puts a column behind the others.
+    :param is_alone: whether it is nothing to a table that is tied to its own by a foreign key that is there already.
     """
 
-    tables: frozenset[Name]
+    tables: Mapping[Name, frozenset[str] | None]
     names: frozenset[Name] = frozenset()
+    appends: bool = False
+    is_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,25 +50,48 @@ def touch_of(operation: ops.MigrateOperation, ties: Ties) -> Touch | None:
     if isinstance(operation, ops.DropIndexOp):
         name = _name(operation.schema, operation.index_name)
         table = _table(operation) if operation.table_name else ties.indexes.get(name)
-        return None if table is None else Touch(frozenset({table}), frozenset({name}))
+        return None if table is None else Touch({table: None}, frozenset({name}), is_alone=True)
     if isinstance(operation, ops.RenameTableOp):
         new = _name(operation.schema, operation.new_table_name)
-        return Touch(frozenset({_table(operation), new}), frozenset({new}))
-    if isinstance(operation, ops.CreateForeignKeyOp):
-        referent = _name(operation.kw.get("referent_schema"), operation.referent_table)
-        return Touch(frozenset({table_of(operation), referent}), _names(operation.kw.get("source_schema"), operation))
+        return Touch({_table(operation): None, new: None}, frozenset({new}), is_alone=True)
     if isinstance(operation, ops.CreateTableOp):
         names = {_table(operation), *_part_names(operation)}
-        return Touch(frozenset({_table(operation), *_referents(operation.columns)}), frozenset(names))
-    if isinstance(operation, (ops.AddColumnOp, ops.AlterColumnOp)):
-        column = operation.column if isinstance(operation, ops.AddColumnOp) else operation.modify_type
-        types = frozenset(_type_names(column.type if isinstance(column, Column) else column))
-        return Touch(frozenset({_table(operation)}), types)
+        return Touch({**_referents(operation.columns), _table(operation): None}, frozenset(names))
+    if isinstance(operation, (ops.AddColumnOp, ops.AlterColumnOp, ops.DropColumnOp)):
+        return _column(operation)
     if isinstance(operation, (ops.CreateIndexOp, ops.AddConstraintOp, ops.DropConstraintOp)):
-        return Touch(frozenset({table_of(operation)}), _names(table_of(operation)[0], operation))
-    if isinstance(operation, (ops.DropTableOp, ops.DropColumnOp, ops.CreateTableCommentOp, ops.DropTableCommentOp)):
-        return Touch(frozenset({_table(operation)}))
-    return None
+        return _part(operation)
+    if isinstance(operation, (ops.CreateTableCommentOp, ops.DropTableCommentOp)):
+        return Touch({_table(operation): None}, is_alone=True)
+    return Touch({_table(operation): None}) if isinstance(operation, ops.DropTableOp) else None
+
+
+def _column(operation: Any) -> Touch:
+    if isinstance(operation, ops.DropColumnOp):
+        return Touch({_table(operation): frozenset({str(operation.column_name)})})
+    if isinstance(operation, ops.AddColumnOp):
+        column = operation.column
+        touched = None if isinstance(column.server_default, Computed) else frozenset({str(column.name)})
+        return Touch({_table(operation): touched}, frozenset(_type_names(column.type)), appends=True, is_alone=True)
+    names = {str(name) for name in (operation.column_name, operation.modify_name) if name is not None}
+    types = frozenset(_type_names(operation.modify_type))
+    return Touch({_table(operation): frozenset(names)}, types, is_alone=operation.modify_type is None)
+
+
+def _part(operation: Any) -> Touch:
+    table = table_of(operation)
+    names = _names(table[0], operation)
+    if isinstance(operation, ops.CreateForeignKeyOp):
+        referent = _name(operation.kw.get("referent_schema"), operation.referent_table)
+        own, remote = frozenset(map(str, operation.local_cols)), frozenset(map(str, operation.remote_cols))
+        return Touch({referent: remote, table: own | remote if table == referent else own}, names)
+    if isinstance(operation, ops.CreateUniqueConstraintOp):
+        return Touch({table: frozenset(map(str, operation.columns))}, names)
+    if isinstance(operation, ops.CreateIndexOp):
+        columns = [one.name if isinstance(one, Column) else one for one in operation.columns]
+        is_plain = not operation.kw and all(type(one) is str or isinstance(one, quoted_name) for one in columns)
+        return Touch({table: frozenset(map(str, columns)) if is_plain else None}, names, is_alone=not operation.unique)
+    return Touch({table: None}, names)
 
 
 def table_of(operation: Any) -> Name:
@@ -87,7 +115,7 @@ def ties_of(operations: Iterable[ops.MigrateOperation]) -> frozenset[frozenset[N
         if isinstance(operation, (ops.CreateTableOp, ops.CreateForeignKeyOp)):
             touch = touch_of(operation, Ties())
             own = table_of(operation)
-            found.update(frozenset({own, other}) for other in (touch.tables if touch else ()) if other != own)
+            found.update(frozenset({own, other}) for other in (touch.tables if touch else {}) if other != own)
     return frozenset(found)
 
 
@@ -113,12 +141,16 @@ def _part_names(operation: ops.CreateTableOp) -> Iterator[Name]:
             yield from [_name(operation.schema, name)] if name else []
 
 
-def _referents(items: Iterable[Any]) -> Iterator[Name]:
+def _referents(items: Iterable[Any]) -> dict[Name, frozenset[str]]:
+    found: dict[Name, frozenset[str]] = {}
     for item in items:
         keys = item.elements if isinstance(item, ForeignKeyConstraint) else getattr(item, "foreign_keys", ())
         for key in keys:
-            schema, _, table = str(key.target_fullname).rpartition(".")[0].rpartition(".")
-            yield _name(schema, table)
+            before, _, column = str(key.target_fullname).rpartition(".")
+            schema, _, table = before.rpartition(".")
+            name = _name(schema, table)
+            found[name] = found.get(name, frozenset()) | {column}
+    return found
 
 
 def _types(type_: Any) -> Iterator[Any]:

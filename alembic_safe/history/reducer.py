@@ -1,11 +1,11 @@
 """To which fewer operations do many come down that do the same?"""
 
 # Alembic's operations say nothing of the tables that they are for; so two of them may change places only where they touch
-# different tables that nothing ties to each other, and no common name. What is no operation (a data migration, raw SQL) keeps
-# its place among all others.
+# different columns, or different tables that nothing ties to each other, and no common name. What is no operation (a data
+# migration, raw SQL) keeps its place among all others.
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from alembic.operations import ops
@@ -116,17 +116,24 @@ class _Order:
         key = id(item.op)
         if key not in self._touches:
             found = touch_of(item.op, self.ties)
-            self._touches[key] = found and Touch(frozenset(map(self._root, found.tables)), found.names)
+            if found is not None:
+                tables = {self._root(table): columns for table, columns in found.tables.items()}
+                found = replace(found, tables=tables)
+            self._touches[key] = found
             self._kept.append(item.op)  # an id is given anew as soon as nobody holds what had it
         return self._touches[key]
 
     def is_tied(self, one: Operation, other: Operation) -> bool:
         """Whether two operations must not change places."""
         left, right = self.touch(one), self.touch(other)
-        if left is None or right is None:
+        if left is None or right is None or left.names & right.names:
             return True
-        if left.tables & right.tables or left.names & right.names:
-            return True
+        for table in left.tables.keys() & right.tables.keys():
+            columns = left.tables[table], right.tables[table]
+            if None in columns or (left.appends and right.appends) or (columns[0] or set()) & (columns[1] or set()):
+                return True
+        if left.is_alone or right.is_alone:
+            return False
         return any(frozenset({a, b}) in self._links for a in left.tables for b in right.tables)
 
     def _root(self, table: Name) -> Name:
