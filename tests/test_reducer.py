@@ -204,8 +204,7 @@ def rows_of(connection: sa.Connection) -> dict[str, list[str]]:
     # in the order of the columns, and with their names
     return {
         name: sorted(
-            str(dict(row._mapping))
-            for row in connection.execute(sa.select(sa.text("*")).select_from(sa.table(name)))
+            str(dict(row._mapping)) for row in connection.execute(sa.select(sa.text("*")).select_from(sa.table(name)))
         )
         for name in names
     }

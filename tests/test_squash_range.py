@@ -160,6 +160,17 @@ def test_of_branches_each_part_with_one_way_in_and_out_is_named(shop: Project) -
     assert shop.run("heads", check=0).stdout.split() == ["a7", "(head)", "b2", "(head)"]
 
 
+def test_what_was_never_deployed_is_one_range(
+    shop: Project, cluster: Cluster, make_database: Callable[..., str]
+) -> None:
+    deployed = make_database()
+    on(shop, cluster.url(deployed)).run("upgrade", "a5", check=0)
+    on(shop, shop.url)
+    told = shop.run("squash", "--since-deployed", cluster.url(deployed), "-m", "new", "--dry-run", check=0).stdout
+    assert "2 revisions, a6 to a7" in told
+    assert "name only its end" in shop.run("squash", "a1:a3", "--since-deployed", "x", "-m", "new", check=2).stderr
+
+
 RANGES = random.Random(20261125)
 DRAWN = [tuple(sorted(RANGES.sample(range(1, LAST + 1), 2))) for _ in range(60)]
 DRAWN = [(first, last) for first, last in DRAWN if last - first > 1]
