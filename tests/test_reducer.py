@@ -106,6 +106,8 @@ def test_two_are_one(several: Sequence[ops.MigrateOperation], left: list[str]) -
         [table("t"), add("t", "a", sa.Enum("x", name="e"))],
         # NOT NULL stays behind when a primary key goes
         [ops.CreatePrimaryKeyOp("p", "t", ["a"]), ops.DropConstraintOp("p", "t")],
+        # in one CREATE TABLE, PostgreSQL makes one constraint of the two
+        [table("t"), ops.CreateUniqueConstraintOp("u", "t", ["id"])],
         # it may do nothing
         [ops.CreateTableOp("t", [sa.Column("id", NUMBER)], if_not_exists=True), ops.DropTableOp("t")],
         # raw SQL may be anything

@@ -9,7 +9,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
-from sqlalchemy import CheckConstraint, Column, Computed, DefaultClause, Identity, PrimaryKeyConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Computed,
+    DefaultClause,
+    Identity,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.types import SchemaType
 
 from alembic_safe.history.operation_touch import makes_more, table_of
@@ -111,7 +120,7 @@ def _made_table(one: ops.CreateTableOp, other: ops.MigrateOperation) -> Pair | N
         parts = _with_altered(one, other)
     elif isinstance(other, ops.AddConstraintOp) and not isinstance(other, ops.CreatePrimaryKeyOp):
         part = as_part(other)
-        parts = [*one.columns, part] if part is not None else None
+        parts = [*one.columns, part] if part is not None and not _is_there(one, part) else None
     elif isinstance(other, ops.DropConstraintOp):
         kept = [part for part in one.columns if not same_name(_part_name(part), _name(other))]
         gone = [part for part in one.columns if not any(part is one_kept for one_kept in kept)]
@@ -121,6 +130,15 @@ def _made_table(one: ops.CreateTableOp, other: ops.MigrateOperation) -> Pair | N
     elif isinstance(other, ops.DropTableCommentOp):
         return [_table(one, one.columns, comment=None)]
     return None if parts is None else [_table(one, parts)]
+
+
+def _is_there(one: ops.CreateTableOp, part: Any) -> bool:
+    """Whether a unique constraint says what another or the primary key says: in one CREATE TABLE, one of the two is left."""
+    if not isinstance(part, UniqueConstraint):
+        return False
+    key = {column.name for column in one.columns if isinstance(column, Column) and column.primary_key}
+    alike = [_columns_of(each) for each in one.columns if isinstance(each, (UniqueConstraint, PrimaryKeyConstraint))]
+    return _columns_of(part) in [key, *alike]
 
 
 def _part_name(part: Any) -> Any:
