@@ -126,6 +126,10 @@ class ReplayFailed(SafeError):
     label = "Stopped"
 
 
+class OutOfTime(ReplayFailed):
+    """A revision took too long on a shadow and was cancelled there: what it does is not known."""
+
+
 class ProofFailed(SafeError):
     """New revision files do not do on a shadow what they were written for; the target was not touched."""
 

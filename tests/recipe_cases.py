@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from alembic_safe import commands
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.changes import changes
 from alembic_safe.inspecting.comparison import compare
@@ -146,6 +149,14 @@ class Case:
         assert compare(catalog, self.catalog) == ()
 
 
+def deploy(case: Case) -> None:
+    """Run ``alembic safe-upgrade`` on the case's database: every step a transaction of its own."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        code = commands.run("safe-upgrade", (), case.config)
+    assert code == 0, out.getvalue()
+
+
 def walk(case: Case, old: sa.MetaData, new: sa.MetaData, rows: str = "") -> dict[str, str]:
     """Go from old to new phase by phase, back and there again; hold what must be true of every recipe.
 
@@ -179,6 +190,35 @@ def walk(case: Case, old: sa.MetaData, new: sa.MetaData, rows: str = "") -> dict
     return texts
 
 
+def stop_everywhere(case: Case, new: sa.MetaData, phase: str) -> int:
+    """Stop a phase behind each of its steps: it goes on to the end from there, and is taken back from there.
+
+    The database is where the phase begins.
+
+    :returns: how many steps there are.
+    """
+    path = next(path for path in case.files if _phase(path.read_text()) == phase)
+    text = path.read_text()
+    before, [(at,)] = case.catalog, case.run("SELECT version_num FROM alembic_version")
+    head, *steps = re.split(r"(?=^    with op\.step)", text.partition("def downgrade")[0], flags=re.MULTILINE)
+    tail = "def downgrade" + text.partition("def downgrade")[2]
+    revision = re.search(r"^revision: str = '(\w+)'", text, re.MULTILINE)
+    assert revision is not None
+    for n in range(len(steps)):
+        for goes_on in (True, False):
+            path.write_text(head + "".join(steps[:n]) + "    pass\n\n\n" + tail)
+            case.upgrade(revision[1])
+            path.write_text(text)
+            if goes_on:
+                case.run(f"UPDATE alembic_version SET version_num = '{at}'")
+                case.upgrade(revision[1])
+                if phase == "contract":
+                    assert_same(case.created(new), case.catalog, f"stopped behind {n} steps")
+            case.downgrade("-1")
+            assert_same(before, case.catalog, f"taken back behind {n} steps")
+    return len(steps)
+
+
 def assert_same(expected: Catalog, found: Catalog, where: str) -> None:
     differing = [str(one) for one in compare(expected, found, owners=False)]
     assert not differing, f"{where}: {differing}"
@@ -204,7 +244,7 @@ def _same(one: Catalog, id_: Any, other: Catalog, new: Any) -> bool:
         return False
 
     def said(catalog: Catalog, of: Any) -> dict[str, Any]:
-        found = {key: str(value).replace(of.name, "") for key, value in catalog.objects[of].items()}
+        found = {key: str(value).replace(of.name, "").replace("_new", "") for key, value in catalog.objects[of].items()}
         found.pop("position", None)
         return found
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from tests.project import Project
 
 KILLED_AT = """
-import os, signal, sys
+import atexit, os, signal, sys
+atexit.register(lambda: print(f"events: {seen}", file=sys.stderr))
 n, folder = int(sys.argv.pop(1)), sys.argv.pop(1)
 seen = 0
 def hook(event, arguments):
@@ -93,31 +96,57 @@ def test_files_are_moved_as_a_whole_or_not_at_all(tmp_path: Path, way: str) -> N
 @pytest.mark.long
 def test_a_squash_that_is_killed_at_thirty_moments(project: Project, tmp_path: Path) -> None:
     with_template(project)
-    versions, begun = project.folder / "migrations", tmp_path / "begun"
-    shutil.copytree(versions, begun)
+    migrations, begun = project.folder / "migrations", tmp_path / "begun"
+    shutil.copytree(migrations, begun)
     before = tree(begun / "versions")
-    done = run(SQUASH, 10**9, versions, cwd=project.folder)
+    began = time.monotonic()
+    done = run(SQUASH, 10**9, migrations, cwd=project.folder)
+    seconds = time.monotonic() - began
     assert done.returncode == 0, done.stderr
-    after = set(tree(versions / "versions"))
+    after = tree(migrations)
+    events = int(done.stderr.rpartition("events: ")[2])
     chosen = random.Random(7)
-    moments = [*range(1, 16), *(chosen.uniform(0.2, 6) for _ in range(15))]
+    # half of them as a file is touched, of these five within the last step; half at any time
+    at_events = [*chosen.sample(range(1, events - 20), 10), *chosen.sample(range(events - 20, events + 1), 5)]
+    moments: list[int | float] = [*at_events, *(chosen.uniform(0.1, seconds) for _ in range(15))]
+    states = []
     for moment in moments:
-        shutil.rmtree(versions)
-        shutil.copytree(begun, versions)
-        if isinstance(moment, int):
-            run(SQUASH, moment, versions, cwd=project.folder)
-        else:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "alembic", "squash", "-m", "all"], cwd=project.folder,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            try:
-                process.wait(moment)
-            except subprocess.TimeoutExpired:
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait()
-        found = tree(versions / "versions")
-        assert found == before or set(found) == after, moment
+        shutil.rmtree(migrations)
+        shutil.copytree(begun, migrations)
+        killed_at(moment, project.folder, migrations)
+        left = tree(migrations / "versions")
         assert project.run("heads", check=0).stdout.strip() == "a3 (head)"
-        project.run("squash", "-m", "all") if found == before else None
-        assert set(tree(versions / "versions")) == after
+        found = tree(migrations / "versions")
+        assert left == found  # nobody has to mend anything
+        states.append("before" if found == before else "after")
+        if found != before:
+            # the file says when it was written
+            assert set(tree(migrations)) >= set(after), moment
+            assert set(found) == {name.removeprefix("versions/") for name in after if name.startswith("versions/")}, (
+                moment
+            )
+    assert states.count("before") >= 20
+    assert "after" in states
+    last = next(n for n, state in reversed(list(enumerate(states))) if state == "before")
+    shutil.rmtree(migrations)
+    shutil.copytree(begun, migrations)
+    killed_at(moments[last], project.folder, migrations)
+    if tree(migrations / "versions") == before:
+        project.run("squash", "-m", "all", check=0)  # nothing that was left behind is in the way
+    assert set(tree(migrations)) == set(after)
+
+
+def killed_at(moment: float, folder: Path, migrations: Path) -> None:
+    """Start a squash, and kill it: when so many files have been touched (an int), or so many seconds have passed."""
+    if isinstance(moment, int):
+        run(SQUASH, moment, migrations, cwd=folder)
+        return
+    process = subprocess.Popen(
+        [sys.executable, "-m", "alembic", "squash", "-m", "all"], cwd=folder,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(moment)
+    if process.poll() is None:
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from alembic.operations.ops import AlterColumnOp
 from sqlalchemy import MetaData, Table
 from sqlalchemy.exc import NoSuchTableError, SAWarning
 
 from alembic_safe.authoring.changes import version_tables
 from alembic_safe.authoring.recipes.records import Facts
+from alembic_safe.authoring.recipes.standing_on import referred_columns
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.leaning import leaning_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from alembic.operations.ops import MigrateOperation
     from alembic.runtime.migration import MigrationContext
@@ -27,20 +31,31 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
     :param context: on the database that the operations start from.
     """
     default = context.dialect.default_schema_name or "public"
-    wanted = {_table(op, default) for op in operations}
-    return facts_of(context, wanted)
+    operations = tuple(operations)
+    typed = [op for op in operations if isinstance(op, AlterColumnOp) and op.modify_type is not None]
+    wanted = {id_ for op in operations for id_ in (*getattr(op, "tables", ()), _table(op, default))}
+    facts = facts_of(context, wanted, {_table(op, default) for op in typed})
+    connection: Any = context.connection
+    columns = [facts.column(op.table_name, op.schema, op.column_name) for op in typed]
+    return replace(facts, leaning=leaning_on(connection, columns))
 
 
-def facts_of(context: MigrationContext, wanted: Iterable[ObjectId]) -> Facts:
+def facts_of(context: MigrationContext, wanted: Iterable[ObjectId], referred: Collection[ObjectId] = ()) -> Facts:
     """Read what the recipes need to know of some tables.
 
     :param wanted: those that are not there are left out.
+    :param referred: those of which also the tables with foreign keys to them are wanted.
     """
     connection: Any = context.connection
     default = context.dialect.default_schema_name or "public"
     catalog = read_catalog(connection, leave_out=version_tables(context))
     tables = {}
-    for id_ in sorted(set(wanted)):
+    referring = {
+        ObjectId("table", id_.schema, id_.parent) for id_, said in catalog.objects.items()
+        if id_.kind == "constraint" and said.get("sort") == "f"
+        and any(referred_columns(said, table.schema, table.name) for table in referred)
+    }  # fmt: skip
+    for id_ in sorted({*wanted, *referring}):
         if id_ in catalog.objects:
             found = _reflected(connection, id_, default)
             if found is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alembic_safe.authoring.recipes.records import rest_of
@@ -46,34 +47,50 @@ def body_of(phase: str, words: Words, *, is_alone: bool, is_empty: bool) -> str:
 
 def contract_words(settles: Iterable[Settle], default_schema: str) -> tuple[str, ...]:
     """Return what a contract does, from the lines that it is written from."""
-    return tuple(
+    settles = tuple(settles)
+    swapped = [_shown(line, default_schema) for line in settles if line.verb == "swap_columns"]
+    said = [
         sentence for line in settles for sentence in _contract_words(line, default_schema) if "goes_with" not in line.rest
-    )  # fmt: skip
+    ]  # fmt: skip
+    if swapped:
+        said.append(
+            f"A connection that has prepared a statement over {', '.join(swapped)} fails in it once, as its type is another"
+            " one: psycopg with prepare_threshold=None and asyncpg with statement_cache_size=0 prepare none."
+        )
+    return tuple(said)
+
+
+def _shown(line: Settle, default_schema: str) -> str:
+    table = line.table if line.schema == default_schema else f"{line.schema}.{line.table}"
+    return f"{table}.{line.name}" if line.name else table
 
 
 def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
     rest = rest_of(line)
-    table = line.table if line.schema == default_schema else f"{line.schema}.{line.table}"
-    shown = f"{table}.{line.name}" if line.name else table
+    table, shown = _shown(replace(line, name=""), default_schema), _shown(line, default_schema)
     kept = "kept in schema alembic_safe_retired"
     if line.verb == "retire_column" and "replaced_by" in rest:
         return (f"Ends {shown}: what {rest['replaced_by']} does not say is {kept}.",)
-    if line.verb == "swap_columns":
-        prepared = (
-            f"A connection that has prepared a statement over {shown} fails in it once, as its type is another one: psycopg"
-            " with prepare_threshold=None and asyncpg with statement_cache_size=0 prepare none."
+    if line.verb == "swap_enum":
+        return (
+            f"{rest['new']} takes the name {table}, and each of its columns the name of the old one, in one moment.",
         )
+    if line.verb == "swap_columns":
         taken = f"{table}.{rest['new']} takes the name {line.name}, under one short lock; the old values are {kept}."
-        return (taken, prepared)
+        key = (f"The primary key {rest['primary_key']} goes with it.",) if rest.get("primary_key") else ()
+        return (taken, *key)
     if line.verb == "set_not_null":
         filled = f"Rows without {shown} get {rest['fill']}. " if rest.get("fill") else ""
         return (f"{filled}Makes {shown} NOT NULL, without a scan under its lock; it stops where a row holds NULL.",)
+    if line.verb == "drop_constraint" and rest.get("new"):
+        return (f"{rest['new']} takes the place of {line.name}, under one short lock.",)
     if line.verb == "drop_constraint":
         guarded = rest.get("guarded")
         return (f"Takes {line.name} away." + (f" Nothing guards afterwards that {guarded}." if guarded else ""),)
     sentence = {
         "retire_column": f"Retires {shown}: its values are {kept}.", "retire_table": f"Retires {shown}: its rows are {kept}.",
         "drop_column": f"Takes {shown} away, which holds nothing of its own.", "drop_index": f"Takes {line.name} away.",
+        "drop_type": f"Takes the enum {table} away.",
         "drop_default": f"Takes the default from {shown}.", "finish": f"Brings {shown} to its end: nothing needs it any more.",
     }.get(line.verb)  # fmt: skip
     return (sentence,) if sentence else ()

@@ -36,6 +36,7 @@ _CONFIGURATION = {
     "listen_addresses": "", "port": "5432", "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off",
     "max_connections": "50", "shared_buffers": "64MB", "wal_level": "minimal", "max_wal_senders": "0",
     "logging_collector": "off",
+    "max_locks_per_transaction": "1024",  # a squash makes everything in one transaction: 64 are too few for 600 tables
 }  # fmt: skip
 
 

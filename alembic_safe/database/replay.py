@@ -12,7 +12,8 @@ from alembic.runtime.migration import MigrationContext, MigrationStep
 
 from alembic_safe.database.envpy import Consents, run_env
 from alembic_safe.database.replay_connection import Swap, elsewhere_refused
-from alembic_safe.database.replay_failure import replay_failed
+from alembic_safe.database.replay_failure import out_of_time, replay_failed
+from alembic_safe.errors import OutOfTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
     from alembic_safe.database.shadow import Shadow
+    from alembic_safe.database.shadow_patience import Patience
 
     Watch = Callable[[MigrationContext, RevisionStep], AbstractContextManager[None]]
 
@@ -100,6 +102,7 @@ def replay(
     :param watch: entered before each revision, and left when it is committed or has failed.
     :param wanted: whether a context takes part, by itself and its place; ``None``: every one does.
     :raises ReplayFailed: naming the revision, its line and its SQL.
+    :raises OutOfTime: when a statement takes longer than the shadow's patience lasts.
     :raises Missing: when ``env.py`` cannot be run, or its database cannot be reached.
     """
     began = time.monotonic()
@@ -109,7 +112,7 @@ def replay(
         place = swap.place_of(context)
         if wanted is not None and not wanted(context, place):
             return
-        ran = _replay_context(context, kw, script, _Way(to, only), on_step, watch)
+        ran = _replay_context(context, kw, script, _Way(to, only), swap.patience, on_step, watch)
         connection: Any = context.connection
         # a revision that commits by itself leaves the version row to whoever commits next: env.py may, when it goes on
         left_open = connection.in_transaction()
@@ -194,7 +197,8 @@ def _run_swapped(
         swap.prepare(env)
 
     try:
-        run_env(config, script, on_context, consents=Consents(throw_away=True), prepare=prepare)
+        with swap.patience:
+            run_env(config, script, on_context, consents=Consents(throw_away=True), prepare=prepare)
     finally:
         swap.close()
 
@@ -219,6 +223,7 @@ def _replay_context(
     kw: dict[str, Any],
     script: ScriptDirectory,
     way: _Way,
+    patience: Patience,
     on_step: Callable[[ReplayStep], None] | None,
     watch: Watch | None,
 ) -> int:
@@ -235,14 +240,18 @@ def _replay_context(
             if watch is not None:
                 watched.enter_context(watch(context, step))
             yield step
+            if patience.cut is not None:  # the revision caught it, and went on without what it had asked for
+                raise out_of_time(patience.cut, step)
             watched.close()
 
     with ExitStack() as watched, _as_a_stock_run(context, steps):
         try:
             inspect.unwrap(MigrationContext.run_migrations)(context, **kw)
         except (Exception, SystemExit) as error:
-            if not current:
+            if not current or isinstance(error, OutOfTime):
                 raise
+            if patience.cut is not None:
+                raise out_of_time(patience.cut, current[-1]) from error
             raise replay_failed(error, current[-1], len(current)) from error
     return len(current)
 

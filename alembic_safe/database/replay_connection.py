@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.libpq_words import DEFAULT_PORT, libpq_names, place_in_environment
 from alembic_safe.database.shadow import url_of
+from alembic_safe.database.shadow_patience import Patience
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import WrongUsage
 
@@ -47,6 +48,7 @@ class Swap:
 
     def __init__(self, shadow: Shadow) -> None:
         self.shadow = shadow
+        self.patience = Patience(shadow)
         self.places: list[str] = []
         """The places that env.py connected to, in its order."""
         self._engines: list[Engine] = []

@@ -11,12 +11,14 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.database.failures import statement_of
 from alembic_safe.database.revision_files import shown
-from alembic_safe.errors import NextStep, ReplayFailed
+from alembic_safe.errors import NextStep, OutOfTime, ReplayFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from alembic.runtime.migration import RevisionStep
+
+    from alembic_safe.database.shadow_patience import Cut
 
 _LONGEST_STATEMENT = 300
 _NOT_THE_USERS = tuple(
@@ -41,6 +43,22 @@ def replay_failed(error: BaseException, step: RevisionStep, number: int) -> Repl
         f"{revision.revision}{message} does not run on an empty database{direction}: {_reason(error)}",
         detail=[*_lines(error, revision.path), *_statement(error), f"It was revision {number} of this replay."],
         next_steps=[NextStep("see the whole traceback: the same command with", "alembic --raiseerr")],
+        state="It ran on a shadow, which is gone again. Nothing was changed in the target.",
+    )
+
+
+def out_of_time(cut: Cut, step: RevisionStep) -> OutOfTime:
+    """Return the error that ends a replay in which a statement took too long."""
+    revision = step.revision
+    message = f" ({revision.doc})" if revision.doc else ""
+    return OutOfTime(
+        f"{revision.revision}{message} ran out of time on a shadow: a statement was cancelled there after {cut.limit:g} s;"
+        f" {cut.doing}.",
+        detail=[shown(revision.path)],
+        next_steps=[
+            NextStep("mend what it waits for"),
+            NextStep("or, where it needs that long, the same command after", "export ALEMBIC_SAFE_SHADOW_PATIENCE=10m"),
+        ],
         state="It ran on a shadow, which is gone again. Nothing was changed in the target.",
     )
 

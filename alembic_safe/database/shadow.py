@@ -57,6 +57,8 @@ class Shadow:
         self.server = server
         self.needs = needs
         self.extensions = extensions_of(settings)
+        self.holds_rows = False
+        """Whether rows of the target are in it: what a statement takes there is what it takes."""
         self._settings = settings
         self._tell = tell
         self._databases: dict[str, Endpoint] = {}
@@ -78,6 +80,11 @@ class Shadow:
     def rung(self) -> Rung:
         """Which rung of the ladder it stands on."""
         return self.server.rung  # type: ignore[return-value]
+
+    @property
+    def patience(self) -> float:
+        """How many seconds one statement may take; 0: as many as it wants."""
+        return float(self._settings.shadow_patience)
 
     @property
     def server_version(self) -> int:

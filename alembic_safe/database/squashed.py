@@ -19,7 +19,7 @@ from alembic_safe.database.squash_moving import finish
 from alembic_safe.errors import Findings, Missing, NextStep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from alembic.script import ScriptDirectory
 
@@ -122,6 +122,13 @@ class SquashedMap(RevisionMap):
         finish(Path(directory.dir, ARCHIVE))
         self.directory = directory
         self.expanded: frozenset[str] = frozenset()
+        self._files: dict[str, tuple[Script, ...]] = {}
+
+    def collapsed(self) -> SquashedMap:
+        """Return a map of the same files, which are not loaded again, in which no originals have been asked for."""
+        made = SquashedMap(self.directory)
+        made._files = self._files
+        return made
 
     def expand(self, wanted: Iterable[str]) -> None:
         """Make revisions stand for themselves, whose squash has stood for them so far.
@@ -188,7 +195,7 @@ class SquashedMap(RevisionMap):
 
     def _scripts(self) -> Iterator[Any]:
         """Yield the revisions: Alembic's generator."""
-        live = list(self.directory._load_revisions())  # noqa: SLF001 - what the map is made of otherwise
+        live = self._once("", self.directory._load_revisions)  # noqa: SLF001 - what the map is made of otherwise
         _require_distinct(live)
         for script in live:
             yield from self._expanded(script)
@@ -197,9 +204,19 @@ class SquashedMap(RevisionMap):
         if not is_squash(script) or script.revision not in self.expanded:
             yield script
             return
-        for original in originals(self.directory, script.revision):
+        for original in self._once(script.revision, lambda: originals(self.directory, script.revision)):
             # a squash of a squash has its id twice: that of the inner one stands for itself until it is asked for
             yield from self._expanded(original) if original.revision != script.revision else (original,)
+
+    def _once(self, squash: str, load: Callable[[], Iterable[Script]]) -> list[Script]:
+        """Load files the first time: a database on an original makes the map anew, and that runs them otherwise.
+
+        :param squash: whose originals they are; empty: what is in no archive.
+        """
+        if squash not in self._files:
+            self._files[squash] = tuple(load())
+        # a map writes into its revisions which others are behind them
+        return [Script(one.module, one.revision, one.path) for one in self._files[squash]]
 
 
 def _require_distinct(live: Sequence[Script]) -> None:

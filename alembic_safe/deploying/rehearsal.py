@@ -122,6 +122,7 @@ def _stand_in(upgrade: Upgrade, kind: str, backup: Path | None) -> Iterator[tupl
                     "There is no backup to rehearse on.", next_steps=[NextStep("take one", "alembic safe-backup")]
                 )
             _restore(backup, endpoint, upgrade)
+            shadow.holds_rows = True
             yield shadow, f"the backup {backup.name}, restored, {on}"
             return
         _own(upgrade).pour_into(endpoint)
@@ -138,6 +139,8 @@ def _own(upgrade: Upgrade) -> OwnSchema:
 
 class _Staging:
     """One database that stands for every place: what a replay asks a shadow for."""
+
+    patience = 0.0  # others are at work there, too, and nobody's statement is ended
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

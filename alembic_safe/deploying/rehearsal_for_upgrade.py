@@ -53,7 +53,7 @@ def rehearse_before(upgrade: Upgrade, safe: SafePlan) -> Rehearsal | None:
 def _require(upgrade: Upgrade, safe: SafePlan, kind: str) -> None:
     if not safe.policy.rehearsed or not upgrade.identity.protected:
         return
-    if kind == "auto" and safe.trace is not None and not any(one.failed for one in safe.trace.revisions):
+    if kind == "auto" and safe.trace is not None and all(one.ran_through for one in safe.trace.revisions):
         return
     receipt = None
     if upgrade.journals is not None:
@@ -107,7 +107,7 @@ def keep_receipt(upgrade: Upgrade, journals: Journals, safe: SafePlan, done: Reh
             done.seconds,
         )
     elif safe.trace is not None:
-        failed = [one for one in safe.trace.revisions if one.failed]
+        failed = [one for one in safe.trace.revisions if not one.ran_through]
         stand_in, outcome = f"a shadow without rows, {safe.on}", "failed" if failed else "passed"
         detail = ", ".join(f"{one.revision} {one.seconds:.3f} s" for one in safe.trace.revisions)
         seconds = sum(one.seconds for one in safe.trace.revisions)

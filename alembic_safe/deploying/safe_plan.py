@@ -20,6 +20,7 @@ from alembic_safe.inspecting.live_facts import read_live, touched
 from alembic_safe.inspecting.own_schema import OwnSchema
 from alembic_safe.inspecting.pending_trace import trace_pending
 from alembic_safe.inspecting.policy import LEVELS, read_policy
+from alembic_safe.inspecting.trace import RevisionTrace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from alembic_safe.inspecting.catalog_records import Catalog
     from alembic_safe.inspecting.hazard import Found
     from alembic_safe.inspecting.policy import Level, Policy
-    from alembic_safe.inspecting.trace import RevisionTrace, Trace
+    from alembic_safe.inspecting.trace import Trace
 
 SHORTEST_HASH = 6
 """How much of a plan's hash must be given at least."""
@@ -217,4 +218,18 @@ def _trace(upgrade: Upgrade, plan: Plan, catalog: Catalog, *, dry_run: bool) -> 
     traced = trace_pending(config, upgrade.script, wish, own, upgrade.request.revision, only)
     trace = traced.of(place)
     why = traced.why_not or ("" if trace is not None else "the replay on a shadow did not reach this database")
-    return trace, why, traced.on
+    return trace and _whole(trace, plan), why, traced.on
+
+
+def _whole(trace: Trace, plan: Plan) -> Trace:
+    """Return a trace in which what stands behind a revision that ran out of time is told, too: as not observed; pure."""
+    stopped = next((one for one in trace.revisions if one.not_observed), None)
+    if stopped is None:
+        return trace
+    seen = {one.revision for one in trace.revisions}
+    why = f"it stands behind {stopped.revision}, which ran out of time"
+    behind = tuple(
+        RevisionTrace(one.revision, one.message, one.file, phase=one.phase or "", not_observed=why)
+        for one in plan.revisions if one.revision not in seen
+    )  # fmt: skip
+    return replace(trace, revisions=(*trace.revisions, *behind))

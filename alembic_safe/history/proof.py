@@ -1,4 +1,4 @@
-"""Does a squash make what the files made that it stands for, for a new database and for one on the way?"""
+"""Does a squash make what the files made that it stands for, on a new database and with what comes behind it?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import re
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from alembic.autogenerate import produce_migrations, render
@@ -15,9 +15,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic_safe.database.replay import replay, run_on_shadow
 from alembic_safe.errors import NextStep, ProofFailed, ReplayFailed
 from alembic_safe.history.chain import State, state_of
-from alembic_safe.history.generated_rows import fill
 from alembic_safe.history.rows import differences
-from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.comparison import compare
 
 if TYPE_CHECKING:
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
-"""Where something is in memory: other in each run."""
 
 
 @dataclass(frozen=True)
@@ -189,98 +186,15 @@ def takes_back(sides: Sides, before: Shadow, to: str = "base") -> str:
     try:
         replay(sides.config, sides.before(), made, to=to)
     except ReplayFailed as error:
-        return _ADDRESS.sub("0x", error.summary)
+        return said_of(error)
     finally:
         made.dismiss()
     return ""
 
 
-@dataclass(frozen=True)
-class Through:
-    """A database on the way, brought to the end by the originals before and after.
-
-    :param revision: where it stood.
-    :param rows: how many rows were put into it.
-    :param stopped: why the originals do not lead a database with such rows on; the same on both sides.
-    """
-
-    revision: str
-    rows: int
-    stopped: str = ""
-
-
-def prove_through(
-    sides: Sides, steps: Sequence[str], points: Sequence[str], on_point: Callable[[str], None]
-) -> list[Through]:
-    """Bring databases that stand at some revisions, with rows in them, to the end: by the files, and by the archive.
-
-    :param steps: the revisions in the order in which they run.
-    :param points: at which of them.
-    :raises NotEqual: when the two ways lead to different databases.
-    """
-    walked = sides.fresh()
-    walked_to, found = 0, []
-    for n, revision in enumerate(steps, 1):
-        if revision not in points:
-            continue
-        on_point(revision)
-        done = replay(sides.config, sides.before(), walked, to=sides.end, only=steps[walked_to:n])
-        walked_to = n
-        found.append(_with_rows(sides, walked, revision, done.contexts[-1].version_table))
-    walked.dismiss()
-    return found
-
-
-def _with_rows(sides: Sides, walked: Shadow, revision: str, version_table: str) -> Through:
-    filled = walked.copied()
-    try:
-        found = _through(sides, filled, revision, _filled(filled, version_table))
-    finally:
-        filled.dismiss()
-    if found.stopped:  # rows of ours that the files do not take: without them they have to run to the end
-        return replace(_through(sides, walked, revision, 0), stopped=found.stopped)
-    return found
-
-
-def _filled(shadow: Shadow, version_table: str) -> int:
-    endpoint = next(iter(shadow.databases.values()))
-    with endpoint.connect() as connection:
-        return fill(connection, read_catalog(connection, leave_out=frozenset({version_table})))
-
-
-def _through(sides: Sides, shadow: Shadow, revision: str, rows: int) -> Through:
-    results: list[State | str] = []
-    for script in (sides.before, sides.after, sides.before):
-        if len(results) == 2 and _same(*results):
-            break  # the third run is only there to tell which values are other ones each time
-        copy = shadow.copied()
-        try:
-            results.append(state_of(copy, replay(sides.config, script(), copy, to=sides.end)))
-        except ReplayFailed as error:
-            results.append(_ADDRESS.sub("0x", error.summary))
-        finally:
-            copy.dismiss()
-    old, new = results[:2]
-    if isinstance(old, str) or isinstance(new, str):
-        if old != new:
-            raise NotEqual(
-                f"The proof failed: a database at {revision} is not led on as before.",
-                detail=[
-                    f"before: {old if isinstance(old, str) else 'runs'}",
-                    f"after: {new if isinstance(new, str) else 'runs'}",
-                ],
-            )
-        return Through(revision, rows, str(old))
-    again = results[-1]
-    changing = differing_columns(old, again) if isinstance(again, State) and len(results) > 2 else {}
-    require_equal(old, new, changing, f"from {revision} on, with rows")
-    return Through(revision, rows)
-
-
-def _same(old: State | str, new: State | str) -> bool:
-    if isinstance(old, str) or isinstance(new, str):
-        return old == new
-    return not differences(old.contents, new.contents, {})
+def said_of(error: ReplayFailed) -> str:
+    """Return what an error says, without where something was in memory: that is another place in each run."""
+    return _ADDRESS.sub("0x", error.summary)
 
 
 def _autogenerated(config: Config, script: ScriptDirectory, shadow: Shadow) -> list[str] | None:

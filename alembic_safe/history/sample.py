@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alembic_safe.history.proof import Proven, Sides, prove_through
+from alembic_safe.history.proof import Proven, Sides
+from alembic_safe.history.through import prove_through
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

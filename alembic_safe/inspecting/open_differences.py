@@ -84,6 +84,10 @@ def is_settled(difference: Difference, lines: Iterable[Settle]) -> bool:
     """Tell whether a difference between two catalogs is one that open changes leave between before and after."""
     id_ = difference.object
     for line in lines:
+        if line.verb == "swap_enum" and id_.kind == "enum" and id_.schema == line.schema:
+            if id_.name in {line.table, json.loads(line.rest)["new"]}:
+                return True
+            continue
         if (line.schema, line.table) != (id_.schema, id_.parent or id_.name):
             continue
         rest = json.loads(line.rest) if line.rest.startswith("{") else {}
@@ -105,6 +109,8 @@ class _Explained:
             if line.verb == "swap_columns":
                 self.said.add(("set_type", line.schema, line.table, line.name))
                 self.said.add(("drop_column", line.schema, line.table, rest.get("new", "")))
+            elif line.verb == "drop_constraint" and rest.get("new"):
+                self.said.add(("drop_constraint", line.schema, line.table, rest["new"]))
             elif line.verb in {"rename_index", "rename_constraint"}:
                 kind = line.verb.removeprefix("rename_")
                 self.said.add((f"drop_{kind}", line.schema, line.table, line.name))

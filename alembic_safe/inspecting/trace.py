@@ -195,6 +195,7 @@ class RevisionTrace:
     :param outside: what it did beyond the database: ``started a program: curl``.
     :param failed: why it did not run through; empty where it did.
     :param phase: what the file says of itself: ``expand``, ``copy``, ``contract``, or nothing.
+    :param not_observed: why nobody knows what it does, or all that it does: it ran out of time, or one before it did.
     """
 
     revision: str
@@ -205,6 +206,12 @@ class RevisionTrace:
     outside: tuple[str, ...] = ()
     failed: str = ""
     phase: str = ""
+    not_observed: str = ""
+
+    @property
+    def ran_through(self) -> bool:
+        """Whether it ran to its end on the shadow, so that everything that it does was seen."""
+        return not self.failed and not self.not_observed
 
     def changes(self, kind: str = "", action: str = "", what: str = "") -> Iterator[tuple[int, Statement, Change]]:
         """Yield the changes of a kind with the number and the statement that made each."""

@@ -17,6 +17,7 @@ from sqlalchemy import event
 
 from alembic_safe import operations
 from alembic_safe.database.steps_on_shadow import stepwise
+from alembic_safe.errors import OutOfTime
 from alembic_safe.inspecting.outside_effects import effects_outside
 from alembic_safe.inspecting.trace import RevisionTrace, Statement, Trace
 from alembic_safe.inspecting.trace_look import Look, Looking, committed_alone
@@ -69,11 +70,14 @@ class Tracer:
         watch_writes(connection, looking)
         one = _Watched(connection, looking, step)
         began = time.monotonic()
-        failed = ""
+        failed = not_observed = ""
         try:
             with effects_outside() as outside, stepwise(context, step), one.statements():
                 yield
             one.leftover()
+        except OutOfTime as error:
+            not_observed = error.summary.rstrip(".")
+            raise
         except BaseException as error:
             failed = getattr(error, "summary", "") or f"{type(error).__name__}: {error}"
             failed = failed.replace(" on an empty database", "")  # it may hold what the applied revisions seeded
@@ -83,6 +87,7 @@ class Tracer:
             traced = RevisionTrace(
                 revision.revision, revision.doc or "", str(revision.path or ""), tuple(one.seen),
                 time.monotonic() - began - one.spent, tuple(outside), failed, str(getattr(revision.module, "phase", "")),
+                not_observed,
             )  # fmt: skip
             self._revisions.setdefault(name, []).append(traced)
             if self.on_revision is not None:

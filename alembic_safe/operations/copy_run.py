@@ -208,9 +208,10 @@ def verify_copied(operations: Operations, op: VerifyCopiedOp) -> int:
 
 
 def _is_final(connection: Connection, table: LivingTable, op: VerifyCopiedOp) -> bool:
-    """Whether the change is over here: the new columns are there, and an old one is not any more."""
+    """Whether the change is over here: one side is there, and of the other, swapped or not, a column is gone."""
     there = {name: find_column(connection, table, name) is not None for name in (*op.old, *op.new)}
-    return all(there[name] for name in op.new) and not all(there[name] for name in op.old)
+    old, new = (all(there[name] for name in names) for names in (op.old, op.new))
+    return old is not new
 
 
 def _what_to_verify(connection: Connection, table: LivingTable, op: VerifyCopiedOp, subject: str) -> SyncText:

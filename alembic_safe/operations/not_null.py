@@ -59,10 +59,12 @@ class SetNotNullOp(AlterTableOp):
     verb = "set_not_null"
 
     def __init__(
-        self, table_name: str, column_name: str, *, existing_type: Any = None, schema: str | None = None
-    ) -> None:
+        self, table_name: str, column_name: str, *, existing_type: Any = None, if_exists: bool = False,
+        schema: str | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(table_name, schema=schema)
         self.column_name = column_name
+        self.if_exists = if_exists
         self.existing_type = existing_type
 
     @classmethod
@@ -73,6 +75,7 @@ class SetNotNullOp(AlterTableOp):
         column_name: str,
         *,
         existing_type: Any = None,
+        if_exists: bool = False,
         schema: str | None = None,
     ) -> None:
         """Make a column NOT NULL: the CHECK of ``op.prove_not_null`` is validated, then used, then taken away.
@@ -81,9 +84,12 @@ class SetNotNullOp(AlterTableOp):
         PostgreSQL takes the valid CHECK for the proof. Running it again changes nothing.
 
         :param existing_type: the column's type, for the reverse operation only.
+        :param if_exists: where the column is gone, nothing happens: a later step of the same revision gives it another
+            name, and the revision may go on from there.
         :raises Findings: where rows hold NULL, naming how many.
         """
-        return operations.invoke(cls(table_name, column_name, existing_type=existing_type, schema=schema))
+        op = cls(table_name, column_name, existing_type=existing_type, if_exists=if_exists, schema=schema)
+        return operations.invoke(op)
 
     def reverse(self) -> AlterColumnOp:
         """Return the operation that allows NULL again."""
@@ -108,4 +114,4 @@ def render_set_not_null(autogen_context: AutogenContext, op: SetNotNullOp) -> st
     words = [name_of(op.table_name), name_of(op.column_name)]
     if op.existing_type is not None:
         words.append(f"existing_type={_repr_type(op.existing_type, autogen_context)}")
-    return call(autogen_context, op.verb, words, {}, op.schema)
+    return call(autogen_context, op.verb, words, {"if_exists": op.if_exists}, op.schema)

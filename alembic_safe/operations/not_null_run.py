@@ -49,6 +49,8 @@ def set_not_null(operations: Operations, op: SetNotNullOp) -> None:
         say(operations, f"ALTER TABLE {where} ALTER COLUMN {column_name} SET NOT NULL, DROP CONSTRAINT {proof}")
         return
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
+    if op.if_exists and find_column(connection, table, op.column_name) is None:
+        return
     column = _column(connection, table, op.column_name, op.verb)
     valid = _proof(connection, table, column.name)
     if column.not_null:

@@ -34,6 +34,8 @@ def triggers_off(connection: Connection, table: LivingTable) -> Iterator[None]:
 
     A restore is no write of the application: no ``updated_at`` moves, no audit row is written. The table is locked.
     """
+    # a table whose deferred constraints are still to be checked cannot be altered
+    run(connection, "SET CONSTRAINTS ALL IMMEDIATE")
     active = run(connection, _ACTIVE, {"oid": table.oid})
     for row in active:
         run(connection, _alter(row["schema"], row["table"], "DISABLE", row["kind"], row["name"]))

@@ -56,15 +56,24 @@ class RenameConstraintOp(_RenamePartOp):
 
     verb = "rename_constraint"
 
+    def __init__(
+        self, old: str, new: str, table_name: str, *, replace: bool = False, schema: str | None = None
+    ) -> None:
+        super().__init__(old, new, table_name, schema=schema)
+        self.replace = replace
+
     @classmethod
     def rename_constraint(
-        cls, operations: Operations, old: str, new: str, table_name: str, *, schema: str | None = None
-    ) -> None:
+        cls, operations: Operations, old: str, new: str, table_name: str, *, replace: bool = False,
+        schema: str | None = None,
+    ) -> None:  # fmt: skip
         """Give a constraint another name; where it has it already, nothing happens.
 
-        :raises Refused: where the table has neither the one nor the other.
+        :param replace: where another constraint has that name, let it go in the same moment. What takes its place is
+            valid before.
+        :raises Refused: where the table has neither the one nor the other, or what takes the place is not valid.
         """
-        return operations.invoke(cls(old, new, table_name, schema=schema))
+        return operations.invoke(cls(old, new, table_name, replace=replace, schema=schema))
 
     def reverse(self) -> RenameConstraintOp:
         """Return the renaming back."""
@@ -74,4 +83,4 @@ class RenameConstraintOp(_RenamePartOp):
 def render_rename_part(autogen_context: AutogenContext, op: _RenamePartOp) -> str:
     """Return the line that stands in a revision file."""
     words = [name_of(op.old), name_of(op.new), name_of(op.table_name)]
-    return call(autogen_context, op.verb, words, {}, op.schema)
+    return call(autogen_context, op.verb, words, {"replace": getattr(op, "replace", None)}, op.schema)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted, run
-from alembic_safe.errors import Refused
+from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.speaking import is_script, place, say, table_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ SELECT i.relname AS name FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
 WHERE x.indrelid = CAST(:oid AS oid) AND i.relname IN (:old, :new)
 """
 _CONSTRAINTS = """
-SELECT conname AS name FROM pg_constraint WHERE conrelid = CAST(:oid AS oid) AND conname IN (:old, :new)
+SELECT conname AS name, convalidated AS valid FROM pg_constraint WHERE conrelid = CAST(:oid AS oid) AND conname IN (:old, :new)
 """
 
 
@@ -30,9 +30,32 @@ def rename_index(operations: Operations, op: RenameIndexOp) -> None:
 
 def rename_constraint(operations: Operations, op: RenameConstraintOp) -> None:
     """Run ``op.rename_constraint``."""
+    table = place(op.table_name, op.schema)
+    if op.replace:
+        _let_go(operations, op, table)
     if _is_to_do(operations, op, _CONSTRAINTS):
-        table = place(op.table_name, op.schema)
         say(operations, f"ALTER TABLE {table} RENAME CONSTRAINT {quoted(op.old)} TO {quoted(op.new)}")
+
+
+def _let_go(operations: Operations, op: RenameConstraintOp, where: str) -> None:
+    """Drop what has the name, where its successor is there, too; what depends on it is named, never cascaded."""
+    drop = f"ALTER TABLE {where} DROP CONSTRAINT {quoted(op.new)} RESTRICT"
+    if is_script(operations):
+        say(operations, drop)
+        return
+    connection, table = table_of(operations, op.verb, op.table_name, op.schema)
+    found = {
+        row["name"]: row for row in run(connection, _CONSTRAINTS, {"oid": table.oid, "old": op.old, "new": op.new})
+    }
+    if len(found) < 2:
+        return
+    if not found[op.old]["valid"]:
+        raise Refused(
+            f"op.{op.verb}: {op.old} of {table.shown} does not hold for the rows that were there, so it cannot take the"
+            f" place of {op.new}.",
+            next_steps=[NextStep("in a step before this one", "op.validate_constraint(...)")],
+        )
+    run(connection, drop)
 
 
 def _is_to_do(operations: Operations, op: RenameIndexOp | RenameConstraintOp, sql: str) -> bool:

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import AlterTableOp
 
-from alembic_safe.operations.rendering import call, name_of
+from alembic_safe.operations.rendering import call, name_of, one_or_more, several
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.base import Operations
+
+    OneOrMore = str | Sequence[str]
 
 
 class _SwapOp(AlterTableOp):
@@ -18,10 +22,26 @@ class _SwapOp(AlterTableOp):
 
     verb = ""
 
-    def __init__(self, table_name: str, old: str, new: str, *, schema: str | None = None) -> None:
+    def __init__(
+        self,
+        table_name: str,
+        old: OneOrMore,
+        new: OneOrMore,
+        *,
+        primary_key: str | None = None,
+        schema: str | None = None,
+    ) -> None:
         super().__init__(table_name, schema=schema)
-        self.old = old
-        self.new = new
+        self.old = several(old)
+        self.new = several(new)
+        self.primary_key = primary_key
+        if len(self.old) != len(self.new):
+            raise ValueError(f"{self.verb} {table_name}: there is one new column for each old one")
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Each old column with the new one."""
+        return tuple(zip(self.old, self.new, strict=True))
 
 
 class SwapColumnsOp(_SwapOp):
@@ -31,8 +51,9 @@ class SwapColumnsOp(_SwapOp):
 
     @classmethod
     def swap_columns(
-        cls, operations: Operations, table_name: str, old: str, new: str, *, schema: str | None = None
-    ) -> None:
+        cls, operations: Operations, table_name: str, old: OneOrMore, new: OneOrMore, *, primary_key: str | None = None,
+        schema: str | None = None,
+    ) -> None:  # fmt: skip
         """Let two columns that are kept in sync change their names, under one short lock.
 
         Default, identity or owned sequence, and the names of indexes and constraints go with the name, and the sync goes
@@ -41,15 +62,20 @@ class SwapColumnsOp(_SwapOp):
         Sessions that prepared a statement over the column fail once in it when the type differs: see the revision's
         docstring.
 
-        :param old: the name of the old column, which the new one has afterwards.
+        :param old: the name of the old column, which the new one has afterwards; several, where they change together.
         :param new: the name of the new column, which the old one has afterwards.
-        :raises Refused: where the two are not in sync.
+        :param primary_key: the primary key that the old column is part of. In the same moment it comes to stand on the
+            unique index over the new column that is called like it, with ``_new`` behind. Foreign keys to the old column
+            are gone by then.
+        :raises Refused: where the two are not in sync, or others depend on the primary key.
         """
-        return operations.invoke(cls(table_name, old, new, schema=schema))
+        return operations.invoke(cls(table_name, old, new, primary_key=primary_key, schema=schema))
 
     def reverse(self) -> SwapColumnsBackOp:
         """Return the operation that swaps back."""
-        return SwapColumnsBackOp(self.table_name, self.old, self.new, schema=self.schema)
+        return SwapColumnsBackOp(
+            self.table_name, self.old, self.new, primary_key=self.primary_key, schema=self.schema
+        )  # fmt: skip
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return what ``alembic check`` prints."""
@@ -63,14 +89,20 @@ class SwapColumnsBackOp(_SwapOp):
 
     @classmethod
     def swap_columns_back(
-        cls, operations: Operations, table_name: str, old: str, new: str, *, schema: str | None = None
-    ) -> None:
-        """Take a swap back; the arguments are those of ``op.swap_columns``."""
-        return operations.invoke(cls(table_name, old, new, schema=schema))
+        cls, operations: Operations, table_name: str, old: OneOrMore, new: OneOrMore, *, primary_key: str | None = None,
+        schema: str | None = None,
+    ) -> None:  # fmt: skip
+        """Take a swap back; the arguments are those of ``op.swap_columns``.
+
+        A primary key gets its index, and the foreign keys to the new column theirs, under the lock of the swap.
+        """
+        return operations.invoke(cls(table_name, old, new, primary_key=primary_key, schema=schema))
 
     def reverse(self) -> SwapColumnsOp:
         """Return the operation that swaps."""
-        return SwapColumnsOp(self.table_name, self.old, self.new, schema=self.schema)
+        return SwapColumnsOp(
+            self.table_name, self.old, self.new, primary_key=self.primary_key, schema=self.schema
+        )  # fmt: skip
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return what ``alembic check`` prints."""
@@ -79,4 +111,6 @@ class SwapColumnsBackOp(_SwapOp):
 
 def render_swap(autogen_context: AutogenContext, op: _SwapOp) -> str:
     """Return the line that stands in a revision file."""
-    return call(autogen_context, op.verb, [name_of(op.table_name), name_of(op.old), name_of(op.new)], {}, op.schema)
+    words = [name_of(op.table_name), one_or_more(op.old), one_or_more(op.new)]
+    key = None if op.primary_key is None else str(op.primary_key)
+    return call(autogen_context, op.verb, words, {"primary_key": key}, op.schema)

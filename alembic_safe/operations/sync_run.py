@@ -142,13 +142,11 @@ def refuse_later_triggers(connection: Connection, sync: Sync) -> None:
 
 def _the_same(connection: Connection, table: LivingTable, op: _SyncOp) -> Sync | None:
     found = find_sync(connection, table, op.old, op.new)
-    if found is not None and found.text.swapped is not op.swapped:
-        back = NextStep("swap them back first", "op.swap_columns_back(...)")
-        forth = NextStep("swap them first", "op.swap_columns(...)")
+    # the way back of a contract that stopped before its swap finds the sync as it was
+    if found is not None and found.text.swapped and not op.swapped:
         raise Refused(
-            f"op.{op.verb} on {table.shown}: {', '.join(found.old)} and {', '.join(found.new)} are"
-            f" {'' if found.text.swapped else 'not '}swapped.",
-            next_steps=[back if found.text.swapped else forth],
+            f"op.{op.verb} on {table.shown}: {', '.join(found.old)} and {', '.join(found.new)} are swapped.",
+            next_steps=[NextStep("swap them back first", "op.swap_columns_back(...)")],
         )
     return found
 

@@ -76,7 +76,8 @@ def _revision(plan: SafePlan, planned: PlannedRevision, traced: RevisionTrace | 
         "file": shown_path(planned.file),
         "change": planned.change or "",
         "gate": "open" if planned.phase == "contract" else "",
-        "observed": traced is not None,
+        "observed": traced is not None and not traced.not_observed,
+        "why_not_observed": traced.not_observed if traced is not None else "",
     }
     if traced is None:
         return base | {
@@ -87,7 +88,7 @@ def _revision(plan: SafePlan, planned: PlannedRevision, traced: RevisionTrace | 
         "phase": traced.phase,
         "summary": what_changes(traced),
         "failed": traced.failed,
-        "estimate_seconds": revision_seconds(traced, plan.live) if plan.live.known else None,
+        "estimate_seconds": revision_seconds(traced, plan.live) if plan.live.known and traced.ran_through else None,
         "outside": list(traced.outside),
         "statements": [_statement(plan, one) for one in traced.statements],
         "locks": [

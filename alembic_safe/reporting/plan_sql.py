@@ -41,6 +41,8 @@ def _revision(plan: SafePlan, revision: RevisionTrace) -> Iterator[str]:
         yield from [] if group[0].autocommit else ["COMMIT;"]
     if revision.failed:
         yield f"-- failed here: {_line(revision.failed)}"
+    if revision.not_observed:
+        yield f"-- not observed: {_line(revision.not_observed)}"
 
 
 def _statement(plan: SafePlan, revision: RevisionTrace, number: int, statement: Statement) -> Iterator[str]:

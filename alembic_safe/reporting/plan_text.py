@@ -56,7 +56,7 @@ def history_text(plan: SafePlan, columns: int) -> str:
                  f" {plan.on}", columns=columns),
         *_hazards(plan, columns),
     ]  # fmt: skip
-    failed = [one for one in revisions if one.failed]
+    failed = [one for one in revisions if not one.ran_through]
     if failed:
         lines.append(labelled("Stopped", f"at {failed[0].revision}: what follows was not seen", columns=columns))
     told = sum(1 for one in plan.judged if one.level in {"refuse", "ask", "warn"} and not one.accepted)
@@ -153,6 +153,8 @@ def _meaning(plan: SafePlan, columns: int) -> Iterator[str]:
         shown = "; ".join(f"{one.blocks} of {one.relation} about {duration(one.end - one.start)}" for one in waits[:4])
         more = f"; {count(len(waits) - 4, 'further table')} less" if len(waits) > 4 else ""
         said = f"at the longest, once the lock is there: {shown}{more}" if waits else "nobody has to wait"
+        if not all(one.ran_through for one in plan.trace.revisions):
+            said += ", as far as was seen"
         yield labelled("Waits", said, columns=columns)
         yield labelled("", BASIS, columns=columns)
     if plan.live.oldest_transaction > 5:

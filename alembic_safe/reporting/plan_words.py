@@ -43,6 +43,8 @@ def what_changes(revision: RevisionTrace) -> str:
         for write in statement.writes:
             if str(write.relation) not in tables:
                 found.setdefault(f"{write.kind} {write.relation}")
+    if not found and revision.not_observed:
+        return "not observed"
     return ", ".join(found) or ("nothing that was seen" if revision.statements else "no statement")
 
 
@@ -58,7 +60,7 @@ def _sign(change: Change) -> str:
 
 def blocked(revision: RevisionTrace, plan: SafePlan) -> str:
     """Return the worst that a revision's locks do to others: ``reads and writes``, ``writes`` or ``nobody waits``."""
-    if any(not one.observed and not one.locks for one in revision.statements):
+    if not revision.ran_through or any(not one.observed and not one.locks for one in revision.statements):
         return "not observed"
     held = timeline(revision, plan.live)
     for word in ("reads and writes", "writes"):
@@ -71,7 +73,7 @@ def takes(revision: RevisionTrace, plan: SafePlan) -> str:
     """Return an estimate in words; empty where there is none."""
     if not plan.live.known:
         return ""
-    guess = revision_seconds(revision, plan.live)
+    guess = revision_seconds(revision, plan.live) if revision.ran_through else None
     return "unknown" if guess is None else f"{duration(guess)}"
 
 

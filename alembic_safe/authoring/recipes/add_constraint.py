@@ -7,14 +7,9 @@ from typing import TYPE_CHECKING, Any
 from alembic.operations import ops
 
 from alembic_safe.authoring.change_operations import CheckOp
+from alembic_safe.authoring.recipes.building import check_steps, foreign_key_steps, unique_steps
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
-from alembic_safe.authoring.recipes.standing_on import (
-    check_steps,
-    dropped_name,
-    foreign_key_steps,
-    table_of,
-    unique_steps,
-)
+from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of
 from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.operations.constraints_not_valid import CreateForeignKeyNotValidOp

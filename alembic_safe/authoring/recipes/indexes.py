@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from alembic.operations import ops
 
+from alembic_safe.authoring.recipes.building import index_steps
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
-from alembic_safe.authoring.recipes.standing_on import dropped_name, index_steps, table_of
+from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.operations.swap_names import beside
 

@@ -8,10 +8,11 @@ from alembic.operations import ops
 from sqlalchemy import Column, DefaultClause, text
 
 from alembic_safe.authoring.change_operations import DefaultOp, RenameColumnOp, RenamedPartOp
-from alembic_safe.authoring.recipes.change_type import conversion, is_free, type_sql
+from alembic_safe.authoring.recipes.conversions import conversion, is_free, type_sql
+from alembic_safe.authoring.recipes.naming import worded
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
 from alembic_safe.authoring.recipes.replacing import Replacement, replaced
-from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of, unbuildable, worded
+from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of, unbuildable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,7 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
         if not is_free(was, becomes):
             up, down = conversion(typed, said, was, becomes, f"{shown}.{new}")
             # there it is said of the new name, and the way there starts from the old one
-            up = None if up is None else worded(up, new, old)
+            up = None if up is None else worded(up, {new: old})
     own = [one for one in every if table_of(one, facts) == facts.id_of(op.table_name, op.schema)]
     names = {one.part.name: one.new for one in own if isinstance(one, RenamedPartOp)}
     dropped = frozenset(str(dropped_name(one)) for one in own if dropped_name(one))

@@ -42,6 +42,8 @@ class Replacement:
     :param names: what the dependants are called in the end, where that is another name than now.
     :param dropped: the dependants that the new column has no like of.
     :param swaps: whether the new column takes the old one's name in the end.
+    :param moves: every column of the table that another takes the place of in this change; empty: this one.
+    :param elsewhere: what stands on the column, and somebody else takes care of.
     """
 
     table: Table
@@ -52,6 +54,8 @@ class Replacement:
     names: Mapping[str, str] = field(default_factory=dict)
     dropped: frozenset[str] = frozenset()
     swaps: bool = False
+    moves: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ def replaced(facts: Facts, what: Replacement) -> Replaced:
         ),
         Step(f"compare {old} and {new.name}", (VerifyCopiedOp(table.name, old, new.name, **words),)),
     ]
-    standing = built_anew(facts, table, old, new.name, what.names, what.dropped, swaps=what.swaps)
+    moves = what.moves or {old: new.name}
+    standing = built_anew(facts, table, old, moves, what.names, what.dropped, what.elsewhere, swaps=what.swaps)
     copy += standing.steps
     now = ObjectId("column", schema or facts.default_schema, new.name, table.name)
     settles: list[Settle] = []

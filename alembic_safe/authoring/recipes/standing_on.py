@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
 
-from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, FillOp, RenamedPartOp
+from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, FillOp, RenamedPartOp, plain_text
+from alembic_safe.authoring.recipes.building import check_steps, index_steps, steps_for, unique_steps
+from alembic_safe.authoring.recipes.naming import named_in, worded
 from alembic_safe.authoring.recipes.records import Step, settle
 from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.catalog_records import ObjectId
-from alembic_safe.operations.concurrent_indexes import CreateIndexConcurrentlyOp
-from alembic_safe.operations.constraint_using_index import AddConstraintUsingIndexOp
-from alembic_safe.operations.constraints_not_valid import (
-    CreateCheckNotValidOp,
-    CreateForeignKeyNotValidOp,
-    ValidateConstraintOp,
-)
 from alembic_safe.operations.swap_names import beside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sqlalchemy import Index, Table
 
     from alembic_safe.authoring.recipes.records import Facts
     from alembic_safe.inspecting.settles import Settle
+
+
+_PLAIN_KEY = re.compile(r'PRIMARY KEY \((?:"(?:[^"]|"")+"|[^)"])+\)')
+_REFERENCES = r'REFERENCES {}\((?P<columns>(?:"(?:[^"]|"")+"|[^)"])*)\)'
 
 
 @dataclass(frozen=True)
@@ -47,20 +46,25 @@ class Standing:
 
 
 def built_anew(
-    facts: Facts, table: Table, old: str, new: str, names: Mapping[str, str], dropped: frozenset[str] = frozenset(),
-    *, swaps: bool = False,
+    facts: Facts, table: Table, old: str, moves: Mapping[str, str], names: Mapping[str, str],
+    dropped: frozenset[str] = frozenset(), elsewhere: frozenset[str] = frozenset(), *, swaps: bool = False,
 ) -> Standing:  # fmt: skip
     """Return what builds the indexes and constraints of a column for the one that takes its place.
 
     :param table: reflected.
+    :param moves: the columns of the table that others take the place of; what stands on several is built with the last.
     :param names: what a dependant is called afterwards, where that is another name than now.
     :param dropped: what the new column has no like of.
+    :param elsewhere: what somebody else takes care of.
     :param swaps: whether the columns change names in the end, and what stands on them with them.
     """
     steps: list[Step] = []
     settles: list[Settle] = []
     every: set[str] = set()
-    for part in _parts(table, old):
+    new = moves[old]
+    for part in parts_on(table, old):
+        if str(part.name) in elsewhere or last_of(moves, lambda one, part=part: _is_on(part, table, one)) != old:  # type: ignore[misc]
+            continue
         kind = _kind(part)
         was = str(part.name)
         final = names.get(was, was)
@@ -72,7 +76,7 @@ def built_anew(
         )
         if was in dropped or final in dropped:
             continue
-        steps += _steps(part, table, old, new, made)
+        steps += steps_for(part, table, moves, made)
         if made != final and not swaps:
             settles.append(settle(f"rename_{kind}", id_._replace(name=made), to=final, behind=old))
     return Standing(tuple(steps), tuple(settles), frozenset(every))
@@ -80,7 +84,7 @@ def built_anew(
 
 def names_on(table: Table, column: str) -> dict[str, str]:
     """Return what stands on a column: ``index`` or ``constraint``, by name."""
-    return {str(part.name): _kind(part) for part in _parts(table, column)}
+    return {str(part.name): _kind(part) for part in parts_on(table, column)}
 
 
 def table_of(op: ops.MigrateOperation, facts: Facts) -> ObjectId:
@@ -107,25 +111,27 @@ def _kind(part: Any) -> str:
 
 
 def built_for(
-    op: ops.MigrateOperation, facts: Facts, old: str, new: str
+    op: ops.MigrateOperation, facts: Facts, old: str, moves: Mapping[str, str]
 ) -> tuple[ObjectId, tuple[Step, ...]] | None:  # fmt: skip
     """Return what builds an index or constraint that is to stand on a column for the one that takes its name later.
 
+    :param moves: see :func:`built_anew`.
     :return: what it is called in the end, and the steps; ``None`` for an operation that does not name the column.
     """
     table = table_of(op, facts)
     if isinstance(op, CheckOp):
-        if not named_in(op.condition, old):
+        if last_of(moves, lambda one: named_in(op.condition, one)) != old:
             return None
         schema = None if table.schema == facts.default_schema else table.schema
-        return op.part, check_steps(beside(op.part.name), table.name, worded(op.condition, old, new), schema)
+        return op.part, check_steps(beside(op.part.name), table.name, worded(op.condition, moves), schema)
     if not isinstance(op, (ops.CreateIndexOp, ops.CreateUniqueConstraintOp)):
         return None
     where = op.kw.get("postgresql_where")
     words = [str(getattr(one, "name", one)) for one in op.columns]
-    if not any(named_in(word, old) for word in [*words, *([str(where)] if where is not None else [])]):
+    said = [*words, *([str(where)] if where is not None else [])]
+    if last_of(moves, lambda one: any(word == one or named_in(word, one) for word in said)) != old:
         return None
-    columns = [new if word == old else worded(word, old, new) for word in words]
+    columns = [moves.get(word) or worded(word, moves) for word in words]
     if isinstance(op, ops.CreateUniqueConstraintOp):
         name = name_of_created(op, table.name)
         kw = {key: value for key, value in op.kw.items() if value}
@@ -133,45 +139,70 @@ def built_for(
         return ObjectId("constraint", table.schema, name, table.name), found
     kw = dict(op.kw)
     if where is not None:
-        kw["postgresql_where"] = text(worded(str(where), old, new))
+        kw["postgresql_where"] = plain_text(worded(str(where), moves))
     made = ops.CreateIndexOp(
         beside(str(op.index_name)), op.table_name, columns, schema=op.schema, unique=op.unique, **kw
     )
     return ObjectId("index", table.schema, str(op.index_name), table.name), index_steps(made)
 
 
-def unbuildable(facts: Facts, table: Table, old: str) -> str:
-    """Return what stands on a column that nothing here can build for another one; empty where there is none."""
-    if old in table.primary_key.columns:
+def last_of(moves: Mapping[str, str], is_named: Callable[[str], bool]) -> str | None:
+    """Return the last of the columns that move of which something is true: then the others are copied already."""
+    return next((one for one in reversed(list(moves)) if is_named(one)), None)
+
+
+def unbuildable(facts: Facts, table: Table, old: str, *, swaps: bool = False) -> str:
+    """Return what stands on a column that nothing here can build for another one; empty where there is none.
+
+    :param swaps: whether the columns change names in the end: then a primary key, what refers to the column and what
+        counts it can go with the name.
+    """
+    if old in table.primary_key.columns and not swaps:
         return f"{old} is part of the primary key"
+    if old in table.primary_key.columns and not is_plain_key(facts, table):
+        return f"{old} is part of the primary key, whose index cannot be built beside it"
+    if table.columns[old].computed is not None or (table.columns[old].identity is not None and not swaps):
+        return f"{old} is generated by the database"
+    computed = [one for one in table.columns if one.computed is not None and named_in(str(one.computed.sqltext), old)]
+    if computed:
+        return f"{computed[0].name} is computed from {old}"
+    return _unbuildable_constraint(facts, table, old, swaps=swaps)
+
+
+def _unbuildable_constraint(facts: Facts, table: Table, old: str, *, swaps: bool) -> str:
     schema = table.schema or facts.default_schema
     for id_, said in facts.catalog.objects.items():
-        definition = str(said.get("definition", ""))
+        sort = said.get("sort") if id_.kind == "constraint" else None
         own = (id_.schema, id_.parent) == (schema, table.name)
-        if id_.kind == "constraint" and said.get("sort") == "x" and own and named_in(definition, old):
+        if sort == "x" and own and named_in(str(said["definition"]), old):
             return f"the exclusion constraint {id_.name} needs {old}"
-        target = rf"REFERENCES {_written(schema, table.name)}\((?P<columns>[^)]*)\)"
-        found = re.search(target, definition) if id_.kind == "constraint" and said.get("sort") == "f" else None
-        if found is not None and named_in(found["columns"], old):
-            return f"the foreign key {id_.name} of {id_.parent} refers to {old}"
-    for column in table.columns:
-        if column.computed is not None and named_in(str(column.computed.sqltext), old):
-            return f"{column.name} is computed from {old}"
-    if table.columns[old].computed is not None or table.columns[old].identity is not None:
-        return f"{old} is generated by the database"
+        if sort == "f" and old in referred_columns(said, schema, table.name):
+            follows = swaps and ObjectId("table", id_.schema, id_.parent) in facts.tables
+            if not follows:
+                return f"the foreign key {id_.name} of {id_.parent} refers to {old}"
     return ""
 
 
-def worded(sql: str, old: str, new: str) -> str:
-    """Return an expression in which a column is called otherwise; strings in it are left alone."""
-    name = new if re.fullmatch(r"[a-z_][a-z0-9_]*", new) else quoted(new)
-    pattern = rf"'(?:[^']|'')*'|(?<![\w\"]){re.escape(old)}(?![\w\"])|{re.escape(quoted(old))}"
-    return re.sub(pattern, lambda match: match[0] if match[0].startswith("'") else name, sql)
+def is_plain_key(facts: Facts, table: Table) -> bool:
+    """Tell whether a primary key is one that an index built beside it can become."""
+    schema = table.schema or facts.default_schema
+    own = facts.catalog.objects.get(ObjectId("table", schema, table.name), {})
+    key = facts.catalog.objects.get(ObjectId("constraint", schema, str(table.primary_key.name), table.name), {})
+    definition = str(key.get("definition", ""))
+    is_alone = own.get("partition_key") is None and own.get("partition_bound") is None
+    return is_alone and not key.get("index_options") and bool(_PLAIN_KEY.fullmatch(definition))
 
 
-def named_in(sql: str, column: str) -> bool:
-    """Tell whether an expression names a column."""
-    return worded(sql, column, f"{column}'") != sql
+def referred_columns(foreign_key: Mapping[str, Any], schema: str, table: str) -> tuple[str, ...]:
+    """Return the columns of a table that a foreign key refers to; none where it refers to another table.
+
+    :param foreign_key: what the catalog says of it.
+    """
+    found = re.search(_REFERENCES.format(_written(schema, table)), str(foreign_key.get("definition", "")))
+    if found is None:
+        return ()
+    names = re.findall(r'"(?:[^"]|"")+"|[^\s,]+', found["columns"])
+    return tuple(name[1:-1].replace('""', '"') if name.startswith('"') else name for name in names)
 
 
 def _written(*names: str) -> str:
@@ -182,21 +213,22 @@ def _written(*names: str) -> str:
     )
 
 
-def _parts(table: Table, old: str) -> Iterator[Any]:
+def parts_on(table: Table, column: str) -> Iterator[Any]:
     """Yield what names the column, in an order that a reader finds again: indexes, keys, checks, by name."""
-    column = table.columns[old]
-    for index in sorted(table.indexes, key=lambda one: str(one.name)):
-        if _stands_on(index, old):
-            yield index
-    for constraint in sorted(table.constraints, key=lambda one: (type(one).__name__, str(one.name))):
-        if isinstance(constraint, UniqueConstraint):
-            is_on = column in list(constraint.columns)
-        elif isinstance(constraint, ForeignKeyConstraint):
-            is_on = old in constraint.column_keys
-        else:
-            is_on = isinstance(constraint, CheckConstraint) and named_in(str(constraint.sqltext), old)
-        if is_on:
-            yield constraint
+    constraints = sorted(table.constraints, key=lambda one: (type(one).__name__, str(one.name)))
+    for part in (*sorted(table.indexes, key=lambda one: str(one.name)), *constraints):
+        if _is_on(part, table, column):
+            yield part
+
+
+def _is_on(part: Any, table: Table, column: str) -> bool:
+    if isinstance(part, UniqueConstraint):
+        return table.columns[column] in list(part.columns)
+    if isinstance(part, ForeignKeyConstraint):
+        return column in part.column_keys
+    if isinstance(part, CheckConstraint):
+        return named_in(str(part.sqltext), column)
+    return not isinstance(part, PrimaryKeyConstraint) and _stands_on(part, column)
 
 
 def _stands_on(index: Index, old: str) -> bool:
@@ -206,100 +238,3 @@ def _stands_on(index: Index, old: str) -> bool:
     return any(word == old or named_in(str(word), old) for word in [*words, *include]) or (
         where is not None and named_in(str(where), old)
     )
-
-
-def _steps(part: Any, table: Table, old: str, new: str, name: str) -> Iterator[Step]:
-    if isinstance(part, ForeignKeyConstraint):
-        yield from foreign_key_steps(_foreign_key(part, old, new, name))
-    elif isinstance(part, CheckConstraint):
-        condition = worded(str(part.sqltext), old, new)
-        yield from check_steps(name, table.name, condition, table.schema)
-    elif isinstance(part, UniqueConstraint):
-        columns = [new if column.name == old else column.name for column in part.columns]
-        options: dict[str, Any] = {
-            key: value
-            for key, value in {
-                "deferrable": part.deferrable, "initially": part.initially,
-                "postgresql_nulls_not_distinct": part.dialect_kwargs.get("postgresql_nulls_not_distinct"),
-                "postgresql_include": part.dialect_kwargs.get("postgresql_include"),
-            }.items()
-            if value
-        }  # fmt: skip
-        yield from unique_steps(name, table.name, columns, table.schema, **options)
-    else:
-        yield from index_steps(_index(part, table, old, new, name))
-
-
-def made_again(part: Any) -> tuple[ops.MigrateOperation, ...]:
-    """Return what makes a constraint again, as it was reflected."""
-    steps = _steps(part, part.table, "", "", str(part.name))
-    return tuple(op for step in steps for op in step.operations)
-
-
-def index_steps(create: ops.CreateIndexOp) -> tuple[Step, ...]:
-    """Return what builds an index while everybody goes on writing."""
-    kw = {key: value for key, value in create.kw.items() if value not in (None, False, {}, [], ())}
-    kw.pop("postgresql_concurrently", None)
-    made = CreateIndexConcurrentlyOp(
-        str(create.index_name), create.table_name, list(create.columns), unique=create.unique, schema=create.schema, **kw
-    )  # fmt: skip
-    return (Step(f"index {create.index_name}", (made,)),)
-
-
-def unique_steps(
-    name: str, table: str, columns: list[str], schema: str | None, *, type_: Literal["unique", "primary"] = "unique",
-    deferrable: Any = None, initially: Any = None, **kw: Any,
-) -> tuple[Step, ...]:  # fmt: skip
-    """Return what adds a unique constraint or a primary key: its index first, then the constraint on that."""
-    index = CreateIndexConcurrentlyOp(name, table, columns, unique=True, schema=schema, **kw)
-    added = AddConstraintUsingIndexOp(
-        name, table, name, type_, deferrable=deferrable, initially=initially, schema=schema
-    )  # fmt: skip
-    # the index goes together with the constraint that it becomes
-    return (Step(f"index for {name}", (index,), undo=()), Step(f"constraint {name}", (added,)))
-
-
-def foreign_key_steps(create: CreateForeignKeyNotValidOp) -> tuple[Step, ...]:
-    """Return what adds a foreign key: for new rows first, then for those that are there."""
-    name = str(create.constraint_name)
-    check = ValidateConstraintOp(name, create.source_table, schema=create.kw.get("source_schema"))
-    return (Step(f"foreign key {name}, for new rows", (create,)), Step(f"foreign key {name}, for all rows", (check,)))
-
-
-def check_steps(name: str, table: str, condition: str, schema: str | None) -> tuple[Step, ...]:
-    """Return what adds a check: for new rows first, then for those that are there."""
-    create = CreateCheckNotValidOp(name, table, condition, schema=schema)
-    return (
-        Step(f"check {name}, for new rows", (create,)),
-        Step(f"check {name}, for all rows", (ValidateConstraintOp(name, table, schema=schema),)),
-    )
-
-
-def _foreign_key(
-    part: ForeignKeyConstraint, old: str, new: str, name: str
-) -> CreateForeignKeyNotValidOp:  # fmt: skip
-    created: Any = ops.CreateForeignKeyOp.from_constraint(part)
-    kw = {key: value for key, value in created.kw.items() if value is not None}
-    local = [new if column == old else str(column) for column in created.local_cols]
-    return CreateForeignKeyNotValidOp(
-        name, created.source_table, created.referent_table, local, list(map(str, created.remote_cols)), **kw
-    )
-
-
-def _index(part: Index, table: Table, old: str, new: str, name: str) -> ops.CreateIndexOp:
-    created: Any = ops.CreateIndexOp.from_index(part)
-    columns: list[Any] = []
-    for one in created.columns:
-        if isinstance(one, (Column, str)):
-            called = one if isinstance(one, str) else one.name
-            columns.append(new if called == old else called)
-        else:
-            columns.append(text(worded(str(one), old, new)))
-    kw = dict(created.kw)
-    if kw.get("postgresql_where") is not None:
-        kw["postgresql_where"] = text(worded(str(kw["postgresql_where"]), old, new))
-    if kw.get("postgresql_include"):
-        kw["postgresql_include"] = [new if column == old else column for column in kw["postgresql_include"]]
-    if kw.get("postgresql_ops"):
-        kw["postgresql_ops"] = {new if key == old else key: value for key, value in kw["postgresql_ops"].items()}
-    return ops.CreateIndexOp(name, table.name, columns, schema=table.schema, unique=bool(created.unique), **kw)

@@ -77,6 +77,10 @@ def _reason(failed: str) -> str:
 
 
 def _not_observed(scene: Scene) -> Iterator[Hit]:
+    unseen = scene.revision.not_observed
+    if unseen:
+        behind = scene.number > 0 and bool(scene.trace.revisions[scene.number - 1].not_observed)
+        yield Hit(scene.revision.revision, -1, unseen, "warning" if behind else "danger")
     for number, statement in scene.statements():
         if statement.observed or statement.locks or statement.builds:
             continue
@@ -173,8 +177,8 @@ FAILING = (
     Hazard(
         "not-observed", "What a statement does could not be seen", "unseen",
         "It runs in no transaction and left nothing that tells what it was, or it did not pass through SQLAlchemy's"
-        " connection. That is"
-        " not the same as harmless.",
+        " connection, or it was cancelled after the setting shadow_patience, because it slept or waited for a lock that nobody"
+        " lets go; then what stands behind it was not seen either. That is not the same as harmless.",
         "run it through op.execute(), in a transaction where PostgreSQL lets it", _not_observed,
         Example('with op.get_context().autocommit_block():\n    op.execute("VACUUM users")', ("VACUUM users",), autocommit=True,
                 in_block=False), _PLAIN, rows=(77,),

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import configparser
 import difflib
 import os
-import re
-import sys
 from dataclasses import Field, dataclass, field, fields, replace
-from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from alembic_safe.errors import NextStep, WrongUsage
+from alembic_safe.settings.places import PREFIX, SECTION, project_folder, sources, variable_of
+from alembic_safe.settings.values import Bytes, Count, Lines, Seconds, chosen, read, seconds, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alembic.config import Config
 
-PREFIX = "ALEMBIC_SAFE_"
-SECTION = "alembic_safe"
-
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZES = {"b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "tb": 1000**4}
-_TEST_SWITCHES = "ALEMBIC_SAFE_TEST_"
-# a backup_command may run commands of ours itself: what it is told are no settings
-_TOLD_TO_BACKUP_COMMAND = frozenset(
-    f"{PREFIX}BACKUP_{word}" for word in ("DATABASE", "HOST", "PORT", "USER", "REVISION")
-)
-
+__all__ = [
+    "PREFIX",
+    "SECTION",
+    "UNPROTECTED",
+    "Bytes",
+    "Count",
+    "Declaration",
+    "Lines",
+    "Seconds",
+    "Settings",
+    "project_folder",
+    "public_fields",
+    "seconds",
+    "size",
+    "variable_of",
+]
 
 UNPROTECTED = ("development", "dev", "local", "test", "testing", "ci")
 """Environment names that are not protected; every other name is, an unknown one included."""
@@ -42,24 +44,6 @@ class Declaration:
     environment: str
     protected: bool
     source: str
-
-
-class Seconds(float):
-    """A duration in seconds; written as ``500ms``, ``60s``, ``10m``, ``24h``, ``30d``."""
-
-
-class Bytes(int):
-    """A size in bytes; written as ``500MB``, ``20GB``."""
-
-
-class Count(int):
-    """A whole number of things, not negative."""
-
-
-class Lines(tuple[str, ...]):
-    """Several texts: a list in pyproject.toml, a line each elsewhere."""
-
-    __slots__ = ()
 
 
 def _setting(
@@ -126,6 +110,9 @@ class Settings:
     shadow_extensions: str = _setting(
         "none", "extensions that every shadow has before the first revision, separated by commas"
     )
+    shadow_patience: Seconds = _setting(
+        Seconds(60), "how long one statement may take on a shadow; what takes longer is not observed; 0: no limit"
+    )
     shadow_cache: Count = _setting(Count(3), "how many replayed shadows each server keeps to copy from; 0: none")
 
     policy: str | None = _setting(
@@ -164,7 +151,7 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         settings = cls()
-        for source, values in _sources(config, environ):
+        for source, values in sources(config, environ):
             settings = settings._with(source, values)
         given = {key: value for key, value in options.items() if value is not None}
         return settings._with("option", given, counts=False)  # noqa: SLF001 - a Settings of our own
@@ -173,7 +160,7 @@ class Settings:
         if not values and not source.startswith("["):
             return self
         known = public_fields()
-        read: dict[str, Any] = {}
+        given: dict[str, Any] = {}
         for key, value in values.items():
             if key not in known:
                 raise _unknown(source, key, known)
@@ -181,55 +168,19 @@ class Settings:
                 raise WrongUsage(
                     f"{variable_of(key)}: no variable lowers the guard; {key} is a setting of the project's files."
                 )
-            read[key] = _typed(source, key, value, known[key])
+            given[key] = _typed(source, key, value, known[key])
         if counts:
-            read["found"] = (*self.found, source)
-        name, protected = read.get("environment"), read.get("protected")
+            given["found"] = (*self.found, source)
+        name, protected = given.get("environment"), given.get("protected")
         if name is not None or protected is not None:
             declaration = _declaration(source, name, protected)
-            read["declarations"] = (*self.declarations, declaration)
-        return replace(self, **read)
+            given["declarations"] = (*self.declarations, declaration)
+        return replace(self, **given)
 
 
 def public_fields() -> dict[str, Field[Any]]:
     """Return the settings a person can write, by name, in the order of the class."""
     return {f.name: f for f in fields(Settings) if not f.metadata.get("internal")}
-
-
-def variable_of(key: str) -> str:
-    """Return the environment variable of a setting: ``lock_wait`` -> ``ALEMBIC_SAFE_LOCK_WAIT``."""
-    return PREFIX + key.upper()
-
-
-def seconds(text: str) -> Seconds:
-    """Read a duration such as ``500ms``, ``60s``, ``10m``, ``24h``, ``30d``; a bare number means seconds.
-
-    :raises ValueError: when it is none of these.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", str(text).lower())
-    if not match:
-        raise ValueError(f"{text!r} is no duration; write 500ms, 60s, 10m, 24h or 30d")
-    return Seconds(float(match[1]) * _UNITS[match[2] or "s"])
-
-
-def size(text: str) -> Bytes:
-    """Read a size such as ``500MB`` or ``20GB``; a bare number means bytes.
-
-    :raises ValueError: when it is neither.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(b|kb|mb|gb|tb)?\s*", str(text).lower())
-    if not match:
-        raise ValueError(f"{text!r} is no size; write 500MB or 20GB")
-    return Bytes(Decimal(match[1]) * _SIZES[match[2] or "b"])
-
-
-def project_folder(config: Config | None) -> Path:
-    """Return the folder that relative paths in the settings start from: that of the configuration file."""
-    if config is not None and config.config_file_name and Path(config.config_file_name).exists():
-        return Path(config.config_file_name).absolute().parent
-    if config is not None and config.toml_file_name:
-        return Path(config.toml_file_name).absolute().parent
-    return Path.cwd()
 
 
 def _declaration(source: str, name: str | None, protected: bool | None) -> Declaration:
@@ -238,74 +189,6 @@ def _declaration(source: str, name: str | None, protected: bool | None) -> Decla
     if name is None:
         name = "production" if protected else "development"
     return Declaration(name, name.lower() not in UNPROTECTED if protected is None else protected, source)
-
-
-def _sources(config: Config | None, environ: Mapping[str, str]) -> list[tuple[str, dict[str, object]]]:
-    """Return what every source says, the weakest first."""
-    found: list[tuple[str, dict[str, object]]] = []
-    toml = _toml_file(config)
-    if toml is not None:
-        section = _toml_section(toml)
-        if section is not None:
-            found.append((f"[tool.{SECTION}] in {toml.name}", dict(section)))
-    if config is not None and config.config_file_name and config.file_config.has_section(SECTION):
-        # configparser mixes [DEFAULT] and Alembic's own "here" into every section
-        inherited = {*config.file_config.defaults(), "here"}
-        name = Path(config.config_file_name).name
-        try:
-            pairs = {k: v for k, v in config.file_config.items(SECTION) if k not in inherited}
-        except configparser.InterpolationError as error:
-            raise WrongUsage(
-                f"[{SECTION}] in {name}: {' '.join(str(error).split())}; a percent sign is written %%."
-            ) from error
-        found.append((f"[{SECTION}] in {name}", dict(pairs)))
-    variables: dict[str, object] = {
-        name[len(PREFIX) :].lower(): value
-        for name, value in environ.items()
-        if name.startswith(PREFIX) and not name.startswith(_TEST_SWITCHES) and name not in _TOLD_TO_BACKUP_COMMAND
-    }
-    if variables:
-        found.append(("environment", variables))
-    return found
-
-
-def _toml_file(config: Config | None) -> Path | None:
-    """Find the project's pyproject.toml: the one Alembic was given, else the nearest above the ini file."""
-    if config is not None and config.toml_file_name and Path(config.toml_file_name).exists():
-        return Path(config.toml_file_name)
-    start = project_folder(config)
-    for folder in (start, *start.parents):
-        if (folder / "pyproject.toml").exists():
-            return folder / "pyproject.toml"
-    return None
-
-
-def _toml_section(path: Path) -> Mapping[str, object] | None:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        raw = path.read_bytes()
-    except IsADirectoryError:
-        return None
-    except OSError as error:  # it may hold our settings: the guard must not be off because nobody could look
-        raise WrongUsage(f"{path.name} cannot be read: {error.strerror}.") from error
-    try:
-        data = tomllib.loads(raw.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        if SECTION.encode() not in raw and b"alembic-safe" not in raw:
-            return None  # somebody else's broken file is no reason to stop a project that has no settings of ours
-        raise WrongUsage(f"{path.name} cannot be read: {error}.") from error
-    tool = data.get("tool")
-    if not isinstance(tool, dict):
-        return None
-    section = tool.get(SECTION)
-    if section is None and "alembic-safe" in tool:
-        raise WrongUsage(f"{path.name} has a section [tool.alembic-safe]; the name is [tool.{SECTION}].")
-    if section is not None and not isinstance(section, dict):
-        raise WrongUsage(f"{path.name}: [tool.{SECTION}] is not a table.")
-    return section
 
 
 def _unknown(source: str, key: str, known: Mapping[str, object]) -> WrongUsage:
@@ -324,57 +207,7 @@ def _unknown(source: str, key: str, known: Mapping[str, object]) -> WrongUsage:
 def _typed(source: str, key: str, value: object, spec: Field[Any]) -> object:
     hint = get_type_hints(Settings)[key]
     try:
-        return _chosen(_read(hint, value), spec.metadata["choices"])
+        return chosen(read(hint, value), spec.metadata["choices"])
     except (TypeError, ValueError) as error:
         name = variable_of(key) if source == "environment" else key
         raise WrongUsage(f"{source}: {name} ({spec.metadata['about']}): {error}.") from error
-
-
-def _chosen(read: object, choices: tuple[str, ...]) -> object:
-    if choices and read not in choices:
-        near = difflib.get_close_matches(str(read), choices, n=1, cutoff=0)
-        raise ValueError(f"{read!r} is none of {', '.join(choices)}; the nearest is {near[0]}")
-    return read
-
-
-def _read(hint: Any, value: object) -> object:
-    kinds = {t for t in getattr(hint, "__args__", (hint,)) if t is not type(None)}
-    optional = type(None) in getattr(hint, "__args__", ())
-    if optional and (value is None or (isinstance(value, str) and value.strip().lower() in ("", "none"))):
-        return None
-    if bool in kinds:
-        return _boolean(value)
-    if Seconds in kinds:
-        return seconds(_plain(value))
-    if Bytes in kinds:
-        return size(_plain(value))
-    if Lines in kinds:
-        given = value if isinstance(value, (list, tuple)) else _plain(value).splitlines()
-        return Lines(line for line in (str(one).strip().rstrip(";") for one in given) if line)
-    if Count in kinds:
-        return _count(_plain(value))
-    if not isinstance(value, str) or not value.strip():
-        raise TypeError(f"{value!r} is no text")
-    return value.strip()
-
-
-def _count(text: str) -> Count:
-    if not re.fullmatch(r"\s*[0-9]+\s*", text):
-        raise ValueError(f"{text!r} is no whole number")
-    return Count(text)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise TypeError(f"{value!r} is neither a number nor a text with a unit")
-    return str(value)
-
-
-def _boolean(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-    read = words.get(str(value).strip().lower())
-    if read is None:
-        raise ValueError(f"{value!r} is neither true nor false")
-    return read

@@ -1,0 +1,136 @@
+"""Which steps build an index or a constraint while everybody goes on writing?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from alembic.operations import ops
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, UniqueConstraint
+
+from alembic_safe.authoring.change_operations import plain_text
+from alembic_safe.authoring.recipes.naming import worded
+from alembic_safe.authoring.recipes.records import Step
+from alembic_safe.operations.concurrent_indexes import CreateIndexConcurrentlyOp
+from alembic_safe.operations.constraint_using_index import AddConstraintUsingIndexOp
+from alembic_safe.operations.constraints_not_valid import (
+    CreateCheckNotValidOp,
+    CreateForeignKeyNotValidOp,
+    ValidateConstraintOp,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sqlalchemy import Index, Table
+
+
+def steps_for(part: Any, table: Table, moves: Mapping[str, str], name: str) -> Iterator[Step]:
+    """Yield what builds the same as an index or constraint over other columns.
+
+    :param part: reflected.
+    :param moves: the columns that it stands on now, each with the one that takes its place.
+    """
+    if isinstance(part, ForeignKeyConstraint):
+        yield from foreign_key_steps(foreign_key_for(part, moves, {}, name))
+    elif isinstance(part, CheckConstraint):
+        condition = worded(str(part.sqltext), moves)
+        yield from check_steps(name, table.name, condition, table.schema)
+    elif isinstance(part, UniqueConstraint):
+        columns = [moves.get(column.name, column.name) for column in part.columns]
+        options: dict[str, Any] = {
+            key: value
+            for key, value in {
+                "deferrable": part.deferrable, "initially": part.initially,
+                "postgresql_nulls_not_distinct": part.dialect_kwargs.get("postgresql_nulls_not_distinct"),
+                "postgresql_include": part.dialect_kwargs.get("postgresql_include"),
+            }.items()
+            if value
+        }  # fmt: skip
+        yield from unique_steps(name, table.name, columns, table.schema, **options)
+    else:
+        yield from index_steps(_index(part, table, moves, name))
+
+
+def made_again(part: Any) -> tuple[ops.MigrateOperation, ...]:
+    """Return what makes a constraint again, as it was reflected."""
+    steps = steps_for(part, part.table, {}, str(part.name))
+    return tuple(op for step in steps for op in step.operations)
+
+
+def index_steps(create: ops.CreateIndexOp) -> tuple[Step, ...]:
+    """Return what builds an index while everybody goes on writing."""
+    kw = {key: value for key, value in create.kw.items() if value not in (None, False, {}, [], ())}
+    kw.pop("postgresql_concurrently", None)
+    made = CreateIndexConcurrentlyOp(
+        str(create.index_name), create.table_name, list(create.columns), unique=create.unique, schema=create.schema, **kw
+    )  # fmt: skip
+    return (Step(f"index {create.index_name}", (made,)),)
+
+
+def unique_steps(
+    name: str, table: str, columns: list[str], schema: str | None, *, type_: Literal["unique", "primary"] = "unique",
+    deferrable: Any = None, initially: Any = None, **kw: Any,
+) -> tuple[Step, ...]:  # fmt: skip
+    """Return what adds a unique constraint or a primary key: its index first, then the constraint on that."""
+    index = CreateIndexConcurrentlyOp(name, table, columns, unique=True, schema=schema, **kw)
+    added = AddConstraintUsingIndexOp(
+        name, table, name, type_, deferrable=deferrable, initially=initially, schema=schema
+    )  # fmt: skip
+    # the index goes together with the constraint that it becomes
+    return (Step(f"index for {name}", (index,), undo=()), Step(f"constraint {name}", (added,)))
+
+
+def foreign_key_steps(create: CreateForeignKeyNotValidOp) -> tuple[Step, ...]:
+    """Return what adds a foreign key: for new rows first, then for those that are there."""
+    name = str(create.constraint_name)
+    check = ValidateConstraintOp(name, create.source_table, schema=create.kw.get("source_schema"))
+    return (Step(f"foreign key {name}, for new rows", (create,)), Step(f"foreign key {name}, for all rows", (check,)))
+
+
+def check_steps(name: str, table: str, condition: str, schema: str | None) -> tuple[Step, ...]:
+    """Return what adds a check: for new rows first, then for those that are there."""
+    create = CreateCheckNotValidOp(name, table, condition, schema=schema)
+    return (
+        Step(f"check {name}, for new rows", (create,)),
+        Step(f"check {name}, for all rows", (ValidateConstraintOp(name, table, schema=schema),)),
+    )
+
+
+def foreign_key_for(
+    part: ForeignKeyConstraint, moves: Mapping[str, str], referred: Mapping[str, str], name: str
+) -> CreateForeignKeyNotValidOp:
+    """Return what adds the same foreign key over other columns.
+
+    :param moves: its own columns that others take the place of; ``referred``: those that it refers to.
+    """
+    created: Any = ops.CreateForeignKeyOp.from_constraint(part)
+    return foreign_key_again(created, moves, referred, name)
+
+
+def foreign_key_again(
+    op: Any, moves: Mapping[str, str], referred: Mapping[str, str], name: str
+) -> CreateForeignKeyNotValidOp:
+    """Return what adds the foreign key of an operation over other columns; see :func:`foreign_key_for`."""
+    kw = {key: value for key, value in op.kw.items() if value is not None}
+    local = [moves.get(str(column), str(column)) for column in op.local_cols]
+    remote = [referred.get(str(column), str(column)) for column in op.remote_cols]
+    return CreateForeignKeyNotValidOp(name, op.source_table, op.referent_table, local, remote, **kw)
+
+
+def _index(part: Index, table: Table, moves: Mapping[str, str], name: str) -> ops.CreateIndexOp:
+    created: Any = ops.CreateIndexOp.from_index(part)
+    columns: list[Any] = []
+    for one in created.columns:
+        if isinstance(one, (Column, str)):
+            called = one if isinstance(one, str) else one.name
+            columns.append(moves.get(called, called))
+        else:
+            columns.append(plain_text(worded(str(one), moves)))
+    kw = dict(created.kw)
+    if kw.get("postgresql_where") is not None:
+        kw["postgresql_where"] = plain_text(worded(str(kw["postgresql_where"]), moves))
+    if kw.get("postgresql_include"):
+        kw["postgresql_include"] = [moves.get(column, column) for column in kw["postgresql_include"]]
+    if kw.get("postgresql_ops"):
+        kw["postgresql_ops"] = {moves.get(key, key): value for key, value in kw["postgresql_ops"].items()}
+    return ops.CreateIndexOp(name, table.name, columns, schema=table.schema, unique=bool(created.unique), **kw)

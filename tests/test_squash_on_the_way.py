@@ -1,0 +1,103 @@
+"""Databases on the way are led on by the archive as by the files, with rows in them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from alembic.script import ScriptDirectory
+
+from alembic_safe.database.shadow import open_shadow
+from alembic_safe.errors import ProofFailed
+from alembic_safe.history.proof import Sides
+from alembic_safe.history.through import prove_through
+from alembic_safe.settings import Settings
+from tests.project import Project
+from tests.squash_project import with_template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster import Cluster
+
+STEPS = ("a1", "a2", "a3", "a4", "a5", "a6")
+
+
+def written(folder: Path, url: str) -> Project:
+    """Write a history: a4 fills a column with other values each time, a5 does not take the rows that are made up."""
+    project = with_template(Project.create(folder, url))
+    project.revision("a4", "a3", "tokens", 'op.add_column("users", sa.Column("token", sa.Uuid))\n'
+                     """op.execute("UPDATE users SET token = gen_random_uuid(), name = 'Eve'")""",
+                     'op.drop_column("users", "token")')  # fmt: skip
+    project.revision("a5", "a4", "only Ada", """op.create_check_constraint("ada", "users", "name = 'Ada'")""",
+                     'op.drop_constraint("ada", "users")')  # fmt: skip
+    project.revision("a6", "a5", "plans", 'op.create_table("plans", sa.Column("id", sa.Integer, primary_key=True))',
+                     'op.drop_table("plans")')  # fmt: skip
+    return project
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[tuple[Sides, Project, str]]:
+    """The files, the same squashed, and what the squash said."""
+    folder = tmp_path_factory.mktemp("way")
+    cluster.create("squash_way")
+    files, squashed = (written(folder / name, cluster.url("squash_way")) for name in ("files", "squashed"))
+    said = squashed.run("squash", "-m", "all", check=0).stdout
+    with open_shadow(None, Settings(shadow_url=cluster.url("squash_way"))) as shadow:
+        yield Sides(
+            files.config,
+            lambda: ScriptDirectory.from_config(files.config),
+            lambda: ScriptDirectory.from_config(squashed.config),
+            lambda: ScriptDirectory.from_config(squashed.config),
+            "a6",
+            shadow.beside,
+        ), squashed, said  # fmt: skip
+    cluster.drop("squash_way")
+
+
+def test_rows_that_the_files_do_not_take_are_left_out_where_they_stop(sides: tuple[Sides, Project, str]) -> None:
+    said = " ".join(sides[2].split())
+    assert "5 of 5 revisions before the last, with 4 generated rows: through the archive to the same database" in said
+    assert "(1 of them without rows: on such rows the files themselves stop, before and after alike)" in said
+
+
+def test_values_that_are_other_ones_each_time_are_no_difference(sides: tuple[Sides, Project, str]) -> None:
+    found = prove_through(sides[0], STEPS, ("a3", "a4"), lambda _: None)
+    assert [(one.revision, one.rows, bool(one.stopped)) for one in found] == [("a3", 2, False), ("a4", 0, True)]
+
+
+def test_an_archive_that_leads_on_through_another_file_is_found(sides: tuple[Sides, Project, str]) -> None:
+    path = sides[1].folder / "migrations" / "squashed" / "a6" / "a2_names.py"
+    with edited({path: "sa.String"}, "sa.Text"), pytest.raises(ProofFailed, match="not led on as before") as stopped:
+        prove_through(sides[0], STEPS, ("a1",), lambda _: None)
+    assert stopped.value.detail == ("before only: a2", "after only: a2")
+
+
+def test_a_file_that_does_something_else_where_it_lies_now_is_found(sides: tuple[Sides, Project, str]) -> None:
+    archived = sides[1].folder / "migrations" / "squashed" / "a6" / "a6_plans.py"
+    original = sides[0].config.get_main_option("script_location")
+    assert original is not None
+    both = (archived, Path(original) / "versions" / "a6_plans.py")
+    other = "def upgrade():\n    'squashed' in __file__ and op.execute('CREATE TABLE extra (id integer)')\n"
+    with (
+        edited(dict.fromkeys(both, other), "def upgrade():\n"),
+        pytest.raises(ProofFailed, match="from a2 on, with rows") as stopped,
+    ):
+        prove_through(sides[0], STEPS, ("a2",), lambda _: None)
+    assert stopped.value.detail == ("table public.extra: extra",)
+
+
+@contextmanager
+def edited(texts: dict[Path, str], old: str) -> Iterator[None]:
+    """Put other text in the place of one in files, and take it back."""
+    before = {path: path.read_text() for path in texts}
+    try:
+        for path, text in before.items():
+            assert old in text
+            path.write_text(text.replace(old, texts[path]))
+        yield
+    finally:
+        for path, text in before.items():
+            path.write_text(text)
