@@ -24,10 +24,8 @@ def since(config: Config, url: str, end: str) -> str:
             next_steps=[NextStep("for example", 'alembic squash --since-deployed URL -m "..."')],
         )
     script = script_of(config)
-    last = script.get_revisions(end or "head")
-    behind = {
-        one.revision for one in script.iterate_revisions([one.revision for one in last if one is not None], "base")
-    }
+    ends = tuple(one.revision for one in script.get_revisions(end or "head") if one is not None)
+    behind = {one.revision for one in script.iterate_revisions(ends, "base")}
     name, heads = heads_of(config, [url])[-1]
     here = [one for one in heads if one in behind]
     if len(here) != 1:
