@@ -98,7 +98,7 @@ class _Reshape:
             copy=(*self._copied(), *proofs), settles=tuple(settles), fresh=tuple(map(what.column, what.new)),
             consumed=(*taken, *altered, *with_it),
             words=Words(
-                expand=(f"Adds {new} to {shown} and keeps them in step with {old}, whichever of them an application writes.",),
+                expand=(f"Adds {new} to {shown}, in step with {old}, whichever of them an application writes.",),
                 copy=(f"Fills {new} in the rows of {shown} that were there before the expand.",),
             ),
         )  # fmt: skip
