@@ -16,6 +16,7 @@ from alembic_safe.operations.speaking import table_of
 from alembic_safe.operations.swap_counters import move_default
 from alembic_safe.operations.swap_key import move_key, move_key_back, require_free_key
 from alembic_safe.operations.swap_names import exchange_names, exchange_parts
+from alembic_safe.operations.swap_standing import make, standing_on, take
 from alembic_safe.operations.sync_run import columns_of, find_sync, install, text_of
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def _swap(operations: Operations, op: _SwapOp, *, forward: bool) -> None:
     step = NextStep(f"{table.owner}, who owns the table, runs", f"GRANT {quoted(table.owner)} TO ...;")
     with rights_named(connection, subject, [step]):
         lock(connection, table, subject)
+        named = standing_on(connection, table, [*op.old, *op.new])
+        take(connection, named)
         if op.primary_key is not None and forward:
             require_free_key(connection, table, op.primary_key, subject)
         for (old, new), sync in zip(pairs, syncs, strict=True):
@@ -80,6 +83,7 @@ def _swap(operations: Operations, op: _SwapOp, *, forward: bool) -> None:
             move_key(connection, table, op.primary_key, subject)
         elif op.primary_key is not None:
             move_key_back(connection, table, op.primary_key, dict(op.pairs))
+        make(connection, named)
     for old, new in pairs:
         log.info("%s: %s and %s have changed their names", table.shown, old, new)
 
