@@ -174,7 +174,8 @@ JUDGED = {
         "key_text(leaf)": "quoted names", "self.condition": "the formulas of a sync",
     },
     "alembic_safe/database/copying_walk.py": {
-        "key_text(self.leaf)": "quoted names", "order": "a condition of quoted names", "condition": "the same",
+        "key_text(self.leaf)": "quoted names", "self.leaf.columns": "the same", "condition": "a condition of quoted names",
+        "source": "a query of quoted names",
     },
     "alembic_safe/database/failures.py": {"blocker.pid": "a number from the server"},
     "alembic_safe/database/grants.py": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from alembic_safe.authoring.looking import look
 from alembic_safe.authoring.phases import split
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.shadow import open_shadow
+from alembic_safe.errors import Refused
 from alembic_safe.inspecting.catalog import Catalog, read_catalog
 from alembic_safe.inspecting.models_catalog import ground_of, models_catalog
 from alembic_safe.settings import Settings
@@ -171,4 +173,8 @@ def _run(context: MigrationContext, operations: Sequence[ops.MigrateOperation]) 
 )
 @given(pairs())
 def test_every_pair_of_models(sweep: Sweep, pair: Pair) -> None:
-    sweep.walk(pair)
+    try:
+        sweep.walk(pair)
+    except Refused as refused:
+        # what becomes of rows that hold a label which goes is for a person to say
+        assert re.match("mood (loses|gets other labels)|mood: .* which is new", refused.summary)  # noqa: PT017

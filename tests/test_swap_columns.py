@@ -260,3 +260,14 @@ def test_hostile_names_in_a_schema_off_the_search_path(place: Stepwise, name: st
     place.run(f"INSERT INTO {quoted(name, name)} (id) VALUES (1)")
 
     assert place.all(f"SELECT id, {q}, {new}, pg_typeof({q})::text FROM {quoted(name, name)}") == [(1, 4, 4, "bigint")]
+
+
+def test_a_default_that_is_a_literal_becomes_one_of_the_new_type(place: Stepwise) -> None:
+    place.run("CREATE TYPE mood AS ENUM ('a', 'b')")
+    place.given("CREATE TABLE t (id integer PRIMARY KEY, c text DEFAULT 'a', c_new mood)")
+    place.steps("sync_columns", "t", "c", "c_new", up="c::mood", down="c_new::text")
+    place.steps("swap_columns", "t", "c", "c_new")
+    place.run("INSERT INTO t (id) VALUES (1)")
+    assert place.all("SELECT c::text, c_new FROM t") == [("a", "a")]
+    found = place.all("SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 't'::regclass")
+    assert found == [("'a'::mood",)]

@@ -13,6 +13,7 @@ from sqlalchemy.exc import NoSuchTableError, SAWarning
 from alembic_safe.authoring.changes import version_tables
 from alembic_safe.authoring.recipes.records import Facts
 from alembic_safe.authoring.recipes.standing_on import referred_columns
+from alembic_safe.authoring.renamed_facts import former_names
 from alembic_safe.authoring.reshaped import said_of_columns
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
@@ -35,9 +36,14 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
     operations = tuple(operations)
     typed = [op for op in operations if isinstance(op, AlterColumnOp) and op.modify_type is not None]
     wanted = {id_ for op in operations for id_ in (*getattr(op, "tables", ()), _table(op, default))}
-    facts = facts_of(context, wanted, {_table(op, default) for op in typed})
+    former = former_names(operations, default)
+    named = [former.get(table, table) for table in (_table(op, default) for op in typed)]
+    facts = facts_of(context, wanted, set(named))
     connection: Any = context.connection
-    columns = [facts.column(op.table_name, op.schema, op.column_name) for op in typed]
+    columns = [
+        ObjectId("column", table.schema, str(op.column_name), table.name)
+        for table, op in zip(named, typed, strict=True)
+    ]
     return replace(facts, leaning=leaning_on(connection, columns))
 
 

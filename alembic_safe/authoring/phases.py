@@ -29,6 +29,7 @@ from alembic_safe.authoring.recipes.rename_column import rename_column
 from alembic_safe.authoring.recipes.reshape import reshape
 from alembic_safe.authoring.recipes.set_not_null import set_not_null
 from alembic_safe.authoring.recipes.standing_on import table_of
+from alembic_safe.authoring.renamed_facts import after_renames
 from alembic_safe.inspecting.settles import Settle
 from alembic_safe.operations.retire_column import RetireColumnOp
 from alembic_safe.operations.retire_table import RetireTableOp
@@ -83,6 +84,7 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
 
     :param operations: flattened, in an order that runs.
     """
+    facts = after_renames(facts, operations)
     made = {facts.id_of(op.table_name, op.schema) for op in operations if isinstance(op, ops.CreateTableOp)}
     decompositions = {id(op): decomposed(op) for op in operations}
     every = [one for op in operations for one in decompositions[id(op)]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
@@ -33,6 +34,10 @@ JOIN pg_sequence s ON s.seqrelid = c.oid JOIN pg_attribute a ON a.attrelid = d.r
 WHERE d.classid = 'pg_class'::regclass AND d.refobjid = CAST(:oid AS oid) AND a.attname = :column AND d.deptype IN ('a', 'i')
 ORDER BY c.relname
 """
+_LITERAL = re.compile(r"(?P<said>'(?:[^']|'')*')::[^()]+")
+"""A default such as ``'a'::text``."""
+_OF_NO_USE = frozenset({"42804", "42846", "22P02", "22003", "22007", "22008"})
+"""Of another type, cannot be cast, or says nothing that the type can hold: PostgreSQL's documentation, appendix A."""
 _WHOLE = {"smallint": 32_767, "integer": 2_147_483_647, "bigint": 9_223_372_036_854_775_807}
 """The largest value of each type that a sequence counts in."""
 
@@ -66,20 +71,26 @@ def move_default(connection: Connection, table: LivingTable, *, from_: str, to: 
 
 
 def _set_default(connection: Connection, table: LivingTable, column: str, expression: str, type_: str) -> None:
-    savepoint = connection.begin_nested()
-    try:
-        run(connection, f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(column)} SET DEFAULT {verbatim(expression)}")
-    except DBAPIError as error:
-        savepoint.rollback()
-        if sqlstate_of(error) != "42804":
-            raise
-        raise Refused(
-            f"{table.shown}.{column} is of type {type_} now, and its default is not: {expression}.",
-            next_steps=[
-                NextStep("give the new column its own in the line before", "op.alter_column(..., server_default=...)")
-            ],
-        ) from error
-    savepoint.commit()
+    """Give a column of another type the default; a literal becomes one of its type, anything else is cast."""
+    literal = _LITERAL.fullmatch(expression)
+    tries = [expression, f"{literal['said']}::{type_}" if literal else f"CAST({expression} AS {type_})"]
+    for said in tries:
+        savepoint = connection.begin_nested()
+        try:
+            run(connection, f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(column)} SET DEFAULT {verbatim(said)}")
+        except DBAPIError as error:
+            savepoint.rollback()
+            if sqlstate_of(error) not in _OF_NO_USE:
+                raise
+        else:
+            savepoint.commit()
+            return
+    raise Refused(
+        f"{table.shown}.{column} is of type {type_} now, and its default is not: {expression}.",
+        next_steps=[
+            NextStep("give the new column its own in the line before", "op.alter_column(..., server_default=...)")
+        ],
+    )
 
 
 def _as_type(sequence: Mapping[str, Any], target: Mapping[str, Any]) -> str:

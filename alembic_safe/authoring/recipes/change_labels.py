@@ -101,6 +101,9 @@ def _what_becomes_of_them(op: ChangeLabelsOp, shown: str) -> dict[str, str]:
 
 def _refuse_what_comes_with_it(op: ChangeLabelsOp, every: Operations, facts: Facts, shown: str) -> None:
     """Stop where a column of the type comes, or changes its name, in the same revision."""
+    for id_ in op.columns:
+        if id_ not in facts.catalog.objects:
+            raise _comes_with_it(shown, facts.shown(id_.parent, id_.schema, id_.name))
     for one in every:
         came: list[Column[Any]] = [one.column] if isinstance(one, ops.AddColumnOp) else []
         if isinstance(one, ops.CreateTableOp):
@@ -110,13 +113,14 @@ def _refuse_what_comes_with_it(op: ChangeLabelsOp, every: Operations, facts: Fac
         if isinstance(one, RenameColumnOp) and facts.column(one.table_name, one.schema, one.column_name) in op.columns:
             name = one.new
         if name is not None:
-            raise Refused(
-                f"{shown} gets other labels, and {facts.shown(table.name, table.schema, str(name))} of it comes in the same"
-                " revision: of which labels should it be meanwhile?",
-                next_steps=[
-                    NextStep("make two revisions of it, one after the other", "alembic revision --autogenerate")
-                ],
-            )
+            raise _comes_with_it(shown, facts.shown(table.name, table.schema, str(name)))
+
+
+def _comes_with_it(shown: str, column: str) -> Refused:
+    return Refused(
+        f"{shown} gets other labels, and {column} of it comes in the same revision: of which labels should it be meanwhile?",
+        next_steps=[NextStep("make two revisions of it, one after the other", "alembic revision --autogenerate")],
+    )
 
 
 def _is(enum: Any, op: ChangeLabelsOp, facts: Facts) -> bool:

@@ -79,8 +79,12 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
     kept = () if key is None else (settle("drop_index", id_._replace(kind="index", name=beside(key)), goes_with=new),)
     defaults = [one for one in every if isinstance(one, DefaultOp) and one.column == id_]
     then: tuple[Settle, ...] = ()
-    if defaults and defaults[-1].to:
-        then = (settle("set_default", id_, to=defaults[-1].to, was=defaults[0].was),)
+    if defaults:
+        default = defaults[-1].to
+        then = (
+            settle("set_default", id_, to=default, was=defaults[0].was) if default
+            else settle("drop_default", id_, was=defaults[0].was),
+        )  # fmt: skip
     if moves.last is not op:
         referring = referring.none()
     return Phased(
