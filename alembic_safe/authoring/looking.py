@@ -81,18 +81,19 @@ def _reflected(connection: Connection, id_: ObjectId, default: str) -> Table | N
 
 
 def _said(models: Sequence[MetaData], default: str) -> dict[ObjectId, Mapping[str, Any]]:
-    return {
-        ObjectId("column", table.schema or default, column.name, table.name): dict(column.info)
-        for metadata in models
-        for table in metadata.tables.values()
-        for column in table.columns
-        if column.info
-    }
+    found: dict[ObjectId, Mapping[str, Any]] = {}
+    for metadata in models:
+        for table in metadata.tables.values():
+            schema = table.schema or default
+            said = {ObjectId("column", schema, column.name, table.name): dict(column.info) for column in table.columns}
+            said[ObjectId("table", schema, table.name)] = dict(table.info)
+            found |= {id_: info for id_, info in said.items() if info}
+    return found
 
 
 def _table(op: MigrateOperation, default: str) -> ObjectId:
-    part = getattr(op, "part", None)
-    if part is not None:
+    part = getattr(op, "part", None) or getattr(op, "column", None)
+    if isinstance(part, ObjectId):
         return ObjectId("table", part.schema or default, part.parent)
     name = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
     schema = getattr(op, "schema", None) or getattr(op, "source_schema", None) or default
