@@ -23,6 +23,7 @@ _VIRTUAL = 180000
 CONSENT = "at_once"
 """The word in ``info`` by which a person says that everybody may be held up for it."""
 _NO_OTHER_WAY = "while nobody reads or writes it: PostgreSQL has no other way."
+_INSTEAD_OF_GENERATED = ("or, from PostgreSQL 18 on, compute it when it is read", 'sa.Computed("...", persisted=False)')
 
 
 def at_once(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], facts: Facts) -> Phased | None:
@@ -72,7 +73,7 @@ def _excluding(table: ObjectId, name: str, facts: Facts) -> str:
 def _column(op: ops.AddColumnOp | GeneratedOp, facts: Facts) -> str | None:
     """Return what is to be said of a column that comes with a value of its own in every row."""
     if isinstance(op, GeneratedOp):
-        id_, what, instead = op.column, "generated", _INSTEAD_OF_GENERATED
+        id_, counts = op.column, False
         if not op.sql.endswith("STORED"):
             return None
     else:
@@ -81,23 +82,14 @@ def _column(op: ops.AddColumnOp | GeneratedOp, facts: Facts) -> str | None:
         is_virtual = column.computed is not None and (
             column.computed.persisted is not True and facts.server_version >= _VIRTUAL
         )
-        if is_virtual or (column.computed is None and column.identity is None):
+        counts = column.identity is not None and column.primary_key
+        if is_virtual or (column.computed is None and not counts):
             return None
-        what, instead = (
-            ("generated", _INSTEAD_OF_GENERATED) if column.computed is not None else ("identity", _INSTEAD_OF_IDENTITY)
-        )
     shown = f"{_shown(id_._replace(kind='table', name=id_.parent), facts)}.{id_.name}"
     sentence = f"{shown} is written into every row at once {_NO_OTHER_WAY}"
+    what, instead = ("identity", None) if counts else ("generated", _INSTEAD_OF_GENERATED)
     require_consent(id_, f"The {what} column {sentence}", facts, instead)
     return sentence
-
-
-_INSTEAD_OF_GENERATED = (
-    "or, from PostgreSQL 18 on, compute it when it is read", 'sa.Computed("...", persisted=False)',
-)  # fmt: skip
-_INSTEAD_OF_IDENTITY = (
-    "or count with a sequence, which is filled in batches", 'server_default=sa.text("nextval(...)")',
-)  # fmt: skip
 
 
 def require_consent(column: ObjectId, said: str, facts: Facts, instead: tuple[str, str] | None = None) -> None:
