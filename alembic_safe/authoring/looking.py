@@ -13,12 +13,13 @@ from sqlalchemy.exc import NoSuchTableError, SAWarning
 from alembic_safe.authoring.changes import version_tables
 from alembic_safe.authoring.recipes.records import Facts
 from alembic_safe.authoring.recipes.standing_on import referred_columns
+from alembic_safe.authoring.reshaped import said_of_columns
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.leaning import leaning_on
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable
 
     from alembic.operations.ops import MigrateOperation
     from alembic.runtime.migration import MigrationContext
@@ -60,7 +61,9 @@ def facts_of(context: MigrationContext, wanted: Iterable[ObjectId], referred: Co
             found = _reflected(connection, id_, default)
             if found is not None:
                 tables[id_] = found
-    return Facts(catalog.server_version, default, catalog, tables, _said(models_of(context), default))
+    models = models_of(context)
+    said = {**said_of_columns(models, default), **_said_of_tables(models, default)}
+    return Facts(catalog.server_version, default, catalog, tables, said)
 
 
 def models_of(context: MigrationContext) -> tuple[MetaData, ...]:
@@ -80,15 +83,13 @@ def _reflected(connection: Connection, id_: ObjectId, default: str) -> Table | N
             return None
 
 
-def _said(models: Sequence[MetaData], default: str) -> dict[ObjectId, Mapping[str, Any]]:
-    found: dict[ObjectId, Mapping[str, Any]] = {}
-    for metadata in models:
-        for table in metadata.tables.values():
-            schema = table.schema or default
-            said = {ObjectId("column", schema, column.name, table.name): dict(column.info) for column in table.columns}
-            said[ObjectId("table", schema, table.name)] = dict(table.info)
-            found |= {id_: info for id_, info in said.items() if info}
-    return found
+def _said_of_tables(models: Iterable[MetaData], default: str) -> dict[ObjectId, dict[str, Any]]:
+    return {
+        ObjectId("table", table.schema or default, table.name): dict(table.info)
+        for metadata in models
+        for table in metadata.tables.values()
+        if table.info
+    }
 
 
 def _table(op: MigrateOperation, default: str) -> ObjectId:
