@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--accept", multiple=True, metavar="FINDING", help="Consent by name, such as outside:REVISION.")
 @click.option("--bootstrap", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE.sql",
               help="What is there before the first revision, where that does not begin with nothing.")  # fmt: skip
+@click.option("--vendor", is_flag=True, help="Copy what the originals import from the application into the archive.")
 @click.option("--prove-all", is_flag=True, help="Try a database at every replaced revision, not at a sample of them.")
 @click.option("--dry-run", is_flag=True, help="Make and prove it, print the file, and write nothing.")
 @click.option(
@@ -51,6 +52,7 @@ def command(
     message: str | None,
     accept: tuple[str, ...],
     bootstrap: Path | None,
+    vendor: bool,
     prove_all: bool,
     dry_run: bool,
     verb: str | None,
@@ -75,7 +77,9 @@ def command(
     if verb == "prune":
         return _pruned(config, text, end, urls, through, consent=f"prune:{end}" in accept)
     show = Show(text.began, text.read, text.made, text.proved, text.note, text.step, text.point)
-    request = Request(end, message or "", frozenset(accept), bootstrap, prove_all=prove_all, dry_run=dry_run)
+    request = Request(
+        end, message or "", frozenset(accept), bootstrap, prove_all=prove_all, dry_run=dry_run, vendor=vendor
+    )
     if verb == "check":
         from alembic_safe.history.checking import check
 

@@ -16,6 +16,7 @@ from alembic.script import Script
 from alembic.script.revision import RevisionMap
 
 from alembic_safe.database.squash_moving import finish
+from alembic_safe.database.vendored import VENDORED, load_archived
 from alembic_safe.errors import Findings, Missing, NextStep
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def replaced_by(script: Any) -> tuple[str, ...]:
 def original_files(directory: ScriptDirectory, squash: str) -> list[Path]:
     """Return the files of an archive, in the order of their names."""
     folder = archive_folder(directory, squash)
-    return sorted(path for path in folder.rglob("*.py") if not {"__pycache__", "vendored"} & set(path.parts))
+    return sorted(
+        path for path in folder.rglob("*.py") if not {"__pycache__", VENDORED} & set(path.relative_to(folder).parts)
+    )
 
 
 def originals(directory: ScriptDirectory, squash: str) -> list[Script]:
@@ -82,7 +85,8 @@ def originals(directory: ScriptDirectory, squash: str) -> list[Script]:
     files = original_files(directory, squash)
     if not files:
         raise _gone(directory, squash)
-    loaded = (Script._from_path(directory, path) for path in files)  # noqa: SLF001 - what Alembic loads files with
+    folder = archive_folder(directory, squash)
+    loaded = (load_archived(directory, path, folder) for path in files)
     return [script for script in loaded if script is not None]
 
 

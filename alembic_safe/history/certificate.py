@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.squashed import CERTIFICATE, archive_folder, file_hash, original_files
+from alembic_safe.database.vendored import vendored_folder
 from alembic_safe.errors import Findings, Missing, NextStep
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Certificate:
     :param rows: the hash of the rows that both put into it.
     :param proven: one line for each part of the proof.
     :param folders: where each original came from, by its name in the archive, from the folder of env.py.
+    :param vendored: the hash of each copy of a module of the application, by its path among the copies.
     """
 
     squash: str
@@ -42,6 +44,7 @@ class Certificate:
     proven: tuple[str, ...]
     versions: dict[str, str]
     folders: dict[str, str]
+    vendored: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return what is written beside the originals, sealed."""
@@ -85,18 +88,25 @@ def require_unchanged(directory: ScriptDirectory, script: Script) -> Certificate
     """
     certificate = read_certificate(directory, script.revision)
     now = {path.name: file_hash(path.read_bytes()) for path in original_files(directory, script.revision)}
-    wrong = [
-        f"{name}: changed"
-        for name in sorted(now.keys() & certificate.files.keys())
-        if now[name] != certificate.files[name]
-    ]
-    wrong += [f"{name}: missing" for name in sorted(certificate.files.keys() - now.keys())]
-    wrong += [f"{name}: added" for name in sorted(now.keys() - certificate.files.keys())]
+    wrong = _held_against(certificate.files, now)
+    wrong += _held_against(certificate.vendored, vendored_hashes(archive_folder(directory, script.revision)))
     if file_hash(_bytes_of(script)) != certificate.squash_hash:
         wrong.append(f"{script.path}: changed")
     if wrong:
         raise _changed(script.revision, wrong)
     return certificate
+
+
+def vendored_hashes(archive: Path) -> dict[str, str]:
+    """Return the hash of each copy of a module of the application, by its path among the copies."""
+    folder = vendored_folder(archive)
+    return {path.relative_to(folder).as_posix(): file_hash(path.read_bytes()) for path in sorted(folder.rglob("*.py"))}
+
+
+def _held_against(certified: dict[str, str], now: dict[str, str]) -> list[str]:
+    wrong = [f"{name}: changed" for name in sorted(now.keys() & certified.keys()) if now[name] != certified[name]]
+    wrong += [f"{name}: missing" for name in sorted(certified.keys() - now.keys())]
+    return wrong + [f"{name}: added" for name in sorted(now.keys() - certified.keys())]
 
 
 def _bytes_of(script: Script) -> bytes:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from alembic_safe.history.effects import Effect
     from alembic_safe.history.extent import Extent
     from alembic_safe.history.proof import Proven
+    from alembic_safe.history.vendoring import Imported
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Request:
     :param accept: findings that a person has consented to, by name.
     :param prove_all: bring a database at every replaced revision to the end, instead of a sample.
     :param dry_run: prove, and write nothing.
+    :param vendor: copy what the originals import from the application into the archive.
     """
 
     words: str
@@ -33,6 +35,7 @@ class Request:
     bootstrap: Path | None = None
     prove_all: bool = False
     dry_run: bool = False
+    vendor: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Read:
     :param rows: how many rows they leave there, by table.
     :param changing: columns whose values are other ones each time, as words.
     :param no_way_back: why the originals cannot be taken back to base; empty where they can.
+    :param imported: what they import from the application; :param vendored: whether it is copied for them.
     """
 
     writing: tuple[str, ...]
@@ -52,6 +56,8 @@ class Read:
     changing: tuple[str, ...]
     effects: tuple[Effect, ...]
     no_way_back: str
+    imported: tuple[Imported, ...]
+    vendored: bool
 
 
 @dataclass(frozen=True)

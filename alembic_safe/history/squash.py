@@ -19,7 +19,7 @@ from alembic_safe.database.squash_moving import clear, move
 from alembic_safe.database.squashed import ARCHIVE, digest, file_hash
 from alembic_safe.errors import ConsentMissing, NextStep
 from alembic_safe.history.bootstrap import BOOTSTRAP, with_bootstrap
-from alembic_safe.history.certificate import Certificate, versions_now, write_certificate
+from alembic_safe.history.certificate import Certificate, vendored_hashes, versions_now, write_certificate
 from alembic_safe.history.chain import Chain, run_chain
 from alembic_safe.history.effects import effects_of
 from alembic_safe.history.extent import extent_of
@@ -49,6 +49,7 @@ from alembic_safe.history.stage import (
 )
 from alembic_safe.history.tables_order import tables_in_order
 from alembic_safe.history.trial import Settled, settle
+from alembic_safe.history.vendoring import imported_from_the_application, vendor
 from alembic_safe.history.volatile import Volatile, volatile
 from alembic_safe.history.way_back import way_back
 from alembic_safe.history.worktree import require_committed
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from alembic_safe.history.effects import Effect
     from alembic_safe.history.extent import Extent
     from alembic_safe.history.request import Request, Show
+    from alembic_safe.history.vendoring import Imported
     from alembic_safe.inspecting.catalog_records import ObjectId
     from alembic_safe.settings import Settings
 
@@ -135,6 +137,7 @@ class _Job:
         self.shadow = shadow
         self.default_schema = default_schema
         self.staged: Staged | None = None
+        self.imported: tuple[Imported, ...] = ()
 
     def before(self) -> ScriptDirectory:
         """Return the files as they are."""
@@ -162,7 +165,12 @@ class _Job:
         contents = chain.state.contents
         words = tuple(f"{table.name}.{column}" for table, columns in changing.columns.items() for column in columns)
         rows = tuple((table.id.name, len(table.rows)) for table in contents.tables)
-        self.show.read(Read(writing, chain.state.seconds, rows, words, effects, no_way_back))
+        self.imported = imported_from_the_application(self.extent.revisions)
+        self.show.read(
+            Read(
+                writing, chain.state.seconds, rows, words, effects, no_way_back, self.imported, self.request.vendor
+            )
+        )  # fmt: skip
         catalog = chain.state.catalog
         wanted = Wanted(
             catalog, empty, self.default_schema, usual_owner(catalog), frozenset(table.id for table in contents.tables),
@@ -227,6 +235,8 @@ class _Job:
         extent, script = self.extent, self.before()
         moved = copy_originals(script, extent)
         folder = stage_folder(script, extent.end.revision)
+        if self.request.vendor:
+            vendor(self.imported, folder)
         hashed = digest((one.revision, Path(one.path).read_bytes()) for one in extent.revisions)
         words = Words(extent.end.revision, self.request.message, (), extent.labels, (), extent.replaces, hashed)
         is_only_base = len(script.get_bases()) == 1 and self.request.bootstrap is None
@@ -286,6 +296,7 @@ class _Job:
                 rows_digest(made.chain.state.contents, made.changing), tuple(one.said for one in proven),
                 versions_now(self.shadow.server_version),
                 {archived.name: _below(path, root) for path, archived in staged.moved},
+                vendored_hashes(staged.archive),
             ),
         )  # fmt: skip
 

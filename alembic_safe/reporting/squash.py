@@ -60,6 +60,11 @@ class SquashText:
             self._say("", f"made anew each time: {', '.join(read.changing)}")
         for effect in read.effects:
             self._say("", f"left to the archive: {effect.what} in {effect.revision} ({effect.seen})")
+        if read.imported:
+            names = ", ".join(f"{one.name} ({', '.join(one.by[:_LISTED])})" for one in read.imported[:_LISTED])
+            more = f" and {len(read.imported) - _LISTED} more" if len(read.imported) > _LISTED else ""
+            kept = "copied for the archive" if read.vendored else "the archive needs them as they are (or --vendor)"
+            self._say("", f"imported from the application: {names}{more}; {kept}")
         if read.no_way_back:
             self._say("", f"no downgrade: {read.no_way_back}")
 
