@@ -22,20 +22,22 @@ class Request:
     """One squash.
 
     :param words: the last revision, as Alembic names it; empty: the head.
-    :param bootstrap: SQL of what is there before the first revision.
+    :param bootstrap: a file of SQL with what is there before the first revision, or ``module:function``.
     :param accept: findings that a person has consented to, by name.
     :param prove_all: bring a database at every replaced revision to the end, instead of a sample.
     :param dry_run: prove, and write nothing.
+    :param shortcut: leave the originals where they are; only new databases take the squash.
     :param vendor: copy what the originals import from the application into the archive.
     """
 
     words: str
     message: str
     accept: frozenset[str] = frozenset()
-    bootstrap: Path | None = None
+    bootstrap: str = ""
     prove_all: bool = False
     dry_run: bool = False
     vendor: bool = False
+    shortcut: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Outcome:
     after: float
     seconds: float
     dry_run: bool
+    shortcut: bool = False
     text: str = field(repr=False, default="")
 
 

@@ -110,6 +110,10 @@ class SquashText:
 
     def undone(self, undone: Undone) -> None:
         """Print what is back."""
+        if undone.shortcut:
+            say("Done", f"{shown_path(str(undone.shortcut))} is gone: a new database runs every revision again.")
+            print_next([NextStep("look at it, then commit", "git status")])
+            return
         say(
             "Moved",
             f"{count(len(undone.back), 'file')} back to {shown_path(str(undone.back[0].parent))}; they stand for"
@@ -161,10 +165,13 @@ def print_outcome(outcome: Outcome) -> None:
         say("Done", f"in {duration(outcome.seconds)}; {faster}. Nothing was written.")
         return
     say("Wrote", f"{shown_path(str(outcome.path))}, {outcome.lines} lines, revision id still {outcome.revision}")
-    say(
-        "Moved",
-        f"{count(outcome.replaced, 'file')} to {shown_path(str(outcome.archive))}, for databases that stand before it",
-    )
+    if outcome.shortcut:
+        say("Kept", f"{count(outcome.replaced, 'file')} where they are; a new database runs this one in their place")
+    else:
+        say(
+            "Moved",
+            f"{count(outcome.replaced, 'file')} to {shown_path(str(outcome.archive))}, for databases that stand before it",
+        )
     say("Done", f"in {duration(outcome.seconds)}; {faster}. No database of yours was touched; those at {outcome.revision} or"
         " later need nothing.")  # fmt: skip
     print_next(
