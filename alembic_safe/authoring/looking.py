@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import AlterColumnOp
@@ -14,6 +15,7 @@ from alembic_safe.authoring.recipes.records import Facts
 from alembic_safe.authoring.recipes.standing_on import referred_columns
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.leaning import leaning_on
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -30,10 +32,12 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
     """
     default = context.dialect.default_schema_name or "public"
     operations = tuple(operations)
-    typed = {
-        _table(op, default) for op in operations if isinstance(op, AlterColumnOp) and op.modify_type is not None
-    }  # fmt: skip
-    return facts_of(context, {_table(op, default) for op in operations}, typed)
+    typed = [op for op in operations if isinstance(op, AlterColumnOp) and op.modify_type is not None]
+    wanted = {id_ for op in operations for id_ in (*getattr(op, "tables", ()), _table(op, default))}
+    facts = facts_of(context, wanted, {_table(op, default) for op in typed})
+    connection: Any = context.connection
+    columns = [facts.column(op.table_name, op.schema, op.column_name) for op in typed]
+    return replace(facts, leaning=leaning_on(connection, columns))
 
 
 def facts_of(context: MigrationContext, wanted: Iterable[ObjectId], referred: Collection[ObjectId] = ()) -> Facts:

@@ -88,7 +88,9 @@ def _finish(command: click.Command, args: list[str], prog: str, config: Config |
     _say_what_the_terminal_cannot_show()
     raiseerr = bool(getattr(getattr(config, "cmd_opts", None), "raiseerr", False))
     try:
-        with _sigterm_as_ctrl_c():
+        from alembic_safe.reporting.warnings_shown import warnings_shown
+
+        with _sigterm_as_ctrl_c(), warnings_shown():
             code = command.main(args, prog_name=prog, obj=config, standalone_mode=False)
     except click.exceptions.Abort as abort:
         # click makes one of Ctrl-C, too, and by then something may be done

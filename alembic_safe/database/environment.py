@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.statements import quoted, run
@@ -35,7 +35,7 @@ MARKED = (
 )
 
 _FACTS = f"""
-SELECT current_database() AS database, current_user AS role, d.oid::bigint AS database_oid,
+SELECT pg_backend_pid() AS session, current_database() AS database, current_user AS role, d.oid::bigint AS database_oid,
        current_setting('server_version_num')::int AS server_version, pg_is_in_recovery() AS in_recovery,
        current_setting('default_transaction_read_only') = 'on' AS read_only,
        has_function_privilege('pg_control_system()', 'EXECUTE') AS knows_system,
@@ -86,6 +86,8 @@ class Place:
     system_identifier: str | None = None
     hidden: tuple[Journals, ...] = ()
     """Those of the journals whose marker this role may not read."""
+    session: int = field(default=0, compare=False)
+    """The server process that was asked."""
 
     @property
     def server(self) -> str:

@@ -19,6 +19,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.reading import Reading
 from alembic_safe.database.revision_files import require_one_history, shown
 from alembic_safe.errors import Missing, NextStep, SafeError, WrongUsage
 
@@ -60,9 +61,10 @@ class OwnRun:
     :param consents: what the operations of a revision find consented to; ``None``: the command has no ``--accept``.
     """
 
-    def __init__(self, work: Work, consents: Consents | None = None) -> None:
+    def __init__(self, work: Work, consents: Consents | None = None, *, to_write: bool = False) -> None:
         self.work = work
         self.consents = consents
+        self.reading = Reading(to_write=to_write)
         self.kept: set[str] = set()
         """The columns that were retired in this run: ``schema.table.column``."""
         self.contexts = 0
@@ -70,7 +72,32 @@ class OwnRun:
     def __call__(self, context: MigrationContext, kw: dict[str, Any]) -> None:
         """Do the work in one context."""
         self.contexts += 1
-        self.work(context, kw)
+        self.reading = Reading(to_write=self.reading.to_write)
+        try:
+            self.work(context, kw)
+        finally:
+            self.reading.close()
+
+
+def own_run_of(context: MigrationContext) -> OwnRun | None:
+    """Return the run of ours that a context is a part of; ``None`` under stock Alembic."""
+    own = context.opts.get(KEY)
+    return own if isinstance(own, OwnRun) else None
+
+
+@contextmanager
+def reading_paused(context: MigrationContext, state: str) -> Iterator[None]:
+    """Let a run of ours write without being watched for what it waits for: revisions have timeouts of their own.
+
+    :param state: what is said of the database when a wait behind this is ended.
+    """
+    own = own_run_of(context)
+    if own is None:
+        yield
+        return
+    own.reading.state = state
+    with own.reading.paused():
+        yield
 
 
 def script_of(config: Config) -> ScriptDirectory:
@@ -128,7 +155,7 @@ def run_env(
     :raises Missing: when the database cannot be reached or ``env.py`` fails.
     :raises WrongUsage: when ``env.py`` hands over a connection that is in a transaction.
     """
-    own = OwnRun(work, consents)
+    own = OwnRun(work, consents, to_write=to_write)
     options: dict[str, Any] = {KEY: own, "dont_mutate": True}
     with _outer_run_kept(), EnvironmentContext(config, script, fn=lambda *_: (), **options) as env:
         if to_write:

@@ -99,7 +99,7 @@ def not_obtained(subject: str, failed: FailedAttempt, budget: float, blockers: t
         f"{subject} did not get its lock on {on} within {budget:.0f} s"
         f" ({attempts}, the last one ended by: {failed.reason}).",
         detail=blocker_table(blockers),
-        next_steps=[*_ways_past(blockers), NextStep("when they are done, run the same command again")],
+        next_steps=[*ways_past(blockers), NextStep("when they are done, run the same command again")],
         state="Rolled back: the database stands where it stood before this revision.",
     )
 
@@ -147,7 +147,8 @@ def sqlstate_of(error: BaseException) -> str:
     return ""
 
 
-def _ways_past(blockers: tuple[Blocker, ...]) -> list[NextStep]:
+def ways_past(blockers: tuple[Blocker, ...]) -> list[NextStep]:
+    """Return what a person can do about those who stand in the way."""
     steps = []
     for blocker in blockers:
         if blocker.kind != SESSION:

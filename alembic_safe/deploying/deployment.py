@@ -8,6 +8,7 @@ from alembic_safe import __version__
 from alembic_safe.database import journal, journal_backups, journal_tables
 from alembic_safe.database.attempts import LockPolicy
 from alembic_safe.database.deploy_lock import deploy_lock, lock_key
+from alembic_safe.database.envpy import reading_paused
 from alembic_safe.database.guard import shell_word
 from alembic_safe.database.idle import kept_awake
 from alembic_safe.database.journal_steps import half_done
@@ -209,11 +210,13 @@ class _Deployment:
             keep_receipt(upgrade, logbook.journals, self.safe, self.rehearsal)
         steps = self.back or self._recompute(plan)
         upgrade.context._ensure_version_table()  # noqa: SLF001 - what Alembic's own run does first
+        conditions = self._conditions(logbook.journals)
         try:
-            apply_revisions(
-                upgrade.context, upgrade.kw, steps, plan.revisions, conditions=self._conditions(logbook.journals),
-                logbook=logbook, tell=upgrade.tell, taking_back=bool(self.back),
-            )  # fmt: skip
+            with reading_paused(upgrade.context, "What was applied before stays applied."):
+                apply_revisions(
+                    upgrade.context, upgrade.kw, steps, plan.revisions, conditions=conditions, logbook=logbook,
+                    tell=upgrade.tell, taking_back=bool(self.back),
+                )  # fmt: skip
         except RevisionFailed:  # rolled back: what the revisions before it made is known, and whole
             if not self.back:
                 keep_catalog(upgrade, logbook.journals, self.drift)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from alembic_safe import __version__
 from alembic_safe.database.journal_catalogs import has_catalogs, record_catalog
 from alembic_safe.deploying.events import DriftFound, Noted
-from alembic_safe.errors import Findings, NextStep
+from alembic_safe.errors import Findings, LockNotObtained, NextStep
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.drift import carried, find_drift, unknown, version_tables
 
@@ -84,7 +84,7 @@ def keep_catalog(upgrade: Upgrade, journals: Journals, drift: Drift) -> None:
     :param drift: what was found before the deployment; it stays drift.
     """
     connection = upgrade.connection
-    with suppress(SQLAlchemyError):
+    with suppress(SQLAlchemyError, LockNotObtained):
         upgrade.end_reading()
         heads = upgrade.context.get_current_heads()
         after = read_catalog(connection, leave_out=version_tables(upgrade.target, upgrade.context))

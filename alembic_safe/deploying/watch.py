@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.environment import MARKED
-from alembic_safe.database.envpy import KEY, OwnRun
+from alembic_safe.database.envpy import own_run_of
 from alembic_safe.database.guard import Decision, Intent, decide
 from alembic_safe.database.statements import run
 from alembic_safe.plugin import stop_if_marked
@@ -33,8 +33,8 @@ def watched_run(context: MigrationContext, original: Callable[..., None], kw: di
     :param kw: what ``env.py`` gave to it.
     :raises Refused: before the first statement that writes.
     """
-    own = context.opts.get(KEY)
-    if isinstance(own, OwnRun):
+    own = own_run_of(context)
+    if own is not None:
         own(context, kw)
         return
     guard = _guard(context)

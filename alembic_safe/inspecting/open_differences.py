@@ -84,6 +84,10 @@ def is_settled(difference: Difference, lines: Iterable[Settle]) -> bool:
     """Tell whether a difference between two catalogs is one that open changes leave between before and after."""
     id_ = difference.object
     for line in lines:
+        if line.verb == "swap_enum" and id_.kind == "enum" and id_.schema == line.schema:
+            if id_.name in {line.table, json.loads(line.rest)["new"]}:
+                return True
+            continue
         if (line.schema, line.table) != (id_.schema, id_.parent or id_.name):
             continue
         rest = json.loads(line.rest) if line.rest.startswith("{") else {}

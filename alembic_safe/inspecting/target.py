@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.environment import Identity, Journals, identify, read_place
+from alembic_safe.database.envpy import own_run_of
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.history import version_table_of
 
@@ -51,7 +52,6 @@ class Target:
 def look_at(context: MigrationContext, settings: Settings) -> Target:
     """Find out; reads only, and leaves the transaction that reading begins to the caller."""
     connection: Any = context.connection
-    heads = context.get_current_heads()
     endpoint = Endpoint.from_connection(connection)
     place = read_place(
         connection,
@@ -61,6 +61,10 @@ def look_at(context: MigrationContext, settings: Settings) -> Target:
         version_table=context.version_table,
         version_schema=context.version_table_schema,
     )
+    own = own_run_of(context)
+    if own is not None:  # from here on tables are read, and somebody may hold one of them
+        own.reading.follow(connection, place.session, endpoint.connect, budget=float(settings.lock_budget))
+    heads = context.get_current_heads()
     return Target(
         endpoint,
         identify(connection, place, heads, settings),

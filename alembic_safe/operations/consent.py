@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alembic_safe.database.envpy import KEY, OwnRun
+from alembic_safe.database.envpy import OwnRun, own_run_of
 from alembic_safe.database.guard import shell_word
 from alembic_safe.errors import NextStep, Refused
 
@@ -91,5 +91,4 @@ def is_on_shadow(operations: Operations) -> bool:
 
 def own_run(operations: Operations) -> OwnRun | None:
     """Return the run of ours that a verb is part of; ``None`` under a stock command."""
-    own = operations.migration_context.opts.get(KEY)
-    return own if isinstance(own, OwnRun) else None
+    return own_run_of(operations.migration_context)
