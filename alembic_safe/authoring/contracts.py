@@ -4,7 +4,7 @@
 # missing, are both made from these lines.
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
@@ -85,7 +85,7 @@ class _Writing:
     def _column(self, line: Settle) -> Column[Any]:
         """Return a column as it is when the contract begins."""
         found = self._table(line).columns[line.name]
-        left_out = "replaced_by" not in rest_of(line) and may_be_left_out_from_expand_on(found)
+        left_out = not {"replaced_by", "reshaped"} & rest_of(line).keys() and may_be_left_out_from_expand_on(found)
         return Column(
             found.name, made_type(found.type), nullable=found.nullable or left_out, server_default=found.server_default,
             comment=found.comment,
@@ -114,6 +114,8 @@ class _Writing:
         return [*steps, Step(f"{name} takes no NULL", (set_it,), undo=(set_it.reverse(), *proof))]
 
     def _retire_column(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
+        if "reshaped" in rest:
+            return self._retire_reshaped(line, rest["reshaped"])
         schema, column = self._schema(line), self._column(line)
         new = rest.get("replaced_by")
         words: dict[str, Any] = {"schema": schema}
@@ -128,6 +130,26 @@ class _Writing:
         last += [RetireColumnOp(line.table, column, **words), *self._behind(line)]
         keep = Step(f"keep what {line.name} holds", (KeepColumnOp(line.table, column, **words),))
         return [*first, keep, Step(f"{line.name} goes", tuple(last))]
+
+    def _retire_reshaped(self, line: Settle, reshaped: dict[str, Any]) -> list[Step]:
+        """Retire the columns that others have in another shape: all of them in the moment in which the sync ends."""
+        schema, (old, new, up, down) = self._schema(line), (reshaped[name] for name in ("old", "new", "up", "down"))
+        if line.name != old[0]:
+            return []
+        words: dict[str, Any] = {"up": up, "down": down, "schema": schema}
+        keep: list[MigrateOperation] = []
+        retire: list[MigrateOperation] = []
+        for name, back in zip(old, down, strict=True):
+            column = self._column(replace(line, name=name))
+            keep.append(KeepColumnOp(line.table, column, replaced_by=new, down=back, schema=schema))
+            retire.append(RetireColumnOp(line.table, column, replaced_by=new, down=back, schema=schema))
+        shown, others = " and ".join(old), " and ".join(new)
+        goes = "goes" if len(old) == 1 else "go"
+        return [
+            Step(f"compare {shown} and {others} once more", (VerifyCopiedOp(line.table, old, new, **words),)),
+            *(Step(f"keep what {name} holds", (one,)) for name, one in zip(old, keep, strict=True)),
+            Step(f"{shown} {goes}", (DropSyncOp(line.table, old, new, **words), *self._with_it(line), *retire)),
+        ]
 
     def _swap_columns(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         """Return the steps of every swap of a table: what stands on several columns changes names with all of them."""

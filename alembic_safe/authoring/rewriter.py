@@ -126,7 +126,7 @@ def _require_no_overlap(context: MigrationContext, operations: Iterable[ops.Migr
     for change in open_changes(context.script):
         for line in change.settles:
             rest = rest_of(line)
-            for name in (line.name, rest.get("replaced_by"), rest.get("new")):
+            for name in (line.name, rest.get("replaced_by"), rest.get("new"), *rest.get("reshaped", {}).get("new", ())):
                 if name and (line.schema, line.table, name) in touched:
                     raise Refused(
                         f"{line.table}.{name} belongs to the open change {change.id!r}, whose contract is still to come:"

@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 
 def require_no_squash(extent: Extent, *, vendor: bool) -> None:
-    """Stop where a shortcut would be made of what is a squash already, or has no archive to copy to.
+    """Stop where a shortcut would not begin with nothing, is a squash already, or has no archive to copy to.
 
-    :raises WrongUsage: in both cases.
+    :raises WrongUsage: in these cases.
     """
+    if extent.start is not None:
+        raise WrongUsage(
+            f"A new database begins with the first revision, so no shortcut begins behind {extent.start}.",
+            next_steps=[NextStep("from the beginning", f'alembic squash {extent.end.revision} --shortcut -m "..."')],
+        )
     if vendor:
         raise WrongUsage(
             "--vendor copies for originals in an archive, and --shortcut leaves them where they are.",
@@ -38,11 +43,12 @@ def require_no_squash(extent: Extent, *, vendor: bool) -> None:
         )
 
 
-def place(staged: Staged) -> Path:
+def place(staged: Staged | None) -> Path:
     """Put a shortcut where new databases find it, in one step, and leave everything else as it is.
 
     :return: its file.
     """
+    assert staged is not None  # noqa: S101 - it was made before
     for _, copy in staged.moved:
         copy.unlink()
     inside = staged.archive / SHORTCUT

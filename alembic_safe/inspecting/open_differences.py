@@ -92,6 +92,7 @@ def is_settled(difference: Difference, lines: Iterable[Settle]) -> bool:
             continue
         rest = json.loads(line.rest) if line.rest.startswith("{") else {}
         names = {line.name, rest.get("new"), rest.get("to"), rest.get("replaced_by")} - {None}
+        names |= {*rest.get("reshaped", {}).get("new", ())}
         if line.verb == "retire_table" or id_.name in names or id_.name in {proof_name(str(name)) for name in names}:
             return True
     return False
