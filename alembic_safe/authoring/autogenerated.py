@@ -15,6 +15,7 @@ from sqlalchemy import ARRAY, Enum, MetaData, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator
 
+from alembic_safe.authoring.existing_types import existing_domain, existing_enum
 from alembic_safe.inspecting.catalog import RETIRED_SCHEMA
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.open_differences import WHOLE
@@ -195,11 +196,9 @@ def made_type(type_: Any) -> Any:
         inner = made_type(type_.impl_instance)
         return type_ if inner is type_.impl_instance else inner
     if isinstance(type_, postgresql.DOMAIN):
-        domain = copy.copy(type_)
-        domain.create_type = False
-        return domain
+        return existing_domain(type_)
     if isinstance(type_, Enum) and type_.native_enum and type_.name:
-        return postgresql.ENUM(*type_.enums, name=type_.name, schema=type_.schema, create_type=False)
+        return existing_enum(type_.enums, type_.name, type_.schema)
     return type_
 
 
@@ -209,4 +208,4 @@ def under_name(type_: Any, name: str) -> Any:
         array = copy.copy(type_)
         array.item_type = under_name(type_.item_type, name)
         return array
-    return postgresql.ENUM(*type_.enums, name=name, schema=type_.schema, create_type=False)
+    return existing_enum(type_.enums, name, type_.schema)

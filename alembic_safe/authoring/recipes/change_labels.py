@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
 from sqlalchemy import ARRAY, CheckConstraint, Column, MetaData
-from sqlalchemy.dialects import postgresql
 
 from alembic_safe.authoring import enum_labels
 from alembic_safe.authoring.change_operations import AddLabelOp, CheckOp, DefaultOp, RenameColumnOp, SqlOp, plain_text
 from alembic_safe.authoring.enum_changes import enum_of
 from alembic_safe.authoring.enum_operations import ChangeLabelsOp, joined, statements_of
+from alembic_safe.authoring.existing_types import existing_enum
 from alembic_safe.authoring.keeping import taken_back_by
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
 from alembic_safe.authoring.recipes.replacing import Replacement, default_sql, quoted_if_needed, replaced
@@ -263,7 +263,7 @@ class _Split:
             array = copy.copy(type_)
             array.item_type = self._type(type_.item_type)
             return array
-        return postgresql.ENUM(*self.op.becomes, name=self.new, schema=self.schema, create_type=False)
+        return existing_enum(self.op.becomes, self.new, self.schema)
 
     def _in_new_labels(self, sql: str, labels: Mapping[str, str]) -> str:
         """Return SQL of the server's about the enum as SQL about the new one, as that is called meanwhile."""

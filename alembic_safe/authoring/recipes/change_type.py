@@ -80,20 +80,13 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
     swap = settle("swap_columns", id_, new=new, up=up, down=back, primary_key=key)
     kept = () if key is None else (settle("drop_index", id_._replace(kind="index", name=beside(key)), goes_with=new),)
     defaults = [one for one in every if isinstance(one, DefaultOp) and one.column == id_]
-    then: tuple[Settle, ...] = ()
-    if defaults:
-        default = defaults[-1].to
-        then = (
-            settle("set_default", id_, to=default, was=defaults[0].was) if default
-            else settle("drop_default", id_, was=defaults[0].was),
-        )  # fmt: skip
     if moves.last is not op:
         referring = referring.none()
     collation = _collation(op, facts)
     becomes += f" collated as {collation}" if collation else ""
     return Phased(
         f"{shown} becomes {becomes}", expand=split.expand, copy=(*split.copy, *built, *referring.steps),
-        settles=(*referring.settles, *split.settles, *kept, swap, *then, *names),
+        settles=(*referring.settles, *split.settles, *kept, swap, *_default(id_, defaults), *names),
         consumed=(*defaults, *followed, *(one for one, _ in coming), *referring.consumed),
         fresh=(id_._replace(name=new),),
         words=Words(
@@ -104,6 +97,15 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
             copy=(f"Fills {new} in the rows that were there, then builds for it what stands on {old.name}.",),
         ),
     )  # fmt: skip
+
+
+def _default(id_: ObjectId, changes: Sequence[DefaultOp]) -> tuple[Settle, ...]:
+    """Return what becomes of the default, once the column has the name that the models say."""
+    if not changes:
+        return ()
+    if changes[-1].to:
+        return (settle("set_default", id_, to=changes[-1].to, was=changes[0].was),)
+    return (settle("drop_default", id_, was=changes[0].was),)
 
 
 def _is_a_change(op: ops.AlterColumnOp, facts: Facts) -> bool:
