@@ -272,7 +272,7 @@ def test_non_ascii_names_are_printed_whatever_the_terminal_can_show(
     cluster: Cluster, make_database: Callable[..., str], tmp_path: Path
 ) -> None:
     database = make_database("bücher 漢字")
-    project = Project.create(tmp_path / "app", cluster.url("b%C3%BCcher%20%E6%BC%A2%E5%AD%97"))
+    project = Project.create(tmp_path / "app", cluster.url("?dbname=b%C3%BCcher%20%E6%BC%A2%E5%AD%97"))
     project.revision("a4", "a3", "prénom ⚡", 'op.add_column("users", sa.Column("prénom", sa.Text))')
     surroundings = {
         "LANG": "C",
