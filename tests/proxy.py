@@ -48,7 +48,9 @@ class Proxy:
 
     def _client_to_server(self, client: socket.socket, server: socket.socket) -> None:
         is_open = False
-        with contextlib.suppress(OSError), client, server, client.makefile("rb") as stream:
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError), client.makefile("rb") as stream:
+            # the other direction still waits for the server: closing alone would not end the connection
+            stack.callback(_end, server)
             while True:
                 kind = stream.read(1) if is_open else b""
                 head = stream.read(4)
@@ -64,11 +66,17 @@ class Proxy:
                 server.sendall(kind + head + body)
 
 
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 def _pass_on(source: socket.socket, to: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             to.sendall(data)
-        to.shutdown(socket.SHUT_RDWR)
+    _end(to)
+    source.close()
 
 
 @contextlib.contextmanager
