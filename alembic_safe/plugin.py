@@ -30,6 +30,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("safe-backup", "backup", "Take a verified backup of the database with pg_dump."),
     ("safe-baseline", "baseline", "Find or write the revision that an existing database is at, and stamp it."),
     (
+        "safe-check",
+        "check",
+        "Judge changed revision files with no database but an embedded server: for pre-commit and CI.",
+    ),
+    (
         "safe-contract",
         "contract",
         "Bring the parked contracts of open changes into the chain, check them, or give one up.",
