@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alembic_safe.authoring.rewriter import rewriter as rewriter
     from alembic_safe.settings import Settings as Settings
 
-__all__ = ["Settings", "__version__", "renamed_from", "rewriter"]
+__all__ = ["Settings", "__version__", "merged_from", "renamed_from", "rewriter", "split_from"]
 __version__ = "0.1.0"
 
 RENAMED_FROM = "alembic_safe_renamed_from"
 """The key in the ``info`` of a column or a table under which its former name stands."""
+
+SPLIT_FROM = "alembic_safe_split_from"
+"""The key in the ``info`` of a column under which stands what it is a part of."""
+MERGED_FROM = "alembic_safe_merged_from"
+"""The key in the ``info`` of a column under which stands what it is made of."""
 
 
 def renamed_from(name: str) -> dict[str, str]:
@@ -24,6 +31,36 @@ def renamed_from(name: str) -> dict[str, str]:
     :param name: the former name, without table and schema.
     """
     return {RENAMED_FROM: name}
+
+
+def split_from(name: str, *, up: str, down: str) -> dict[str, tuple[str, str, str]]:
+    """Say in a model that a column holds a part of what another one of its table held.
+
+    Each of the parts says it::
+
+        first = mapped_column(info=split_from("name", up="split_part(name, ' ', 1)", down="concat_ws(' ', first, last)"))
+        last = mapped_column(info=split_from("name", up="split_part(name, ' ', 2)", down="concat_ws(' ', first, last)"))
+
+    It may stay afterwards; it then says nothing more.
+
+    :param name: the column that goes.
+    :param up: SQL over that column that gives this one.
+    :param down: SQL over all of the parts that gives that column, the same in each of them.
+    """
+    return {SPLIT_FROM: (name, up, down)}
+
+
+def merged_from(names: Sequence[str], *, up: str, down: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """Say in a model that a column holds what several others of its table held.
+
+    ``name = mapped_column(info=merged_from(("first", "last"), up="concat_ws(' ', first, last)",
+    down=("split_part(name, ' ', 1)", "split_part(name, ' ', 2)")))``. It may stay afterwards; it then says nothing more.
+
+    :param names: the columns that go.
+    :param up: SQL over these columns that gives this one.
+    :param down: SQL over this one that gives each of them, in their order.
+    """
+    return {MERGED_FROM: (tuple(names), up, tuple(down))}
 
 
 def __getattr__(name: str) -> Any:

@@ -235,11 +235,12 @@ def test_the_projects_template_names_hooks_and_directives_are_honoured(app: Mode
     app.run("milestone", "-m", "No fax", check=0)
     path = app.files_by_time[-1]
     assert path.parent.name.isdigit()
-    assert path.name.startswith("no_fax_")
-    text = path.read_text()
-    assert "# house style" in text
-    assert text.endswith("# hooked\n")
-    assert "op.retire_column('users', sa.Column('fax'" in text
+    assert path.name.startswith("expand_no_fax_")
+    (contract,) = (app.folder / "migrations" / "contracts").rglob("*.py")
+    for text in (path.read_text(), contract.read_text()):
+        assert "# house style" in text
+        assert text.endswith("# hooked\n")
+    assert "op.retire_column('users', sa.Column('fax'" in contract.read_text()
 
 
 @pytest.mark.long

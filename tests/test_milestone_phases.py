@@ -88,3 +88,35 @@ def test_a_push_brings_an_expanded_database_to_the_models(
         app.run("safe-contract", check=0)
         app.run("upgrade", "head", check=0)
         app.run("check", check=0)
+
+
+ENUM = """
+sa.Table("orders", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("status", sa.Enum({}, name="status"),
+         server_default={!r}), sa.CheckConstraint("status <> 'open' or id < 9", name="few"))
+"""
+
+
+def test_a_label_that_a_push_renamed_becomes_phases(
+    app: ModelsProject, cluster: Cluster, database: str, make_database: Callable[..., str]
+) -> None:
+    app.models(V1 + ENUM.format("'open', 'finished'", "finished"))
+    app.run("revision", "--autogenerate", "-m", "orders", check=0)
+    app.run("upgrade", "head", check=0)
+    with cluster.connect(database) as connection:
+        connection.execute("INSERT INTO orders (id) VALUES (1)")
+    production = make_database(template=database)
+    app.models(V1 + ENUM.format("'open', 'done'", "done"))
+    app.run("dev-push", "--rename", "status.finished:done", check=0)
+    app.run("milestone", "-m", "done", check=0)
+    contract = app.folder / "migrations" / "contracts"
+    assert "op.swap_enum_types('status', 'status_new')" in next(contract.glob("*.py")).read_text()
+    app.run("check", check=0)
+    app.run("safe-contract", check=0)
+    for url in (None, cluster.url(production)):
+        one = app if url is None else app.on(url)
+        one.run("upgrade", "head", check=0)
+        one.run("check", check=0)
+    for name in (database, production):
+        with cluster.connect(name) as connection:
+            connection.execute("INSERT INTO orders (id) VALUES (2)")
+            assert connection.execute("SELECT status::text FROM orders").fetchall() == [("done",), ("done",)]

@@ -160,6 +160,45 @@ def test_an_env_py_that_hands_over_a_connection_in_a_transaction_is_replayed(pro
     assert tables(target_of(project)) == []
 
 
+def with_labels(project: Project) -> None:
+    """Add revisions that only run when each has a transaction of its own: a new label is used in the next one."""
+    block = "with op.get_context().autocommit_block():\n    op.execute(\"CREATE TYPE mood AS ENUM ('glad')\")"
+    project.revision("a4", "a3", "moods", block)
+    project.revision("a5", "a4", "label", "op.execute(\"ALTER TYPE mood ADD VALUE 'sad'\")")
+    project.revision("a6", "a5", "uses", "op.execute(\"CREATE TABLE moods AS SELECT 'sad'::mood AS it\")")
+
+
+def test_revisions_that_cannot_share_a_transaction_are_replayed_from_nothing_one_by_one(project: Project) -> None:
+    with_labels(project)
+    seen: list[str] = []
+    with shadow_of(project) as shadow:
+        done = replayed(project, shadow, on_step=lambda step: seen.append(step.revision))
+        assert column(shadow.endpoint, "SELECT it::text FROM moods") == ["sad"]
+    assert [context.heads for context in done.contexts] == [("a6",)]
+    assert seen == ["a1", "a2", "a3", "a4", "a5", "a6"] * 2
+    assert done.steps == 6
+
+
+@pytest.mark.parametrize("per_migration", ["True", "False"])
+def test_a_transaction_that_env_py_began_before_it_configured_goes_around_all_revisions(
+    project: Project, per_migration: str
+) -> None:
+    env = ENV_PY.replace("context.configure(", f"context.configure(transaction_per_migration={per_migration}, ")
+    env = env.replace(
+        "        context.configure(", "        connection.exec_driver_sql('SELECT 1')\n        context.configure("
+    )
+    assert "SELECT 1" in env
+    assert "per_migration" in env
+    with_env(project, env)
+    project.revision(
+        "a4", "a3", "notes", "op.execute('CREATE TABLE ids AS SELECT xmin::text AS it FROM alembic_version')"
+    )
+    with shadow_of(project) as shadow:
+        assert replayed(project, shadow).steps == 4
+        written = column(shadow.endpoint, "SELECT it FROM ids UNION SELECT xmin::text FROM alembic_version")
+    assert len(written) == 1
+
+
 ASYNC_ENV_PY = """\
 import asyncio
 from alembic import context

@@ -23,17 +23,41 @@ ROWS = 12
 
 @dataclass(frozen=True)
 class Conversion:
-    """Two columns, and what leads from one to the other: in SQL, and here for the oracle."""
+    """Columns, and what leads from those of one side to those of the other: in SQL, and here for the oracle.
 
-    old: str
-    new: str
-    up: str | None
-    down: str | None
+    :param old: the type of each old column, which are called a, a2, ...; ``new``: of b, b2, ...
+    :param old_values: what stands in the old column, or a tuple of what stands in all of them; likewise ``new_values``.
+    :param first: SQL before the table is made.
+    """
+
+    old: str | tuple[str, ...]
+    new: str | tuple[str, ...]
+    up: str | tuple[str, ...] | None
+    down: str | tuple[str, ...] | None
     py_up: Callable[[Any], Any]
     py_down: Callable[[Any], Any]
     old_values: tuple[Any, ...]
     new_values: tuple[Any, ...]
     key: str = "PRIMARY KEY"
+    first: str = ""
+
+    @property
+    def olds(self) -> tuple[str, ...]:
+        """The old columns' names."""
+        return ("a", "a2")[: len(_several(self.old))]
+
+    @property
+    def news(self) -> tuple[str, ...]:
+        """The new columns' names."""
+        return ("b", "b2")[: len(_several(self.new))]
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _is_empty(value: Any) -> bool:
+    return all(one is None for one in _several(value))
 
 
 def _same(value: Any) -> Any:
@@ -54,6 +78,27 @@ CONVERSIONS = {
         "numeric", "integer", None, None, _rounded, lambda v: None if v is None else Decimal(v),
         (None, Decimal("1.5"), Decimal("1.4"), Decimal("2.0")), (None, 1, 2, 3), key="NOT NULL",
     ),
+    "labels of an enum": Conversion(
+        "mood", "mood_new", "CASE a::text WHEN 'bad' THEN 'poor' WHEN 'gone' THEN 'good' ELSE a::text END",
+        "CASE b::text WHEN 'poor' THEN 'bad' ELSE b::text END",
+        lambda v: {"bad": "poor", "gone": "good"}.get(v, v), lambda v: "bad" if v == "poor" else v,
+        (None, "good", "bad", "gone"), (None, "good", "poor"),
+        first="DROP TYPE IF EXISTS mood, mood_new CASCADE; CREATE TYPE mood AS ENUM ('good', 'bad', 'gone');"
+        " CREATE TYPE mood_new AS ENUM ('poor', 'good')",
+    ),
+    "one becomes two": Conversion(
+        "text", ("text", "text"), ("split_part(a, ' ', 1)", "split_part(a, ' ', 2)"),
+        "coalesce(b, '') || ' ' || coalesce(b2, '')",
+        lambda v: (None, None) if v is None else (*v.split(" "), "", "")[:2],
+        lambda v: f"{v[0] or ''} {v[1] or ''}",
+        (None, "a b", "a", " b", "a b c", ""), ((None, None), ("a", "b"), ("a", None), ("", ""), ("a", "c")),
+    ),
+    "two become one": Conversion(
+        ("integer", "text"), "text", "a || ':' || a2", ("split_part(b, ':', 1)::integer", "split_part(b, ':', 2)"),
+        lambda v: None if None in v else f"{v[0]}:{v[1]}",
+        lambda v: (None, None) if v is None else (int(v.split(":")[0]), v.split(":")[1]),
+        ((None, None), (1, "x"), (1, None), (2, "")), (None, "1:x", "2:", "3:y:z"),
+    ),
     "lossy both ways": Conversion(
         "integer", "integer", "a / 2", "b * 3", lambda v: None if v is None else v // 2, lambda v: None if v is None else v * 3,
         (None, 0, 1, 4, 5), (None, 0, 1, 2, 7),
@@ -73,59 +118,69 @@ class World:
     rows: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
     def begin(self) -> None:
-        columns = f"id integer {self.it.key}, a {self.it.old}, b {self.it.new}, other integer"
-        self.place.run(f"DROP TABLE IF EXISTS t; CREATE TABLE t ({columns})")
+        types = zip((*self.it.olds, *self.it.news), (*_several(self.it.old), *_several(self.it.new)), strict=True)
+        columns = ", ".join(f"{name} {type_}" for name, type_ in types)
+        self.place.run(f"DROP TABLE IF EXISTS t; {self.it.first}")
+        self.place.run(f"CREATE TABLE t (id integer {self.it.key}, {columns}, other integer)")
         for n in range(ROWS):
             value = self.it.old_values[n % len(self.it.old_values)]
-            self.sql("INSERT INTO t (id, a) VALUES (%s, %s)", n, value)
+            self._insert(n, self.it.olds, _several(value))
             self.rows[n] = (value, ...)
-        self.place.op("sync_columns", "t", "a", "b", up=self.it.up, down=self.it.down)
+        self.place.op("sync_columns", "t", self.it.olds, self.it.news, up=self.it.up, down=self.it.down)
 
     def sql(self, statement: str, *values: Any) -> None:
         with self.place.cluster.connect(self.place.name) as c:
             c.execute(statement, values)
 
+    def _insert(self, id_: int, columns: tuple[str, ...], values: tuple[Any, ...]) -> None:
+        marks = ", ".join(["%s"] * (1 + len(columns)))
+        self.sql(f"INSERT INTO t (id, {', '.join(columns)}) VALUES ({marks})", id_, *values)
+
+    def _update(self, id_: int, columns: tuple[str, ...], values: tuple[Any, ...]) -> None:
+        self.sql(f"UPDATE t SET {', '.join(f'{name} = %s' for name in columns)} WHERE id = %s", *values, id_)
+
     # what each step does, and what a row must be after it
 
     def old_insert(self, id_: int, old: Any, _: Any) -> None:
-        self.sql("INSERT INTO t (id, a) VALUES (%s, %s)", id_, old)
+        self._insert(id_, self.it.olds, _several(old))
         self.rows[id_] = (old, self.it.py_up(old))
 
     def new_insert(self, id_: int, _: Any, new: Any) -> None:
-        self.sql("INSERT INTO t (id, b) VALUES (%s, %s)", id_, new)
-        self._new_written(id_, None, new)
+        self._insert(id_, self.it.news, _several(new))
+        nothing = (None,) * len(self.it.olds)
+        self._new_written(id_, nothing if len(nothing) > 1 else None, new)
 
     def both_insert(self, id_: int, old: Any, new: Any) -> None:
-        self.sql("INSERT INTO t (id, a, b) VALUES (%s, %s, %s)", id_, old, new)
-        self._new_written(id_, old, new) if new is not None else self._old_written(id_, old)
+        self._insert(id_, (*self.it.olds, *self.it.news), (*_several(old), *_several(new)))
+        self._old_written(id_, old) if _is_empty(new) else self._new_written(id_, old, new)
 
     def old_update(self, id_: int, old: Any, _: Any) -> None:
-        self.sql("UPDATE t SET a = %s WHERE id = %s", old, id_)
+        self._update(id_, self.it.olds, _several(old))
         before = self.rows[id_]
-        if repr(old) != repr(before[0]) or before[1] in (None, ...):
+        if repr(old) != repr(before[0]) or before[1] is ... or _is_empty(before[1]):
             self._old_written(id_, old)
 
     def new_update(self, id_: int, _: Any, new: Any) -> None:
         self.settle(id_)
-        self.sql("UPDATE t SET b = %s WHERE id = %s", new, id_)
+        self._update(id_, self.it.news, _several(new))
         old, before = self.rows[id_]
         if new != before:
             self._new_written(id_, old, new)
-        elif new is None:
+        elif _is_empty(new):
             self._old_written(id_, old)
 
     def both_update(self, id_: int, old: Any, new: Any) -> None:
         self.settle(id_)
-        self.sql("UPDATE t SET a = %s, b = %s WHERE id = %s", old, new, id_)
+        self._update(id_, (*self.it.olds, *self.it.news), (*_several(old), *_several(new)))
         before = self.rows[id_]
         if new != before[1]:
             self._new_written(id_, old, new)
-        elif repr(old) != repr(before[0]) or new is None:
+        elif repr(old) != repr(before[0]) or _is_empty(new):
             self._old_written(id_, old)
 
     def touch(self, id_: int, _: Any, __: Any) -> None:
         self.sql("UPDATE t SET other = 1 WHERE id = %s", id_)
-        if self.rows[id_][1] in (None, ...):
+        if self.rows[id_][1] is ... or _is_empty(self.rows[id_][1]):
             self._old_written(id_, self.rows[id_][0])
 
     def delete(self, id_: int, _: Any, __: Any) -> None:
@@ -142,27 +197,31 @@ class World:
         """Learn whether the copy has reached a row, before what comes next depends on it."""
         old, new = self.rows[id_]
         if new is ...:
-            found = self.place.all(f"SELECT b FROM t WHERE id = {id_}")[0][0]
-            assert found in (None, self.it.py_up(old))
+            row = self.place.all(f"SELECT {', '.join(self.it.news)} FROM t WHERE id = {id_}")[0]
+            found = row if len(row) > 1 else row[0]
+            assert _is_empty(found) or found == self.it.py_up(old)
             self.rows[id_] = (old, found)
 
     def copy(self, die_at: int | None) -> None:
         try:
-            self.place.steps("backfill", "t", set_={"b": self.it.up or "a"}, batch_rows=3, die_at=die_at)
+            set_ = dict(zip(self.it.news, _several(self.it.up or "a"), strict=True))
+            self.place.steps("backfill", "t", set_=set_, batch_rows=3, die_at=die_at)
         except Killed:
             event("killed in the middle of the copy")
         for id_, (old, new) in self.rows.items():
             # NULL is what the copy fills, whoever wrote it
-            if new is None and self.it.py_up(old) is not None:
+            if new is not ... and _is_empty(new) and not _is_empty(self.it.py_up(old)):
                 self.rows[id_] = (old, ...)
 
     def check(self, *, complete: bool = False) -> None:
-        found = {id_: (old, new) for id_, old, new in self.place.all("SELECT id, a, b FROM t")}
+        olds, news = len(self.it.olds), len(self.it.news)
+        rows = self.place.all(f"SELECT id, {', '.join((*self.it.olds, *self.it.news))} FROM t")
+        found = {row[0]: (row[1 : 1 + olds], row[1 + olds :]) for row in rows}
         assert found.keys() == self.rows.keys()
         for id_, (old, new) in self.rows.items():
-            up = self.it.py_up(old)
-            expected = [up] if complete and new is ... else [None, up] if new is ... else [new]
-            assert repr(found[id_][0]) == repr(old), (id_, found[id_], self.rows[id_])
+            up = _several(self.it.py_up(old))
+            expected = [up] if complete and new is ... else [(None,) * news, up] if new is ... else [_several(new)]
+            assert repr(found[id_][0]) == repr(_several(old)), (id_, found[id_], self.rows[id_])
             assert found[id_][1] in expected, (id_, found[id_], self.rows[id_])
 
 
@@ -204,7 +263,9 @@ def play(place: Stepwise, conversion: str, steps: list[tuple[str, int, int, int]
         world.check()
     world.copy(die_at=None)
     world.check(complete=True)
-    assert place.steps("verify_copied", "t", "a", "b", up=world.it.up, down=world.it.down) == len(world.rows)
+    assert place.steps("verify_copied", "t", world.it.olds, world.it.news, up=world.it.up, down=world.it.down) == len(
+        world.rows
+    )
 
 
 @pytest.mark.parametrize("conversion", CONVERSIONS)

@@ -201,3 +201,12 @@ def made_type(type_: Any) -> Any:
     if isinstance(type_, Enum) and type_.native_enum and type_.name:
         return postgresql.ENUM(*type_.enums, name=type_.name, schema=type_.schema, create_type=False)
     return type_
+
+
+def under_name(type_: Any, name: str) -> Any:
+    """Return an enum, or an array of it, as it is called otherwise."""
+    if isinstance(type_, ARRAY):
+        array = copy.copy(type_)
+        array.item_type = under_name(type_.item_type, name)
+        return array
+    return postgresql.ENUM(*type_.enums, name=name, schema=type_.schema, create_type=False)

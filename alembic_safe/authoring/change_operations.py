@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.autogenerate.render import _alembic_autogenerate_prefix, _ident, _repr_type, renderers
 from alembic.operations import ops
+from sqlalchemy import TextClause, text
 
 from alembic_safe.database.statements import quoted
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from alembic_safe.inspecting.catalog_records import ObjectId
 
 _PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w)")  # what text() takes for a parameter
+
+
+def plain_text(sql: str) -> TextClause:
+    """Return SQL of which no part is a parameter."""
+    return text(_PARAMETER.sub(r"\\:", sql))
 
 
 class SqlOp(ops.ExecuteSQLOp):
@@ -135,11 +141,13 @@ def _renaming(part: ObjectId, old: str, new: str, where: str) -> str:
 class AddLabelOp(SqlOp):
     """A new label of an enum; it can be used only once it is committed.
 
+    :param type_: the enum.
     :param autocommit: whether something behind it in the same change uses it.
     """
 
-    def __init__(self, sql: str, *, autocommit: bool = False) -> None:
+    def __init__(self, sql: str, type_: ObjectId, *, autocommit: bool = False) -> None:
         super().__init__(sql)
+        self.type_ = type_
         self.autocommit = autocommit
 
 

@@ -19,15 +19,14 @@ from alembic_safe.authoring.change_operations import AddLabelOp, RenameColumnOp,
 from alembic_safe.authoring.change_rest import FIRST, CatalogChanges
 from alembic_safe.authoring.change_retired import follow
 from alembic_safe.authoring.change_syncs import ended_syncs
+from alembic_safe.authoring.enum_changes import label_renamed, labels_changed, labels_said
 from alembic_safe.authoring.expressible import differences
 from alembic_safe.authoring.following_names import new_names
 from alembic_safe.authoring.keeping import taken_back_by
 from alembic_safe.database.failures import sqlstate_of
-from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
 from alembic_safe.inspecting.difference_sql import undo_sql
-from alembic_safe.inspecting.difference_sql_names import literal
 from alembic_safe.inspecting.retired import newest, read_retired
 from alembic_safe.operations.registration import register
 from alembic_safe.operations.retire_column import RetireColumnOp
@@ -219,9 +218,7 @@ class _Work:
             elif rename.kind == "column":
                 self.do(RenameColumnOp(rename.table, rename.old, rename.new, schema=self.schema(rename.schema)))
             else:
-                alter = f"ALTER TYPE {quoted(rename.schema, rename.table)} RENAME VALUE"
-                old, new = literal(rename.old), literal(rename.new)
-                self.do(SqlOp(f"{alter} {old} TO {new}", f"{alter} {new} TO {old}"))
+                self.do(label_renamed(self.connection, rename, self.read()))
             follow(self.connection, rename)
 
     def follow_names(self) -> None:
@@ -240,7 +237,7 @@ class _Work:
         for type_, wanted, held in self._labels(self.read()):
             for statement in enum_labels.additions(type_, wanted, held):
                 self._now = None
-                op = AddLabelOp(statement, autocommit=self.aim.labels_committed)
+                op = AddLabelOp(statement, type_, autocommit=self.aim.labels_committed)
                 if self.aim.labels_committed:
                     with self.context.autocommit_block():
                         self.operations.invoke(op)
@@ -262,8 +259,8 @@ class _Work:
         for type_, wanted, held in self._labels(now):
             if enum_labels.after_additions(wanted, held) == wanted or (early and self._goes(type_, now)):
                 continue
-            for step in enum_labels.made_again(self.connection, type_, wanted, held):
-                self.do(SqlOp(step.forward, step.backward, about=None if early else type_))
+            said = labels_said(self.aim.models, self.default).get(type_, {})
+            self.do(labels_changed(self.connection, type_, wanted, held, said))
 
     def _goes(self, type_: ObjectId, now: Catalog) -> bool:
         gone = {one.object for one in self.found(now) if one.is_extra}

@@ -5,7 +5,9 @@
 # stands in the way, goes first, and comes back with the models' other differences.
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted, run
@@ -14,7 +16,7 @@ from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.difference_sql_names import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -39,8 +41,9 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum WHERE a.attgenerated <> ''
 UNION ALL
 SELECT 3, 'constraint', n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid)
-FROM d JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid AND k.contype IN ('c', 'x')
-JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE k.contype IN ('c', 'x') AND (EXISTS (SELECT FROM d WHERE d.classid = 'pg_constraint'::regclass AND d.objid = k.oid)
+  OR EXISTS (SELECT FROM a WHERE a.attrelid = k.conrelid AND a.attnum = ANY(k.conkey)))
 UNION ALL
 SELECT 4, 'index', n.nspname, tc.relname, c.relname, pg_get_indexdef(c.oid)
 FROM d JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid AND c.relkind = 'i'
@@ -70,30 +73,69 @@ class Step:
 
 def additions(type_: ObjectId, wanted: Sequence[str], held: Sequence[str]) -> Iterator[str]:
     """Yield the statements that add the labels which are new, each beside the one that it stands beside in the end."""
-    there = list(held)
+    now = list(held)
     for place, label in enumerate(wanted):
-        if label in there:
+        if label in now:
             continue
-        before = next((other for other in reversed(wanted[:place]) if other in there), None)
-        where = f" AFTER {literal(before)}" if before is not None else f" BEFORE {literal(there[0])}" if there else ""
+        before = next((other for other in reversed(wanted[:place]) if other in now), None)
+        where = f" AFTER {literal(before)}" if before is not None else f" BEFORE {literal(now[0])}" if now else ""
         yield f"ALTER TYPE {quoted(type_.schema, type_.name)} ADD VALUE {literal(label)}{where}"
-        there.insert(there.index(before) + 1 if before is not None else 0, label)
+        now.insert(now.index(before) + 1 if before is not None else 0, label)
 
 
 def after_additions(wanted: Sequence[str], held: Sequence[str]) -> tuple[str, ...]:
     """Return the labels as they stand once the new ones were added."""
-    there = list(held)
+    now = list(held)
     for place, label in enumerate(wanted):
-        if label not in there:
-            before = next((other for other in reversed(wanted[:place]) if other in there), None)
-            there.insert(there.index(before) + 1 if before is not None else 0, label)
-    return tuple(there)
+        if label not in now:
+            before = next((other for other in reversed(wanted[:place]) if other in now), None)
+            now.insert(now.index(before) + 1 if before is not None else 0, label)
+    return tuple(now)
 
 
-def made_again(connection: Connection, type_: ObjectId, wanted: Sequence[str], held: Sequence[str]) -> list[Step]:
+def there(was: Sequence[str], becomes: Sequence[str], said: Mapping[str, str]) -> dict[str, str]:
+    """Return what becomes of each label that goes, as far as somebody said it."""
+    return {label: said[label] for label in was if label not in becomes and said.get(label) in becomes}
+
+
+def back(was: Sequence[str], becomes: Sequence[str], said: Mapping[str, str]) -> dict[str, str]:
+    """Return what each label that came was before; one that was only added is none of them."""
+    return {new: old for old, new in there(was, becomes, said).items() if new not in was}
+
+
+def translated(column: str, labels: Mapping[str, str], *, is_array: bool) -> str:
+    """Return SQL that gives a column's label, or its array of labels, as text in other labels.
+
+    :param column: as SQL.
+    """
+    if is_array:
+        return _array(f"{column}::text[]", labels)
+    if not labels:
+        return f"{column}::text"
+    cases = " ".join(f"WHEN {literal(old)} THEN {literal(new)}" for old, new in labels.items())
+    return f"CASE {column}::text {cases} ELSE {column}::text END"
+
+
+def _array(sql: str, labels: Mapping[str, str]) -> str:
+    # one label after the other: what one becomes must not be what the next one is
+    taken = {*labels, *labels.values()}
+    passing = {old: f"{old}?" for old, new in labels.items() if new in labels}
+    while taken & {*passing.values()} or len({*passing.values()}) < len(passing):
+        passing = {old: f"{name}?" for old, name in passing.items()}
+    first = [(old, passing.get(old, new)) for old, new in labels.items()]
+    for old, new in [*first, *((name, labels[old]) for old, name in passing.items())]:
+        sql = f"array_replace({sql}, {literal(old)}, {literal(new)})"
+    return sql
+
+
+def made_again(
+    connection: Connection, type_: ObjectId, wanted: Sequence[str], held: Sequence[str],
+    said: Mapping[str, str] = MappingProxyType({}),
+) -> list[Step]:  # fmt: skip
     """Return the steps that give an enum exactly these labels; reads only.
 
     :param held: what it has now.
+    :param said: what becomes of labels that go.
     :raises Refused: where a view, a function or a policy is built on the type.
     """
     name = {"schema": type_.schema, "name": type_.name}
@@ -107,7 +149,8 @@ def made_again(connection: Connection, type_: ObjectId, wanted: Sequence[str], h
         )
     new = quoted(type_.schema, type_.name)
     old = quoted(type_.schema, f"{type_.name[:50]}__before")
-    steps = [step for row in in_the_way for step in _aside(row)]
+    aside = [step for row in in_the_way for step in _aside(row)]
+    steps = list(aside)
     labels = ", ".join(literal(label) for label in wanted)
     before = ", ".join(literal(label) for label in held)
     last = quoted(f"{type_.name[:50]}__before")
@@ -116,16 +159,44 @@ def made_again(connection: Connection, type_: ObjectId, wanted: Sequence[str], h
     for row in run(connection, _COLUMNS, name):
         alter = f"ALTER TABLE {quoted(row['schema'], row['table'])} ALTER COLUMN {quoted(row['name'])} TYPE"
         array = "[]" if row["is_array"] else ""
-        cast = f"USING {quoted(row['name'])}::text{array}::"
-        steps.append(Step(f"{alter} {new}{array} {cast}{new}{array}", f"{alter} {old}{array} {cast}{old}{array}"))
+        up, down = (
+            f"USING ({translated(quoted(row['name']), labels_, is_array=row['is_array'])})::"
+            for labels_ in (there(held, wanted, said), back(held, wanted, said))
+        )
+        steps.append(Step(f"{alter} {new}{array} {up}{new}{array}", f"{alter} {old}{array} {down}{old}{array}"))
     steps.append(Step(f"DROP TYPE {old}", f"CREATE TYPE {old} AS ENUM ({before})"))
-    return steps
+    named = there(held, wanted, said)
+    unknown = [label for label in held if label not in wanted and label not in named]
+    again = [step for step in aside if not any(f"{literal(label)}::" in step.backward for label in unknown)]
+    return steps + [Step(in_other_labels(step.backward, type_, named), step.forward) for step in reversed(again)]
 
 
-def columns_of(connection: Connection, type_: ObjectId) -> list[ObjectId]:
-    """Return the columns of a type, or of arrays of it."""
+def in_other_labels(sql: str, type_: ObjectId, labels: Mapping[str, str], name: str = "") -> str:
+    """Return SQL of the server's in which the labels of an enum are called otherwise.
+
+    :param name: what the enum is called in it; empty: as before.
+    """
+    spelled = [rf"(?:{_word(type_.schema)}\.)?{_word(type_.name)}", r"(?P<array>\[\])?(?![\w\"])"]
+    called = quoted(type_.schema, name) if name else ""
+
+    def literal_of(match: re.Match[str]) -> str:
+        label = match["label"].replace("''", "'")
+        said = literal(labels.get(label, label))
+        return f"{said}::{called or match['type']}{match['array'] or ''}"
+
+    sql = re.sub(rf"'(?P<label>(?:[^']|'')*)'::(?P<type>{spelled[0]}){spelled[1]}", literal_of, sql)
+    return re.sub(rf"::{spelled[0]}{spelled[1]}", lambda m: f"::{called}{m['array'] or ''}", sql) if called else sql
+
+
+def _word(name: str) -> str:
+    """Return a pattern for a name as the server writes it: quoted where it must be."""
+    return rf"(?:{re.escape(name)}|{re.escape(quoted(name))})"
+
+
+def columns_of(connection: Connection, type_: ObjectId) -> dict[ObjectId, bool]:
+    """Return the columns of a type, and whether each holds arrays of it."""
     rows = run(connection, _COLUMNS, {"schema": type_.schema, "name": type_.name})
-    return [ObjectId("column", row["schema"], row["name"], row["table"]) for row in rows]
+    return {ObjectId("column", row["schema"], row["name"], row["table"]): row["is_array"] for row in rows}
 
 
 def _aside(row: object) -> Iterator[Step]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import AlterColumnOp
@@ -12,11 +13,13 @@ from sqlalchemy.exc import NoSuchTableError, SAWarning
 from alembic_safe.authoring.changes import version_tables
 from alembic_safe.authoring.recipes.records import Facts
 from alembic_safe.authoring.recipes.standing_on import referred_columns
+from alembic_safe.authoring.reshaped import said_of_columns
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.leaning import leaning_on
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable
 
     from alembic.operations.ops import MigrateOperation
     from alembic.runtime.migration import MigrationContext
@@ -30,10 +33,12 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
     """
     default = context.dialect.default_schema_name or "public"
     operations = tuple(operations)
-    typed = {
-        _table(op, default) for op in operations if isinstance(op, AlterColumnOp) and op.modify_type is not None
-    }  # fmt: skip
-    return facts_of(context, {_table(op, default) for op in operations}, typed)
+    typed = [op for op in operations if isinstance(op, AlterColumnOp) and op.modify_type is not None]
+    wanted = {id_ for op in operations for id_ in (*getattr(op, "tables", ()), _table(op, default))}
+    facts = facts_of(context, wanted, {_table(op, default) for op in typed})
+    connection: Any = context.connection
+    columns = [facts.column(op.table_name, op.schema, op.column_name) for op in typed]
+    return replace(facts, leaning=leaning_on(connection, columns))
 
 
 def facts_of(context: MigrationContext, wanted: Iterable[ObjectId], referred: Collection[ObjectId] = ()) -> Facts:
@@ -56,7 +61,7 @@ def facts_of(context: MigrationContext, wanted: Iterable[ObjectId], referred: Co
             found = _reflected(connection, id_, default)
             if found is not None:
                 tables[id_] = found
-    return Facts(catalog.server_version, default, catalog, tables, _said(models_of(context), default))
+    return Facts(catalog.server_version, default, catalog, tables, said_of_columns(models_of(context), default))
 
 
 def models_of(context: MigrationContext) -> tuple[MetaData, ...]:
@@ -74,16 +79,6 @@ def _reflected(connection: Connection, id_: ObjectId, default: str) -> Table | N
             )  # fmt: skip
         except NoSuchTableError:
             return None
-
-
-def _said(models: Sequence[MetaData], default: str) -> dict[ObjectId, Mapping[str, Any]]:
-    return {
-        ObjectId("column", table.schema or default, column.name, table.name): dict(column.info)
-        for metadata in models
-        for table in metadata.tables.values()
-        for column in table.columns
-        if column.info
-    }
 
 
 def _table(op: MigrateOperation, default: str) -> ObjectId:

@@ -21,6 +21,7 @@ from alembic_safe.authoring.renames import (
     settle,
     shown_rename,
 )
+from alembic_safe.authoring.reshaped import fills_of, said_of_columns, sources_of
 from alembic_safe.database.guard import shell_word
 from alembic_safe.database.replay import run_on_shadow
 from alembic_safe.errors import ConsentMissing, NextStep
@@ -114,7 +115,8 @@ def _apply(
 ) -> Found:
     # no row stands in a shadow: what may change in a conversion was consented to where there are rows
     every = frozenset(id_ for id_ in models.objects if id_.kind == "column")
-    aim = Aim(side.models, models, renames, fills=_fills(side), casts=every)
+    said = said_of_columns(side.models, side.ground.default_schema)
+    aim = Aim(side.models, models, renames, fills=fills_of(said, before) | _fills(side), casts=every)
     plan = make_plan(
         models, before, renames, keep=frozenset(), without=left_out(context, side.models, before),
         default_schema=side.ground.default_schema, fills=aim.fills,
@@ -159,7 +161,9 @@ def _renames(
         given=read_renames(given, models, before, default),
         marked=marked(side.models, default),
         remembered=_remembered(side),
-        not_renamed=_gone_by_a_push(side, before) | _accepted(accept, before, default),
+        not_renamed=_gone_by_a_push(side, before)
+        | _accepted(accept, before, default)
+        | sources_of(said_of_columns(side.models, default)),
     )
     settled = settle(models, before, evidence, ask)
     # a label that went and one that came: on a shadow no row hangs on it, and a push has asked the rows

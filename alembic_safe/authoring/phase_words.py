@@ -71,6 +71,13 @@ def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
     kept = "kept in schema alembic_safe_retired"
     if line.verb == "retire_column" and "replaced_by" in rest:
         return (f"Ends {shown}: what {rest['replaced_by']} does not say is {kept}.",)
+    if line.verb == "retire_column" and "reshaped" in rest:
+        new = rest["reshaped"]["new"]
+        return (f"Ends {shown}: what {' and '.join(new)} {'does' if len(new) == 1 else 'do'} not say is {kept}.",)
+    if line.verb == "swap_enum":
+        return (
+            f"{rest['new']} takes the name {table}, and each of its columns the name of the old one, in one moment.",
+        )
     if line.verb == "swap_columns":
         taken = f"{table}.{rest['new']} takes the name {line.name}, under one short lock; the old values are {kept}."
         key = (f"The primary key {rest['primary_key']} goes with it.",) if rest.get("primary_key") else ()
@@ -86,6 +93,7 @@ def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
     sentence = {
         "retire_column": f"Retires {shown}: its values are {kept}.", "retire_table": f"Retires {shown}: its rows are {kept}.",
         "drop_column": f"Takes {shown} away, which holds nothing of its own.", "drop_index": f"Takes {line.name} away.",
+        "drop_type": f"Takes the enum {table} away.",
         "drop_default": f"Takes the default from {shown}.", "finish": f"Brings {shown} to its end: nothing needs it any more.",
     }.get(line.verb)  # fmt: skip
     return (sentence,) if sentence else ()

@@ -17,6 +17,7 @@ from alembic_safe.authoring.recipes.add_column import add_column
 from alembic_safe.authoring.recipes.add_constraint import add_constraint
 from alembic_safe.authoring.recipes.at_once import at_once
 from alembic_safe.authoring.recipes.change_default import change_default
+from alembic_safe.authoring.recipes.change_labels import change_labels
 from alembic_safe.authoring.recipes.change_type import change_type
 from alembic_safe.authoring.recipes.drop_column import drop_column
 from alembic_safe.authoring.recipes.drop_constraint import drop_constraint
@@ -25,6 +26,7 @@ from alembic_safe.authoring.recipes.indexes import create_index, drop_index
 from alembic_safe.authoring.recipes.naming import named_in
 from alembic_safe.authoring.recipes.records import Step, Words, rest_of
 from alembic_safe.authoring.recipes.rename_column import rename_column
+from alembic_safe.authoring.recipes.reshape import reshape
 from alembic_safe.authoring.recipes.set_not_null import set_not_null
 from alembic_safe.authoring.recipes.standing_on import table_of
 from alembic_safe.inspecting.settles import Settle
@@ -39,14 +41,14 @@ if TYPE_CHECKING:
 
     Recipe = Callable[[ops.MigrateOperation, Sequence[ops.MigrateOperation], Facts], Phased | None]
 
-FIRST: tuple[Recipe, ...] = (rename_column, drop_column, drop_table, change_type)
+FIRST: tuple[Recipe, ...] = (change_labels, rename_column, reshape, drop_column, drop_table, change_type)
 """These take care of other operations as well: of what goes with a column, and of what else changes about it."""
 RECIPES: tuple[Recipe, ...] = (
     at_once, add_column, set_not_null, change_default, add_constraint, drop_constraint, create_index, drop_index,
 )  # fmt: skip
 """Asked in this order; the first that knows an operation has it."""
 _LONGEST = 60
-_LAST = ("rename_index", "rename_constraint", "retire_table", "finish")
+_LAST = ("rename_index", "rename_constraint", "retire_table", "swap_enum", "drop_type", "finish")
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], ends: 
     lines = dict.fromkeys(line for one in found for line in one.settles)
     lines |= dict.fromkeys(_finish(op, facts) for op in ends)
     # what takes a name over, and a table as a whole, comes when everything else has gone
-    settles = tuple(sorted(lines, key=_place(frozenset(rest_of(line).get("new", "") for line in lines))))
+    settles = tuple(sorted(lines, key=_place(tuple(lines))))
     others = tuple(dict.fromkeys(f"{type(op).__module__}.{type(op).__name__}" for op in first if not _is_known(op)))
     after = [Step(op.sql if len(op.sql) < _LONGEST else f"{op.sql[:_LONGEST]}...", (op,)) for op in waiting]
     copy_steps = (*(step for one in found for step in one.copy), *late, *after)
@@ -151,17 +153,22 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], ends: 
     )  # fmt: skip
 
 
-def _place(fresh: frozenset[str]) -> Callable[[Settle], int]:
+def _place(lines: Sequence[Settle]) -> Callable[[Settle], float]:
     """Return where a line stands among the others.
 
     Foreign keys go before the keys that they refer to, and a new column is NOT NULL before it takes another one's name.
-
-    :param fresh: the names that new columns have until then.
     """
+    fresh = frozenset(rest_of(line).get("new", "") for line in lines)
+    swapped = {
+        (one.schema, one.table, one.name) for one in lines if one.verb == "swap_columns" and "enum" in rest_of(one)
+    }
 
-    def place(line: Settle) -> int:
+    def place(line: Settle) -> float:
         if line.verb in _LAST:
             return _LAST.index(line.verb) + 1
+        if line.verb != "swap_columns" and (line.schema, line.table, line.name) in swapped:
+            # what is said of a column by its final name is true when it has that name
+            return _LAST.index("swap_enum") + 1.5
         is_first = (line.verb == "set_not_null" and line.name in fresh) or (
             line.verb == "drop_constraint" and rest_of(line).get("type") == "foreignkey"
         )

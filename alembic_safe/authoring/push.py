@@ -23,6 +23,7 @@ from alembic_safe.authoring.push_refusals import (
 )
 from alembic_safe.authoring.push_request import Noted, Planned, Pushed, Seen, read_fills
 from alembic_safe.authoring.renames import Evidence, Rename, marked, moved, read_renames, settle
+from alembic_safe.authoring.reshaped import fills_of, said_of_columns, sources_of
 from alembic_safe.database import journal_pushes
 from alembic_safe.database.agents import detect_agent
 from alembic_safe.database.deploy_lock import deploy_lock, lock_key
@@ -224,7 +225,8 @@ class _Push:
         """Make the plan and ask the rows; tell whether there is anything to do."""
         database = read_catalog(self.connection, leave_out=version_tables(self.context))
         without = left_out(self.context, self.side.models, database)
-        self.fills = read_fills(self.request.fills, self.models, self.default)
+        said = said_of_columns(self.side.models, self.default)
+        self.fills = fills_of(said, database) | dict(read_fills(self.request.fills, self.models, self.default))
         if not differences(self.models, database, without=without):
             return False
         self.settled = self._settle(database)
@@ -265,7 +267,8 @@ class _Push:
             given=read_renames(self.request.renames, self.models, database, self.default),
             marked=marked(self.side.models, self.default),
             remembered=remembered,
-            not_renamed=self._accepted(database, "drop-column", "drop-table", "keep-column", "keep-table"),
+            not_renamed=self._accepted(database, "drop-column", "drop-table", "keep-column", "keep-table")
+            | sources_of(said_of_columns(self.side.models, self.default)),
         )
         asking = self.request.asking
 

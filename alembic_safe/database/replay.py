@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic_safe.database.envpy import Consents, run_env
 from alembic_safe.database.replay_connection import Swap, elsewhere_refused
 from alembic_safe.database.replay_failure import out_of_time, replay_failed
-from alembic_safe.errors import OutOfTime
+from alembic_safe.errors import OutOfTime, SafeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -106,13 +106,38 @@ def replay(
     :raises Missing: when ``env.py`` cannot be run, or its database cannot be reached.
     """
     began = time.monotonic()
-    found: list[ReplayedContext] = []
+    looked_at = watch is not None or only is not None or wanted is not None
+    contexts = _replayed(
+        config, script, shadow, _Way(to, only), _Look(on_step, watch, wanted),
+        one_by_one=looked_at or not shadow.untouched,
+    )  # fmt: skip
+    return Replayed(contexts, time.monotonic() - began)
 
-    def work(context: MigrationContext, kw: dict[str, Any], swap: Swap) -> None:
+
+@dataclass(frozen=True)
+class _Look:
+    """Who looks on: before each revision, around each one, and at which of the contexts."""
+
+    on_step: Callable[[ReplayStep], None] | None
+    watch: Watch | None
+    wanted: Callable[[MigrationContext, str], bool] | None
+
+
+def _replayed(
+    config: Config, script: ScriptDirectory, shadow: Shadow, way: _Way, look: _Look, *, one_by_one: bool
+) -> tuple[ReplayedContext, ...]:
+    """Run them in the transactions that env.py wants, as that is quickest; where that fails, one by one, from nothing.
+
+    A history that grew over years need not run in one transaction: a new label of an enum cannot be used in its own.
+    """
+    found: list[ReplayedContext] = []
+    swap = Swap(shadow, one_by_one=one_by_one)
+
+    def work(context: MigrationContext, kw: dict[str, Any]) -> None:
         place = swap.place_of(context)
-        if wanted is not None and not wanted(context, place):
+        if look.wanted is not None and not look.wanted(context, place):
             return
-        ran = _replay_context(context, kw, script, _Way(to, only), swap.patience, on_step, watch)
+        ran = _replay_context(context, kw, script, way, swap.patience, look)
         connection: Any = context.connection
         # a revision that commits by itself leaves the version row to whoever commits next: env.py may, when it goes on
         left_open = connection.in_transaction()
@@ -122,11 +147,18 @@ def replay(
                 context.get_current_heads(), ran,
             )
         )  # fmt: skip
+        swap.end(connection)
         if not left_open:
             connection.rollback()
 
-    _run_swapped(config, script, shadow, work)
-    return Replayed(tuple(found), time.monotonic() - began)
+    try:
+        _run_swapped(config, script, swap, work)
+    except SafeError as error:
+        if not swap.together or isinstance(error, OutOfTime):
+            raise
+        shadow.dismiss()
+        return _replayed(config, script, shadow, way, look, one_by_one=True)
+    return tuple(found)
 
 
 def run_on_shadow(
@@ -143,12 +175,7 @@ def run_on_shadow(
         It commits what it means to keep.
     :raises Missing: when ``env.py`` cannot be run, or its database cannot be reached.
     """
-
-    def on_context(context: MigrationContext, kw: dict[str, Any], swap: Swap) -> None:
-        del swap
-        work(context, kw)
-
-    _run_swapped(config, script, shadow, on_context)
+    _run_swapped(config, script, Swap(shadow, one_by_one=True), work)
 
 
 @dataclass(frozen=True)
@@ -181,17 +208,12 @@ def models_on(config: Config, script: ScriptDirectory) -> tuple[ModelsOf, ...]:
 
 
 def _run_swapped(
-    config: Config,
-    script: ScriptDirectory,
-    shadow: Shadow,
-    work: Callable[[MigrationContext, dict[str, Any], Swap], None],
+    config: Config, script: ScriptDirectory, swap: Swap, work: Callable[[MigrationContext, dict[str, Any]], None]
 ) -> None:
-    swap = Swap(shadow)
-
     def on_context(context: MigrationContext, kw: dict[str, Any]) -> None:
         swap.settle(context)
         with elsewhere_refused(swap):
-            work(context, kw, swap)
+            work(context, kw)
 
     def prepare(env: EnvironmentContext) -> None:
         swap.prepare(env)
@@ -224,8 +246,7 @@ def _replay_context(
     script: ScriptDirectory,
     way: _Way,
     patience: Patience,
-    on_step: Callable[[ReplayStep], None] | None,
-    watch: Watch | None,
+    look: _Look,
 ) -> int:
     current: list[RevisionStep] = []
 
@@ -233,12 +254,12 @@ def _replay_context(
         planned = way.steps(script, heads)
         for number, step in enumerate(planned, 1):
             current.append(step)
-            if on_step is not None:
-                on_step(
+            if look.on_step is not None:
+                look.on_step(
                     ReplayStep(number, len(planned), step.revision.revision, step.revision.doc or "", step.is_upgrade)
                 )
-            if watch is not None:
-                watched.enter_context(watch(context, step))
+            if look.watch is not None:
+                watched.enter_context(look.watch(context, step))
             yield step
             if patience.cut is not None:  # the revision caught it, and went on without what it had asked for
                 raise out_of_time(patience.cut, step)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Engine, RootTransaction
 from sqlalchemy.pool import NullPool
 
 from alembic_safe.database.endpoint import Endpoint
@@ -44,25 +44,38 @@ _OWN_OPTIONS = frozenset({"compiled_cache", "logging_token", "stream_results", "
 
 
 class Swap:
-    """Hands out connections to a shadow while ``env.py`` runs, one database for each place that env.py connects to."""
+    """Hands out connections to a shadow while ``env.py`` runs, one database for each place that env.py connects to.
 
-    def __init__(self, shadow: Shadow) -> None:
+    :param one_by_one: each revision gets a transaction of its own, whatever env.py says.
+    """
+
+    def __init__(self, shadow: Shadow, *, one_by_one: bool) -> None:
         self.shadow = shadow
+        self.one_by_one = one_by_one
+        self.together = False
+        """Whether the revisions of a context share one transaction."""
         self.patience = Patience(shadow)
         self.places: list[str] = []
         """The places that env.py connected to, in its order."""
         self._engines: list[Engine] = []
         self._connections: list[Connection] = []
         self._given: dict[int, Connection] = {}
+        self._outer: dict[int, RootTransaction] = {}
 
     def prepare(self, env: EnvironmentContext) -> None:
         """Wrap ``configure`` on the instance: alembic.context finds the method there, and no subclass is asked."""
         configure = env.configure
 
         def configure_on_shadow(connection: Connection | None = None, *args: Any, **kw: Any) -> None:
-            kw["transaction_per_migration"] = True
+            if self.one_by_one:
+                kw["transaction_per_migration"] = True
+            self.together = self.together or not kw.get("transaction_per_migration")
             if connection is not None and connection.dialect.name == "postgresql":
+                outer = connection.in_transaction() and not self.one_by_one
                 connection = self._instead_of(connection)
+                if outer:
+                    self.together = True
+                    self._outer[id(connection)] = connection.begin()
             configure(connection, *args, **kw)
 
         env.configure = configure_on_shadow  # type: ignore[method-assign]
@@ -93,6 +106,14 @@ class Swap:
             if said["role"] != "none":
                 run(connection, f"SET ROLE {quoted(said['role'])}")
         connection.dialect.default_schema_name = given.dialect.default_schema_name
+
+    def end(self, connection: Connection) -> None:
+        """Commit what stands for a transaction that env.py had begun on its own connection before ``configure()``."""
+        outer = self._outer.get(id(connection))
+        if outer is not None and outer.is_active:
+            outer.commit()
+        elif outer is not None and connection.in_transaction():
+            connection.commit()  # a revision has ended the outer one itself; what came behind is part of the same
 
     def close(self) -> None:
         """Let every connection to the shadow go."""

@@ -91,6 +91,11 @@ class Shadow:
         """The server's version as PostgreSQL counts it: 160014."""
         return self.server.version
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody has asked for a database yet: whatever is made of it can be dismissed and made anew."""
+        return not self._databases and self._unclaimed is None
+
     def url(self, drivername: str = "postgresql+psycopg") -> URL:
         """Return an SQLAlchemy URL of the first database."""
         return url_of(self.endpoint, drivername)
@@ -136,6 +141,7 @@ class Shadow:
         for endpoint in self._databases.values():
             self.server.drop(endpoint.database)
         self._databases = {}
+        self._unclaimed = None  # it was the first of them, or goes with the block
 
     def adopt(self, copies: dict[str, str]) -> None:
         """Take copies of replayed databases, where nothing has been asked for yet.

@@ -84,10 +84,15 @@ def is_settled(difference: Difference, lines: Iterable[Settle]) -> bool:
     """Tell whether a difference between two catalogs is one that open changes leave between before and after."""
     id_ = difference.object
     for line in lines:
+        if line.verb == "swap_enum" and id_.kind == "enum" and id_.schema == line.schema:
+            if id_.name in {line.table, json.loads(line.rest)["new"]}:
+                return True
+            continue
         if (line.schema, line.table) != (id_.schema, id_.parent or id_.name):
             continue
         rest = json.loads(line.rest) if line.rest.startswith("{") else {}
         names = {line.name, rest.get("new"), rest.get("to"), rest.get("replaced_by")} - {None}
+        names |= {*rest.get("reshaped", {}).get("new", ())}
         if line.verb == "retire_table" or id_.name in names or id_.name in {proof_name(str(name)) for name in names}:
             return True
     return False

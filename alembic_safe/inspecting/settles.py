@@ -22,6 +22,7 @@ VERBS: dict[str, str] = {
     "rename_index": "an index gets its name",
     "rename_constraint": "a constraint gets its name",
     "swap_columns": "a column takes the place of another one",
+    "swap_enum": "an enum, with its columns, takes the place of another one",
     "create_constraint": "a constraint appears",
     "drop_constraint": "a constraint goes",
     "create_index": "an index appears",

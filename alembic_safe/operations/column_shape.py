@@ -25,11 +25,17 @@ def add_plain(connection: Connection, table: LivingTable, column: Column[Any]) -
     if column.computed is not None:
         # a copy: the column may stand in a table of the models already
         alone = Table(table.name, MetaData(), column._copy(), schema=table.schema)  # noqa: SLF001 - Alembic's own way
-        spec = str(CreateColumn(alone.c[column.name]).compile(dialect=connection.dialect))
+        spec = _once(connection, str(CreateColumn(alone.c[column.name]).compile(dialect=connection.dialect)))
         run(connection, f"ALTER TABLE {table.quoted} ADD COLUMN {verbatim(spec)}")
         return
-    type_ = column.type.compile(dialect=connection.dialect)
+    type_ = _once(connection, column.type.compile(dialect=connection.dialect))
     run(connection, f"ALTER TABLE {table.quoted} ADD COLUMN {quoted(column.name)} {verbatim(type_)}")
+
+
+def _once(connection: Connection, sql: str) -> str:
+    """Return compiled SQL with each % once: for most drivers it is doubled, and a statement's text is so once more."""
+    preparer: Any = connection.dialect.identifier_preparer
+    return sql.replace("%%", "%") if preparer._double_percents else sql  # noqa: SLF001 - told nowhere else
 
 
 def finish_shape(connection: Connection, table: LivingTable, column: Column[Any]) -> list[str]:
@@ -61,7 +67,7 @@ def _default(connection: Connection, table: LivingTable, column: Column[Any]) ->
         return ""
     alone = Table(table.name, MetaData(), column._copy(), schema=table.schema)  # noqa: SLF001 - Alembic's own way
     compiler: Any = CreateColumn(alone.c[column.name]).compile(dialect=connection.dialect)
-    return str(compiler.get_column_default_string(alone.c[column.name]) or "")
+    return _once(connection, str(compiler.get_column_default_string(alone.c[column.name]) or ""))
 
 
 def _number_new_rows(connection: Connection, table: LivingTable, own: str) -> None:

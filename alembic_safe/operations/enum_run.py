@@ -1,4 +1,4 @@
-"""What happens when a revision says ``op.add_enum_value``."""
+"""What happens when a revision says ``op.add_enum_value``, ``op.create_enum_type`` or ``op.drop_enum_type``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from alembic.operations.base import Operations
 
     from alembic_safe.operations.add_enum_value import AddEnumValueOp
+    from alembic_safe.operations.enum_types import CreateEnumTypeOp, DropEnumTypeOp
 
 _LABELS = """
 SELECT t.typtype = 'e' AS is_enum, ARRAY(SELECT e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid
@@ -35,3 +36,26 @@ def add_enum_value(operations: Operations, op: AddEnumValueOp) -> None:
         if beside is not None and beside not in rows[0]["labels"]:
             raise Refused(f"op.{op.verb}: enum {shown} has no value {beside} to put {op.value} beside.")
     say(operations, f"ALTER TYPE {where} ADD VALUE IF NOT EXISTS {literal(op.value)}{at}")
+
+
+def create_enum_type(operations: Operations, op: CreateEnumTypeOp) -> None:
+    """Run ``op.create_enum_type``."""
+    where = place(op.type_name, op.schema)
+    if not is_script(operations):
+        rows = run(online(operations, op.verb), _LABELS, {"type": where})
+        shown = ".".join(part for part in (op.schema, op.type_name) if part)
+        if rows and not rows[0]["is_enum"]:
+            raise Refused(f"op.{op.verb}: {shown} is a type already, and no enum.")
+        if rows and tuple(rows[0]["labels"]) != op.labels:
+            raise Refused(
+                f"op.{op.verb}: there is an enum {shown} already, with other labels.",
+                detail=[f"It has {', '.join(rows[0]['labels'])}.", f"The revision says {', '.join(op.labels)}."],
+            )
+        if rows:
+            return
+    say(operations, f"CREATE TYPE {where} AS ENUM ({', '.join(map(literal, op.labels))})")
+
+
+def drop_enum_type(operations: Operations, op: DropEnumTypeOp) -> None:
+    """Run ``op.drop_enum_type``."""
+    say(operations, f"DROP TYPE IF EXISTS {place(op.type_name, op.schema)} RESTRICT")

@@ -85,8 +85,11 @@ class Expression:
 class Views:
     """Expressions as the views that PostgreSQL made of them: their names follow a column that is renamed."""
 
-    def __init__(self, connection: Connection, table: LivingTable, wanted: Sequence[Wanted], row: str = ROW) -> None:
+    def __init__(
+        self, connection: Connection, table: LivingTable, wanted: Sequence[Wanted], row: str = ROW, *, first: int = 0
+    ) -> None:
         self._connection = connection
+        self._first = first
         self._table = table
         self._wanted = tuple(wanted)
         self._from = _ROW_FROM.format(table.quoted, quoted(row))
@@ -111,7 +114,7 @@ class Views:
             savepoint.commit()
 
     def _view(self, number: int, expression: str) -> None:
-        name = quoted("pg_temp", _VIEW.format(number))
+        name = self._name(number)
         run(self._connection, f'CREATE TEMPORARY VIEW {name} AS SELECT {expression} AS "it"{self._from}')
 
     def read(self) -> tuple[Expression, ...]:
@@ -124,7 +127,7 @@ class Views:
         text = self._text(number)
         if not text.endswith(tail) or not text.startswith(" SELECT "):
             raise Refused(f"{one.said_as} cannot be read back from PostgreSQL.", detail=[f"It says: {one.sql}"])
-        view = quoted("pg_temp", _VIEW.format(number))
+        view = self._name(number)
         row = run(self._connection, _TREE, {"view": view, "oid": self._table.oid})[0]
         tree = row["tree"]
         for word, what in (
@@ -144,7 +147,7 @@ class Views:
         )
 
     def _text(self, number: int) -> str:
-        view = quoted("pg_temp", _VIEW.format(number))
+        view = self._name(number)
         sql = "SELECT pg_get_viewdef(CAST(CAST(:view AS text) AS regclass)) AS it"
         return str(run(self._connection, sql, {"view": view})[0]["it"])
 
@@ -161,13 +164,21 @@ class Views:
     def drop(self) -> None:
         """Take the views away."""
         for number in range(len(self._wanted) + 1):
-            run(self._connection, f"DROP VIEW {quoted('pg_temp', _VIEW.format(number))} RESTRICT")
+            run(self._connection, f"DROP VIEW {self._name(number)} RESTRICT")
+
+    def _name(self, number: int) -> str:
+        return quoted("pg_temp", _VIEW.format(self._first + number))
 
 
 @contextmanager
-def views_of(connection: Connection, table: LivingTable, wanted: Sequence[Wanted], row: str = ROW) -> Iterator[Views]:
-    """Make views of expressions, for as long as a block."""
-    views = Views(connection, table, wanted, row)
+def views_of(
+    connection: Connection, table: LivingTable, wanted: Sequence[Wanted], row: str = ROW, *, first: int = 0
+) -> Iterator[Views]:
+    """Make views of expressions, for as long as a block.
+
+    :param first: the number of the first view; a block within another one needs further numbers.
+    """
+    views = Views(connection, table, wanted, row, first=first)
     views.make()
     yield views
     views.drop()

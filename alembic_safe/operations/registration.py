@@ -25,6 +25,14 @@ from alembic_safe.operations.constraints_not_valid import (
     render_foreign_key_not_valid,
     render_validate_constraint,
 )
+from alembic_safe.operations.enum_types import (
+    CreateEnumTypeOp,
+    DropEnumTypeOp,
+    SwapEnumTypesBackOp,
+    SwapEnumTypesOp,
+    render_enum_type,
+    render_swap_enums,
+)
 from alembic_safe.operations.keep_column import KeepColumnOp, UnkeepColumnOp
 from alembic_safe.operations.not_null import (
     ProveNotNullOp,
@@ -69,6 +77,10 @@ _VERBS: tuple[tuple[str, type[Any], str, Any], ...] = (
     ("rename_index", RenameIndexOp, "rename_part_run", render_rename_part),
     ("rename_constraint", RenameConstraintOp, "rename_part_run", render_rename_part),
     ("add_enum_value", AddEnumValueOp, "enum_run", render_add_enum_value),
+    ("create_enum_type", CreateEnumTypeOp, "enum_run", render_enum_type),
+    ("drop_enum_type", DropEnumTypeOp, "enum_run", render_enum_type),
+    ("swap_enum_types", SwapEnumTypesOp, "swap_enums_run", render_swap_enums),
+    ("swap_enum_types_back", SwapEnumTypesBackOp, "swap_enums_run", render_swap_enums),
 )
 """Verb, its record, the module that runs it (loaded when it runs), its renderer."""
 

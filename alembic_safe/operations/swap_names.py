@@ -79,3 +79,9 @@ def exchange_indexes(connection: Connection, schema: str, one: str, other: str) 
     """Exchange the names of two indexes."""
     for before, after in ((one, _BETWEEN), (other, one), (_BETWEEN, other)):
         run(connection, f"ALTER INDEX {quoted(schema, before)} RENAME TO {quoted(after)}")
+
+
+def exchange_enums(connection: Connection, schema: str, one: str, other: str) -> None:
+    """Exchange the names of two enums."""
+    for before, after in ((one, _BETWEEN), (other, one), (_BETWEEN, other)):
+        run(connection, f"ALTER TYPE {quoted(schema, before)} RENAME TO {quoted(after)}")

@@ -42,15 +42,16 @@ _RULES = """
 SELECT r.rulename AS name, pg_get_ruledef(r.oid) AS definition, r.ev_enabled::text AS state FROM pg_rewrite r
 WHERE r.ev_class = CAST(:oid AS oid) ORDER BY r.rulename
 """
-_POLICIES = """
-SELECT p.polname AS name, format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', p.polname, p.polrelid::regclass,
+POLICIES = """
+SELECT p.polname AS name, p.polrelid::regclass::text AS own,
+  format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', p.polname, p.polrelid::regclass,
   CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
   CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
   (SELECT string_agg(CASE WHEN r = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(r)) END, ', ') FROM unnest(p.polroles) r),
   ' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', ' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')')
   AS definition
-FROM pg_policy p WHERE p.polrelid = CAST(:oid AS oid) ORDER BY p.polname
-"""
+FROM pg_policy p"""
+"""Policies with what makes them; the condition comes behind."""
 _FLAGS = """
 SELECT c.relrowsecurity AS security, c.relforcerowsecurity AS force, obj_description(c.oid, 'pg_class') AS comment,
   c.relreplident::text AS identity, (SELECT i.indexrelid::regclass::text FROM pg_index i WHERE i.indrelid = c.oid
@@ -85,10 +86,11 @@ WHERE x.indrelid = CAST(:oid AS oid) AND NOT x.indisprimary AND NOT i.relisparti
       AND (e.classid = 'pg_class'::regclass AND e.objid = i.oid OR e.classid = 'pg_constraint'::regclass AND e.objid = c.oid)))
 ORDER BY i.relname
 """
-_STATISTICS = """
+STATISTICS = """
 SELECT s.stxname AS name, pg_get_statisticsobjdef(s.oid) AS definition, n.nspname AS schema
 FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE s.stxrelid = CAST(:oid AS oid)
 """
+"""The statistics objects of a table; a further condition may come behind."""
 _GRANTS = """
 SELECT coalesce(r.rolname, 'PUBLIC') AS name, format('GRANT %s%s ON %s TO %s%s', g.privilege_type, g.columns,
   CAST(:shown AS text), coalesce(quote_ident(r.rolname), 'PUBLIC'),
@@ -160,16 +162,16 @@ def parts_of(connection: Connection, table: LivingTable) -> list[Part]:
         parts.append(Part("replica identity", table.name, "", (make,)))
     parts += [
         Part("statistics", row["name"], f"DROP STATISTICS {quoted(row['schema'], row['name'])}", (row["definition"],))
-        for row in run(connection, _STATISTICS, oid)
+        for row in run(connection, STATISTICS, oid)
     ]
-    parts += [_acting("RULE", own, row) for row in run(connection, _RULES, oid)]
-    parts += [_acting("TRIGGER", own, row) for row in run(connection, _TRIGGERS, oid)]
+    parts += [acting("RULE", own, row) for row in run(connection, _RULES, oid)]
+    parts += [acting("TRIGGER", own, row) for row in run(connection, _TRIGGERS, oid)]
     parts += [
         Part("policy", row["name"], f"DROP POLICY {quoted(row['name'])} ON {own}", (row["definition"],))
-        for row in run(connection, _POLICIES, oid)
+        for row in run(connection, f"{POLICIES} WHERE p.polrelid = CAST(:oid AS oid) ORDER BY p.polname", oid)
     ]
     parts += _row_security(own, flags)
-    parts += _grants(connection, table)
+    parts += grants_on(connection, table)
     parts += _publications(connection, table)
     if flags["comment"] is not None:
         text = run(connection, "SELECT quote_literal(CAST(:c AS text)) AS it", {"c": flags["comment"]})[0]["it"]
@@ -243,7 +245,11 @@ def _index(own: str, schema: str, row: Any) -> Part:
     return Part("constraint", row["constraint"], _drop(own, "CONSTRAINT", row["constraint"]), (make,))
 
 
-def _acting(what: str, own: str, row: Any) -> Part:
+def acting(what: str, own: str, row: Any) -> Part:
+    """Return a trigger or a rule.
+
+    :param what: ``TRIGGER`` or ``RULE``; ``own``: the table, quoted and qualified.
+    """
     make = [row["definition"].rstrip(";")]
     if row["state"] in _STATES:
         make.append(f"ALTER TABLE {own} {_STATES[row['state']]} {what} {quoted(row['name'])}")
@@ -265,7 +271,8 @@ def _row_security(own: str, flags: Any) -> list[Part]:
     return found
 
 
-def _grants(connection: Connection, table: LivingTable) -> list[Part]:
+def grants_on(connection: Connection, table: LivingTable) -> list[Part]:
+    """Return what others than the owner may do with a table or a view."""
     rows = run(connection, _GRANTS, {"oid": table.oid, "shown": table.quoted})
     return [Part("grant", row["name"], "", (row["definition"],)) for row in rows]
 

@@ -10,7 +10,8 @@ from sqlalchemy.dialects import postgresql
 
 from alembic_safe.authoring.recipes.conversions import is_free, type_sql
 from alembic_safe.errors import Refused
-from tests.recipe_cases import walk
+from alembic_safe.inspecting.comparison import compare
+from tests.recipe_cases import assert_same, walk
 
 if TYPE_CHECKING:
     from tests.recipe_cases import Case
@@ -93,3 +94,59 @@ def test_types_are_called_as_postgresql_calls_them() -> None:
         postgresql.ARRAY(sa.Integer): "integer[]", sa.Float(53): "double precision",
     }  # fmt: skip
     assert {type_: type_sql(type_) for type_ in called} == called
+
+
+STANDING = """
+CREATE VIEW plain WITH (security_barrier = true, check_option = local)
+  AS SELECT id, amount AS "the Amount" FROM orders WHERE amount > 0;
+CREATE VIEW "on it" AS SELECT "the Amount" + 1 AS more, (SELECT max(amount) FROM orders) FROM plain;
+COMMENT ON VIEW plain IS 'what''s open'; COMMENT ON COLUMN plain."the Amount" IS 'pence';
+GRANT SELECT ON plain TO pg_monitor; GRANT UPDATE ("the Amount") ON plain TO pg_monitor;
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE TRIGGER on_amount AFTER UPDATE OF amount ON orders FOR EACH ROW WHEN (NEW.amount > 7) EXECUTE FUNCTION note();
+CREATE TRIGGER instead INSTEAD OF INSERT ON "on it" FOR EACH ROW EXECUTE FUNCTION note();
+CREATE POLICY mine ON orders FOR SELECT TO pg_monitor USING (amount > 0); ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
+CREATE STATISTICS both_of ON id, amount FROM orders;
+ALTER TABLE orders REPLICA IDENTITY USING INDEX told
+"""
+
+
+def test_what_names_the_column_names_the_new_one_behind_the_swap(case: Case) -> None:
+    def told(type_: Any) -> sa.MetaData:
+        return orders(type_, sa.Index("told", "amount", unique=True), nullable=False)
+
+    case.begin(told(sa.Integer), ROWS + ";" + STANDING)
+    before = case.catalog
+    case.revise(told(sa.BigInteger))
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    differing = [str(one) for one in compare(before, case.catalog, owners=False)]
+    assert differing == ["column public.orders.amount: type: integer -> bigint"]
+    assert case.run('SELECT max(more), min(pg_typeof(more)::text) FROM "on it"') == [(8, "bigint")]
+    case.downgrade("base")
+    assert_same(before, case.catalog, "back")
+
+
+@pytest.mark.parametrize(
+    ("named", "more"),
+    [
+        ("materialized view sums", "CREATE MATERIALIZED VIEW sums AS SELECT sum(amount) FROM orders"),
+        (
+            "materialized view m",
+            "CREATE VIEW v AS SELECT amount FROM orders; CREATE MATERIALIZED VIEW m AS SELECT amount FROM v",
+        ),
+        ("generated column twice", "ALTER TABLE orders ADD twice integer GENERATED ALWAYS AS (amount * 2) STORED"),
+        (
+            r"function f\(\)",
+            "CREATE FUNCTION f() RETURNS integer BEGIN ATOMIC SELECT max(amount) FROM orders; END",
+        ),
+        ("publication p", "CREATE PUBLICATION p FOR TABLE orders (id, amount)"),
+        ("rule of orders", "CREATE RULE r AS ON UPDATE TO orders DO ALSO SELECT NEW.amount"),
+    ],
+    ids=["materialized view", "of a view", "generated", "function", "publication", "rule"],
+)
+def test_what_nothing_makes_again_is_refused_by_name(case: Case, more: str, named: str) -> None:
+    case.begin(orders(sa.Integer), more)
+    with case.unchanged(), pytest.raises(Refused, match=named):
+        case.revise(orders(sa.BigInteger))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from alembic.operations import ops
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, UniqueConstraint
 
+from alembic_safe.authoring.change_operations import plain_text
 from alembic_safe.authoring.recipes.naming import worded
 from alembic_safe.authoring.recipes.records import Step
 from alembic_safe.operations.concurrent_indexes import CreateIndexConcurrentlyOp
@@ -124,10 +125,10 @@ def _index(part: Index, table: Table, moves: Mapping[str, str], name: str) -> op
             called = one if isinstance(one, str) else one.name
             columns.append(moves.get(called, called))
         else:
-            columns.append(text(worded(str(one), moves)))
+            columns.append(plain_text(worded(str(one), moves)))
     kw = dict(created.kw)
     if kw.get("postgresql_where") is not None:
-        kw["postgresql_where"] = text(worded(str(kw["postgresql_where"]), moves))
+        kw["postgresql_where"] = plain_text(worded(str(kw["postgresql_where"]), moves))
     if kw.get("postgresql_include"):
         kw["postgresql_include"] = [moves.get(column, column) for column in kw["postgresql_include"]]
     if kw.get("postgresql_ops"):

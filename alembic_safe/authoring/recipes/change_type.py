@@ -16,6 +16,7 @@ from alembic_safe.authoring.recipes.naming import worded
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
 from alembic_safe.authoring.recipes.replacing import Replacement, replaced
 from alembic_safe.authoring.recipes.standing_on import built_for, dropped_name, last_of, table_of, unbuildable
+from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.kept import LONGEST_NAME, cut
 from alembic_safe.operations.swap_names import ENDING, beside
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from alembic_safe.authoring.recipes.records import Facts, Step
     from alembic_safe.inspecting.catalog_records import ObjectId
+    from alembic_safe.inspecting.leaning import Leaning
     from alembic_safe.inspecting.settles import Settle
 
 
@@ -42,6 +44,8 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
     id_ = facts.column(op.table_name, op.schema, old.name)
     shown = facts.shown(op.table_name, op.schema, old.name)
     was, becomes = _types(op, facts)
+    if id_ in facts.leaning:
+        raise _leans(shown, becomes, facts.leaning[id_])
     reason = unbuildable(facts, table, old.name, swaps=True)
     if reason:
         sentence = f"{shown} becomes {becomes} at once, with every row written under an exclusive lock, as {reason}."
@@ -158,6 +162,22 @@ def _not_yet(shown: str, was: str, becomes: str) -> tuple[str, ...]:
     if was not in whole or becomes not in whole:
         return ()
     return (f"Until the contract, a value of {shown} that {was} cannot hold is refused.",)
+
+
+def _leans(shown: str, becomes: str, leaning: Sequence[Leaning]) -> Refused:
+    them, these = ("them", "These are") if len(leaning) > 1 else ("it", "This is")
+    return Refused(
+        f"{shown} becomes {becomes}, and PostgreSQL changes no type under what names the column:"
+        f" {', '.join(one.shown for one in leaning)}.",
+        detail=[
+            "Views, policies, triggers and statistics are made again when the columns change names.",
+            f"{these} left to a person.",
+        ],
+        next_steps=[
+            NextStep(f"take {them} away in a revision before; then", "alembic revision --autogenerate"),
+            NextStep(f"make {them} again in a revision behind the contract"),
+        ],
+    )
 
 
 def _is_about(one: ops.AlterColumnOp, op: ops.AlterColumnOp) -> bool:

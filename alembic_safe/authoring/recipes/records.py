@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from alembic.operations.ops import MigrateOperation
     from sqlalchemy import Table
 
+    from alembic_safe.inspecting.leaning import Leaning
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -24,6 +26,7 @@ class Facts:
     :param catalog: everything that the database is.
     :param tables: the tables that the operations touch, reflected.
     :param said: the ``info`` of the models' columns, where it is not empty.
+    :param leaning: what nothing of ours makes again, by the column that it names, where a type changes.
     """
 
     server_version: int
@@ -31,6 +34,7 @@ class Facts:
     catalog: Catalog
     tables: Mapping[ObjectId, Table] = field(default_factory=dict)
     said: Mapping[ObjectId, Mapping[str, Any]] = field(default_factory=dict)
+    leaning: Mapping[ObjectId, tuple[Leaning, ...]] = field(default_factory=dict)
 
     def id_of(self, table: str, schema: str | None) -> ObjectId:
         """Return the object that an operation means by a table."""
@@ -92,13 +96,13 @@ class Phased:
 
 
 def settle(verb: str, id_: ObjectId, **more: Any) -> Settle:
-    """Return a line of ``settles`` about a table, or about a part of one.
+    """Return a line of ``settles`` about a table, about a part of one, or about an enum.
 
     :param more: what its contract needs besides; ``None`` is left out.
     """
     given = {key: value for key, value in more.items() if value is not None}
     rest = json.dumps(given, sort_keys=True, ensure_ascii=False) if given else ""
-    if id_.kind == "table":
+    if id_.kind in {"table", "enum"}:
         return Settle(verb, id_.schema, id_.name, "", rest)
     return Settle(verb, id_.schema, id_.parent, id_.name, rest)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
 
-from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, FillOp, RenamedPartOp
+from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, FillOp, RenamedPartOp, plain_text
 from alembic_safe.authoring.recipes.building import check_steps, index_steps, steps_for, unique_steps
 from alembic_safe.authoring.recipes.naming import named_in, worded
 from alembic_safe.authoring.recipes.records import Step, settle
@@ -139,7 +139,7 @@ def built_for(
         return ObjectId("constraint", table.schema, name, table.name), found
     kw = dict(op.kw)
     if where is not None:
-        kw["postgresql_where"] = text(worded(str(where), moves))
+        kw["postgresql_where"] = plain_text(worded(str(where), moves))
     made = ops.CreateIndexOp(
         beside(str(op.index_name)), op.table_name, columns, schema=op.schema, unique=op.unique, **kw
     )

@@ -1,0 +1,137 @@
+"""What names a column beside its indexes and constraints, and how does it come to name the one that has its name?"""
+
+# PostgreSQL knows columns by number: a view, a policy, a trigger or a statistics object goes on naming the old one under
+# its other name. So each is taken away before the names change and made again, as it reads, behind that.
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alembic_safe.database.statements import quoted, run
+from alembic_safe.inspecting.syncs import SYNC_SCHEMA
+from alembic_safe.operations.kept import fixed_text, verbatim
+from alembic_safe.operations.living import find_table
+from alembic_safe.operations.table_parts_sql import POLICIES, STATISTICS, Part, acting, grants_on
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from sqlalchemy import Connection
+
+    from alembic_safe.operations.living import LivingTable
+
+_NUMBERS = """
+SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:columns AS text[]))
+"""
+_ON = f"d.refclassid = 'pg_class'::regclass AND d.refobjid = CAST(:oid AS oid) AND d.refobjsubid IN ({_NUMBERS})"
+# the expressions of a sync are views for a moment; what a view is made of comes first
+_VIEWS = f"""
+WITH RECURSIVE made (oid, depth) AS (
+  SELECT r.ev_class, 1 FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid WHERE d.classid = 'pg_rewrite'::regclass AND {_ON}
+  UNION SELECT r.ev_class, m.depth + 1 FROM made m JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass
+    AND d.refclassid = 'pg_class'::regclass AND d.refobjid = m.oid JOIN pg_rewrite r ON r.oid = d.objid
+  WHERE r.ev_class <> m.oid
+)
+SELECT n.nspname AS schema, c.relname AS name, max(m.depth) AS depth, pg_get_viewdef(c.oid) AS definition,
+  pg_get_userbyid(c.relowner) AS owner, array_to_string(c.reloptions, ', ') AS options,
+  quote_literal(obj_description(c.oid, 'pg_class')) AS comment
+FROM made m JOIN pg_class c ON c.oid = m.oid AND c.relkind = 'v' JOIN pg_namespace n ON n.oid = c.relnamespace
+GROUP BY c.oid, n.nspname ORDER BY depth, 1, 2
+"""
+_OF_VIEW = """
+SELECT format('ALTER VIEW %s ALTER COLUMN %I SET DEFAULT %s', a.attrelid::regclass, a.attname, pg_get_expr(f.adbin, f.adrelid))
+  AS make FROM pg_attribute a JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+WHERE a.attrelid = CAST(:oid AS oid)
+UNION ALL SELECT format('COMMENT ON COLUMN %s.%I IS %L', a.attrelid::regclass, a.attname, col_description(a.attrelid, a.attnum))
+FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND col_description(a.attrelid, a.attnum) IS NOT NULL
+"""
+_GRANTEES = """
+SELECT DISTINCT CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name
+FROM pg_class c, aclexplode(c.relacl) g WHERE c.oid = CAST(CAST(:view AS text) AS regclass) AND g.grantee <> c.relowner
+"""
+_TRIGGERS = f"""
+SELECT DISTINCT t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS state,
+  format('%I.%I', n.nspname, c.relname) AS own
+FROM pg_depend d JOIN pg_trigger t ON t.oid = d.objid JOIN pg_class c ON c.oid = t.tgrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_proc p ON p.oid = t.tgfoid
+WHERE d.classid = 'pg_trigger'::regclass AND {_ON} AND NOT t.tgisinternal AND t.tgparentid = 0
+  AND p.pronamespace <> (SELECT oid FROM pg_namespace WHERE nspname = '{SYNC_SCHEMA}') ORDER BY 1
+"""
+_VIEW_TRIGGERS = """
+SELECT t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS state FROM pg_trigger t
+WHERE t.tgrelid = CAST(:oid AS oid) AND NOT t.tgisinternal ORDER BY 1
+"""
+_VIEW_RULES = """
+SELECT r.rulename AS name, pg_get_ruledef(r.oid) AS definition, r.ev_enabled::text AS state FROM pg_rewrite r
+WHERE r.ev_class = CAST(:oid AS oid) AND r.rulename <> '_RETURN' ORDER BY 1
+"""
+_OF_COLUMN = f"SELECT d.objid FROM pg_depend d WHERE d.classid = '{{}}'::regclass AND {_ON}"
+_IDENTITY = """
+SELECT i.relname AS name FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+WHERE x.indrelid = CAST(:oid AS oid) AND x.indisreplident
+"""
+
+
+def standing_on(connection: Connection, table: LivingTable, columns: Sequence[str]) -> list[Part]:
+    """Return what names some columns, in the order in which it is made again."""
+    words = {"oid": table.oid, "columns": list(columns)}
+    with fixed_text(connection, search_path=""):
+        views = [part for row in run(connection, _VIEWS, words) for part in _view(connection, row)]
+        statistics = [
+            Part(
+                "statistics", row["name"], f"DROP STATISTICS {quoted(row['schema'], row['name'])}", (row["definition"],)
+            )
+            for row in run(connection, f"{STATISTICS} AND s.oid IN ({_OF_COLUMN.format('pg_statistic_ext')})", words)
+        ]
+        triggers = [acting("TRIGGER", row["own"], row) for row in run(connection, _TRIGGERS, words)]
+        policies = [
+            Part("policy", row["name"], f"DROP POLICY {quoted(row['name'])} ON {row['own']}", (row["definition"],))
+            for row in run(
+                connection, f"{POLICIES} WHERE p.oid IN ({_OF_COLUMN.format('pg_policy')}) ORDER BY 1", words
+            )
+        ]
+        identity = [
+            Part("replica identity", row["name"], "",
+                 (f"ALTER TABLE {table.quoted} REPLICA IDENTITY USING INDEX {quoted(row['name'])}",))
+            for row in run(connection, _IDENTITY, words)
+        ]  # fmt: skip
+    return [*statistics, *views, *triggers, *policies, *identity]
+
+
+def take(connection: Connection, parts: Sequence[Part]) -> None:
+    """Take all of it away, the last first."""
+    for part in reversed(parts):
+        if part.take:
+            run(connection, verbatim(part.take))
+
+
+def make(connection: Connection, parts: Sequence[Part]) -> None:
+    """Make it again, as it reads."""
+    with fixed_text(connection, search_path=""):
+        for part in parts:
+            for statement in part.make:
+                run(connection, verbatim(statement))
+            if part.kind == "view":
+                _without_default_rights(connection, part.name)
+
+
+def _without_default_rights(connection: Connection, view: str) -> None:
+    """Take away what default privileges give on a view that was just made; its own rights come behind."""
+    for row in run(connection, _GRANTEES, {"view": view}):
+        run(connection, verbatim(f"REVOKE ALL ON {view} FROM {row['name']} CASCADE"))
+
+
+def _view(connection: Connection, row: Mapping[str, Any]) -> list[Part]:
+    own = quoted(row["schema"], row["name"])
+    view = find_table(connection, row["name"], row["schema"])
+    assert view is not None  # noqa: S101 - it was just read
+    oid = {"oid": view.oid}
+    options = f" WITH ({row['options']})" if row["options"] else ""
+    made = [f"CREATE VIEW {own}{options} AS {row['definition']}".rstrip("; ")]
+    made += [one["make"] for one in run(connection, _OF_VIEW, oid)]
+    if row["comment"] is not None:
+        made.append(f"COMMENT ON VIEW {own} IS {row['comment']}")
+    for sql, what in ((_VIEW_RULES, "RULE"), (_VIEW_TRIGGERS, "TRIGGER")):
+        made += [statement for one in run(connection, sql, oid) for statement in acting(what, own, one).make]
+    made.append(f"ALTER VIEW {own} OWNER TO {quoted(row['owner'])}")
+    return [Part("view", own, f"DROP VIEW {own} RESTRICT", tuple(made)), *grants_on(connection, view)]

@@ -1,0 +1,192 @@
+"""For each recipe one change of the models, and what the old and the new application write and read meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from random import Random
+
+    Make = Callable[[Random, str], Any]
+
+
+class Whatever:
+    """A value that nobody is asked about: what an application that does not know a column left in it."""
+
+    def __repr__(self) -> str:
+        return "whatever"
+
+
+WHATEVER = Whatever()
+
+
+def same(value: Any) -> Any:
+    """Return what was given."""
+    return value
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as one application knows it.
+
+    :param means: the part of a row's meaning that stands in it; both applications call it alike.
+    :param make: makes a new meaning, given a source of chance and a text that nobody else is given.
+    :param write: what is written for a meaning.
+    """
+
+    name: str
+    means: str
+    make: Make
+    write: Callable[[Any], Any] = same
+
+
+@dataclass(frozen=True)
+class App:
+    """One version of the application: the table it works on, and its columns besides ``id``."""
+
+    columns: tuple[Column, ...]
+    table: str = "items"
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """One change, and the two applications that live through it.
+
+    :param before: the models' tables before it, after it: in terms of ``sa`` and ``metadata``.
+    :param seed: SQL that makes ``ROWS`` rows.
+    :param absent: what a row means where the application that made it does not know a part of its meaning.
+    :param becomes: what a part may mean from the copy on, and means after the contract, where it meant something else.
+    :param swaps: the contract changes the type of a column under its name: prepared statements fail once.
+    :param dropped: the part that the contract takes away; a row that is made anew behind it has none to come back to.
+    """
+
+    before: str
+    after: str
+    old: App
+    new: App
+    seed: str
+    absent: Mapping[str, Any] = field(default_factory=dict)
+    becomes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    swaps: bool = False
+    dropped: str = ""
+
+
+def _models(*columns: str, more: str = "") -> str:
+    said = "".join(f", {column}" for column in ('sa.Column("note", sa.Text)', *columns))
+    return f'{more}sa.Table("items", metadata, sa.Column("id", sa.Integer, primary_key=True){said})\n'
+
+
+def _text(chance: Random, unique: str) -> str | None:
+    return chance.choice([None, unique, f"{unique} % ' \" \\", unique.upper()])
+
+
+def _filled(chance: Random, unique: str) -> str:
+    del chance
+    return unique
+
+
+def _number(chance: Random, unique: str) -> int:
+    del unique
+    return chance.randrange(1, 10**6)
+
+
+def _team(chance: Random, unique: str) -> int | None:
+    del unique
+    return chance.choice([None, 1, 2, 3])
+
+
+NOTE = Column("note", "note", _text)
+
+
+def _both(*columns: Column) -> dict[str, App]:
+    return {"old": App((NOTE, *columns)), "new": App((NOTE, *columns))}
+
+
+def _rows(column: str = "", expression: str = "") -> str:
+    names, values = (f", {column}", f", {expression}") if column else ("", "")
+    return f"INSERT INTO items (id, note{names}) SELECT n, 'note ' || n{values} FROM generate_series(1, ROWS) n"
+
+
+_TEAMS = 'sa.Table("teams", metadata, sa.Column("id", sa.Integer, primary_key=True))\n'
+_SEEDED_TEAMS = "INSERT INTO teams SELECT generate_series(1, 3); "
+_AMOUNT = Column("amount", "amount", _number)
+
+CASES = {
+    "rename column": Traffic(
+        _models('sa.Column("nick", sa.Text)'),
+        _models('sa.Column("handle", sa.Text, info=renamed_from("nick"))'),
+        App((NOTE, Column("nick", "nick", _text))), App((NOTE, Column("handle", "nick", _text))),
+        _rows("nick", "'nick ' || n"),
+    ),
+    "rename column, other type": Traffic(
+        _models('sa.Column("code", sa.Text, nullable=False)'),
+        _models(
+            'sa.Column("number", sa.Integer, nullable=False, info=renamed_from("code") |'
+            ' {"up": "code::integer", "down": "number::text"})'
+        ),
+        App((NOTE, Column("code", "code", _number, str))), App((NOTE, Column("number", "code", _number))),
+        _rows("code", "n::text"),
+    ),
+    "change type": Traffic(
+        _models('sa.Column("amount", sa.Integer, nullable=False)'),
+        _models('sa.Column("amount", sa.BigInteger, nullable=False)'),
+        **_both(_AMOUNT), seed=_rows("amount", "n"), swaps=True,
+    ),
+    "drop column": Traffic(
+        _models('sa.Column("fax", sa.Text)'), _models(),
+        App((NOTE, Column("fax", "fax", _text))), App((NOTE,)), _rows("fax", "'fax ' || n"),
+        absent={"fax": None}, dropped="fax",
+    ),
+    "set not null": Traffic(
+        _models('sa.Column("mail", sa.Text)'),
+        _models('sa.Column("mail", sa.Text, nullable=False, info={"fill": "\'none\'"})'),
+        App((NOTE, Column("mail", "mail", _text))), App((NOTE, Column("mail", "mail", _filled))),
+        _rows("mail", "nullif('mail ' || n % 10, 'mail 0')"), becomes={"mail": (None, "none")},
+    ),
+    "add column, the same fill": Traffic(
+        _models(), _models('sa.Column("score", sa.Integer, nullable=False, info={"fill": "0"})'),
+        App((NOTE,)), App((NOTE, Column("score", "score", _number))), _rows(), absent={"score": 0},
+    ),
+    "add column, fill by row": Traffic(
+        _models(), _models('sa.Column("slug", sa.Text, nullable=False, info={"fill": "coalesce(lower(note), \'\')"})'),
+        App((NOTE,)), App((NOTE, Column("slug", "slug", _filled))), _rows(), absent={"slug": WHATEVER},
+    ),
+    "add column, volatile default": Traffic(
+        _models(), _models('sa.Column("token", sa.Uuid, server_default=sa.text("gen_random_uuid()"))'),
+        App((NOTE,)), App((NOTE,)), _rows(),
+    ),
+    "change default": Traffic(
+        _models('sa.Column("kind", sa.Text, server_default="a")'), _models('sa.Column("kind", sa.Text, server_default="b")'),
+        **_both(), seed=_rows(),
+    ),
+    "drop table": Traffic(
+        _models() + 'sa.Table("logs", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("note", sa.Text))\n',
+        _models(), App((NOTE,), "logs"), App((NOTE,)), _rows() + "; INSERT INTO logs SELECT id, note FROM items",
+    ),
+    "add foreign key": Traffic(
+        _models('sa.Column("team", sa.Integer)', more=_TEAMS),
+        _models('sa.Column("team", sa.Integer, sa.ForeignKey("teams.id"))', more=_TEAMS),
+        **_both(Column("team", "team", _team)), seed=_SEEDED_TEAMS + _rows("team", "n % 3 + 1"),
+    ),
+    "drop foreign key": Traffic(
+        _models('sa.Column("team", sa.Integer, sa.ForeignKey("teams.id"))', more=_TEAMS),
+        _models('sa.Column("team", sa.Integer)', more=_TEAMS),
+        **_both(Column("team", "team", _team)), seed=_SEEDED_TEAMS + _rows("team", "n % 3 + 1"),
+    ),
+    "add unique": Traffic(
+        _models('sa.Column("code", sa.Text)'), _models('sa.Column("code", sa.Text, unique=True)'),
+        **_both(Column("code", "code", _filled)), seed=_rows("code", "'code ' || n"),
+    ),
+    "create index": Traffic(
+        _models(), _models('sa.Index("by_note", "note")'), **_both(), seed=_rows(),
+    ),
+    "replace index": Traffic(
+        _models('sa.Index("by_note", "note")'), _models('sa.Index("by_note", "note", "id")'), **_both(), seed=_rows(),
+    ),
+    "drop index": Traffic(
+        _models('sa.Index("by_note", "note")'), _models(), **_both(), seed=_rows(),
+    ),
+}  # fmt: skip
+"""By what a person would call the change."""

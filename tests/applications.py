@@ -1,0 +1,344 @@
+"""A change of the models is deployed while two versions of the application write; every client knows what must be there."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+
+from alembic_safe.inspecting.catalog import read_catalog
+from tests.application_cases import WHATEVER, App, Traffic
+from tests.deploys import end_of, start
+from tests.models_project import ENV_WITH_REWRITER, ModelsProject
+from tests.recipe_cases import assert_same
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+
+OWN = 20
+"""Rows that a client has for itself."""
+CLIENTS = 2
+"""Clients of each application."""
+PAUSE = 0.004
+"""Seconds between two writes of a client: the load is bounded."""
+_SWAPPED = "cached plan must not change result type"
+
+
+class Client(threading.Thread):
+    """A client of one version of the application, on one connection with prepared statements."""
+
+    def __init__(self, story: Story, app: App, number: int) -> None:
+        super().__init__(daemon=True)
+        self.story = story
+        self.app = app
+        self.chance = random.Random(f"{story.seed} {number}")
+        self.ids = range(story.rows + 1 + number * OWN, story.rows + 1 + (number + 1) * OWN)
+        self.connection = story.cluster.connect(story.database, prepare_threshold=0)
+        self.ending = threading.Event()
+        self.errors: list[str] = []
+        self.swapped = 0
+        self.writes = 0
+        self.longest = 0.0
+        table = sql.Identifier(app.table)
+        names = [sql.Identifier(column.name) for column in app.columns]
+        listed, signs = sql.SQL(", ").join(names), sql.SQL(", ").join([sql.SQL("%s")] * (len(names) + 1))
+        self.insert = sql.SQL("INSERT INTO {} (id, {}) VALUES ({})").format(table, listed, signs)
+        both = [sql.SQL("{0} = excluded.{0}").format(name) for name in names]
+        self.upsert = sql.SQL("{} ON CONFLICT (id) DO UPDATE SET {}").format(self.insert, sql.SQL(", ").join(both))
+        self.update = sql.SQL("UPDATE {} SET ({}) = ROW({}) WHERE id = %s").format(
+            table, listed, sql.SQL(", ").join([sql.SQL("%s")] * len(names))
+        )
+        self.delete = sql.SQL("DELETE FROM {} WHERE id = %s").format(table)
+        self.copy = sql.SQL("COPY {} (id, {}) FROM STDIN").format(table, listed)
+        self.select = sql.SQL("SELECT {} FROM {} WHERE id = %s").format(listed, table)
+
+    def run(self) -> None:
+        """Write and read back until told to end; an error ends it, too."""
+        while not self.ending.is_set():
+            try:
+                self._turn()
+            except psycopg.Error as error:
+                if self.story.case.swaps and _SWAPPED in str(error):
+                    self.swapped += 1
+                    self.connection.execute("ROLLBACK")  # what SQLAlchemy sends, too; the driver then prepares anew
+                    continue
+                self.errors.append(f"{self.app.table} {[c.name for c in self.app.columns]}: {error}")
+                return
+            except AssertionError as error:
+                self.errors.append(str(error))
+                return
+            time.sleep(PAUSE)
+
+    def end(self) -> None:
+        """Let it come to an end."""
+        self.ending.set()
+        self.join(60)
+        self.connection.close()
+
+    def _turn(self) -> None:
+        id_ = self.chance.choice(self.ids)
+        meaning = dict(self.story.meaning[self.app.table, id_])
+        said = f"{id_}-{self.writes}"
+        for column in self.app.columns:
+            meaning[column.means] = column.make(self.chance, said)
+        began = time.monotonic()
+        anew = self._write(id_, [column.write(meaning[column.means]) for column in self.app.columns])
+        if anew:
+            meaning |= {key: value for key, value in self.story.absent().items() if key not in self._means}
+        self.story.meaning[self.app.table, id_] = meaning
+        self.longest = max(self.longest, time.monotonic() - began)
+        self.writes += 1
+        self.story.require(self.connection.execute(self.select, [id_]).fetchone(), self.app, id_)
+
+    @property
+    def _means(self) -> set[str]:
+        return {column.means for column in self.app.columns}
+
+    def _write(self, id_: int, values: list[Any]) -> bool:
+        """Write a row in one of the ways that there are.
+
+        :return: whether the row was made anew, without what this application does not know.
+        """
+        way = self.chance.randrange(5)
+        if way == 0:
+            with self.connection.transaction():
+                self.connection.execute(self.delete, [id_])
+                self.connection.execute(self.insert, [id_, *values])
+        elif way == 1:
+            with self.connection.transaction():
+                self.connection.execute(self.delete, [id_])
+                with self.connection.cursor().copy(self.copy) as copy:
+                    copy.write_row([id_, *values])
+        elif way == 2:
+            self.connection.execute(self.upsert, [id_, *values])
+        else:
+            self.connection.execute(self.update, [*values, id_])
+        return way < 2
+
+
+@dataclass
+class Phase:
+    """What the clients saw in one phase of a change.
+
+    :param longest: seconds of the slowest write.
+    :param swapped: statements that failed since a column changed its type under its name.
+    """
+
+    name: str
+    seconds: float
+    writes: int
+    longest: float
+    errors: list[str]
+    swapped: int = 0
+
+
+@dataclass
+class Story:
+    """One change from the first model to the last row.
+
+    :param rows: how many there are besides the clients' own.
+    :param kills: how often each deploy is ended by SIGKILL before it may run through.
+    """
+
+    case: Traffic
+    cluster: Cluster
+    database: str
+    folder: Path
+    rows: int
+    seed: int = 0
+    kills: int = 0
+    accept: tuple[str, ...] = ()
+    meaning: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    phases: list[Phase] = field(default_factory=list)
+    killed: int = 0
+    contracted: bool = False
+
+    def tell(self) -> list[Phase]:
+        """Deploy the change phase by phase, both applications running where both may.
+
+        :return: what each phase was like; every row is as its client left it.
+        """
+        self._begin()
+        old = self._start(self.case.old, 0)
+        self._revise()
+        expand, last = self._ids()
+        with self._phase("expand" if expand else "ordinary", old):
+            self._deploy("v1", expand or last)
+        if expand and last != expand:
+            with self._phase("copy", old):
+                self._deploy("v1", last)
+        both = [*old, *self._start(self.case.new, CLIENTS)]
+        with self._phase("both", both):
+            time.sleep(1)
+        self._end(both)
+        self._all_rows(self.case.old, self.case.new)
+        new = self._start(self.case.new, CLIENTS)
+        if list((self.folder / "migrations" / "contracts").glob("*.py")):
+            self.project.run("safe-contract", check=0)
+            with self._phase("contract", new):
+                self._deploy("v2", "head")
+        self.contracted = True
+        with self._phase("new", new):
+            time.sleep(0.3)
+        self._end(new)
+        self._all_rows(self.case.new)
+        return self.phases
+
+    def go_back(self) -> None:
+        """Downgrade to where the change began; the old application finds what both have written."""
+        ini = self.folder / "alembic.ini"
+        ini.write_text(ini.read_text().replace("environment = production", "environment = development"))
+        self.project.run("safe-guard", "set", "development", "--confirm", self.database, check=0)
+        self.project.run("downgrade", self.first, check=0)
+        self._all_rows(self.case.old)
+
+    def require_catalog(self, database: str) -> None:
+        """Hold that the database is what ``create_all()`` makes of the models.
+
+        :param database: an empty one.
+        """
+        metadata = sa.MetaData()
+        models = {"sa": sa, "metadata": metadata, "renamed_from": lambda _: {}}
+        exec(self.case.after, models)
+        engine = sa.create_engine(self.cluster.url(database), poolclass=sa.NullPool)
+        metadata.create_all(engine)
+        found = sa.create_engine(self.cluster.url(self.database), poolclass=sa.NullPool)
+        with engine.connect() as wanted, found.connect() as made:
+            assert_same(
+                read_catalog(wanted),
+                read_catalog(made, leave_out=frozenset({"alembic_version"})),
+                "the end of the change",
+            )
+
+    def absent(self) -> dict[str, Any]:
+        """Return what a row means that is made by an application that does not know everything."""
+        gone = {self.case.dropped: WHATEVER} if self.case.dropped and self.contracted else {}
+        return {**self.case.absent, **gone}
+
+    def require(self, found: tuple[Any, ...] | None, app: App, id_: int) -> None:
+        """Hold that a row is as its client left it."""
+        assert found is not None, f"{app.table} {id_} is not there"
+        meaning = self.meaning[app.table, id_]
+        for column, value in zip(app.columns, found, strict=True):
+            wanted = meaning[column.means]
+            was, becomes = self.case.becomes.get(column.means, (WHATEVER, WHATEVER))
+            right = [column.write(wanted)]
+            if wanted == was:
+                right = [becomes] if self.contracted else [was, becomes]
+            assert wanted is WHATEVER or value in right, f"{app.table} {id_}: {column.name} is {value!r}, not {right!r}"
+
+    def _begin(self) -> None:
+        self.project = ModelsProject.make(
+            self.folder, self.cluster.url(self.database), "", settings="environment = production\ncontract_min_age = 0",
+            env_py=ENV_WITH_REWRITER.replace("alembic_safe.rewriter", "alembic_safe.rewriter, compare_server_default=True"),
+        )  # fmt: skip
+        self._models(self.case.before, "first")
+        self._deploy("v0", "head")
+        self.first = self.project.revision_of(self.project.files[0])
+        with self.cluster.connect(self.database) as c:
+            for statement in self.case.seed.split("; "):
+                c.execute(statement.replace("ROWS", str(self.rows)))  # type: ignore[arg-type]
+            c.execute("ANALYZE")
+
+    def _models(self, models: str, message: str) -> None:
+        self.project.models(models, imports="from alembic_safe import renamed_from")
+        self.project.run("revision", "--autogenerate", "-m", message, check=0)
+
+    def _revise(self) -> None:
+        self._models(self.case.after, "second")
+
+    def _ids(self) -> tuple[str, str]:
+        """Return the expand's id, if there is one, and the last revision's."""
+        files = self.project.files_by_time[1:]
+        expand = [self.project.revision_of(path) for path in files if "phase = 'expand'" in path.read_text()]
+        return "".join(expand), self.project.revision_of(files[-1])
+
+    def _deploy(self, release: str, revision: str) -> None:
+        args = (
+            revision,
+            "--release",
+            release,
+            "--no-backup",
+            "--confirm",
+            self.database,
+            "--drift",
+            "warn",
+            *self.accept,
+        )
+        chance = random.Random(f"{self.seed} {release} {revision}")
+        for _ in range(self.kills):
+            process = start(self.project, *args)
+            time.sleep(chance.uniform(0.2, 2.0))
+            self.killed += process.poll() is None
+            process.kill()
+            end_of(process)
+        deadline = time.monotonic() + 120
+        while (ended := end_of(start(self.project, *args), timeout=900)).code == 5:
+            assert time.monotonic() < deadline, ended.text
+        assert ended.code == 0, f"{ended.out}\n{ended.err}"
+
+    def _start(self, app: App, number: int) -> list[Client]:
+        clients = [Client(self, app, number + n) for n in range(CLIENTS)]
+        self._own_rows(app, clients)
+        for client in clients:
+            client.start()
+        return clients
+
+    def _own_rows(self, app: App, clients: list[Client]) -> None:
+        """Give each client its rows; the first application makes those of the next one, too."""
+        ids = {id_ for client in clients for id_ in client.ids}
+        if app is self.case.old and self.case.new.table == app.table:
+            ids |= {id_ + CLIENTS * OWN for id_ in ids}
+        for id_ in sorted(ids - {id_ for table, id_ in self.meaning if table == app.table}):
+            values = [column.make(clients[0].chance, f"{id_}-first") for column in app.columns]
+            written = [column.write(value) for column, value in zip(app.columns, values, strict=True)]
+            clients[0].connection.execute(clients[0].insert, [id_, *written])
+            means = {column.means: value for column, value in zip(app.columns, values, strict=True)}
+            self.meaning[app.table, id_] = {**self.absent(), **means}
+
+    @contextmanager
+    def _phase(self, name: str, clients: list[Client]) -> Iterator[None]:
+        before = sum(client.writes for client in clients)
+        for client in clients:
+            client.longest, client.swapped = 0.0, 0
+        began = time.monotonic()
+        yield
+        self.phases.append(
+            Phase(
+                name, time.monotonic() - began, sum(client.writes for client in clients) - before,
+                max(client.longest for client in clients), [error for client in clients for error in client.errors],
+                sum(client.swapped for client in clients),
+            )
+        )  # fmt: skip
+
+    def _end(self, clients: list[Client]) -> None:
+        for client in clients:
+            client.end()
+        errors = [error for client in clients for error in client.errors]
+        assert errors == [], errors
+
+    def _all_rows(self, *apps: App) -> None:
+        """Hold that every row of every client is as it left it, in the eyes of these applications."""
+        with self.cluster.connect(self.database) as c:
+            for app in apps:
+                names = sql.SQL(", ").join([sql.Identifier(column.name) for column in app.columns])
+                query = sql.SQL("SELECT id, {} FROM {} WHERE id > %s").format(names, sql.Identifier(app.table))
+                found = {row[0]: row[1:] for row in c.execute(query, [self.rows]).fetchall()}
+                own = {id_ for table, id_ in self.meaning if table == app.table}
+                assert found.keys() == own
+                for id_ in own:
+                    self.require(found[id_], app, id_)
+                (count,) = c.execute(
+                    sql.SQL("SELECT count(*) FROM {} WHERE id <= %s").format(sql.Identifier(app.table)), [self.rows]
+                ).fetchone() or (0,)
+                assert count == self.rows

@@ -1,0 +1,51 @@
+"""Every recipe while an old and a new application write: no write fails, none is lost, and the end is the models'."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.application_cases import CASES
+from tests.applications import CLIENTS, Story
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+
+pytestmark = pytest.mark.long
+
+SEED = int(os.environ.get("ALEMBIC_SAFE_TEST_SEED") or random.SystemRandom().randrange(10**6))
+STATEMENTS = 6
+"""How many prepared statements a client has, at most."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_both_applications_live_through_it(
+    name: str, tmp_path: Path, cluster: Cluster, database: str, make_database: Callable[..., str]
+) -> None:
+    story = Story(CASES[name], cluster, database, tmp_path / "app", rows=20_000, seed=SEED)
+    phases = story.tell()
+    print(
+        f"\n{name}, seed {SEED}:",
+        *(f"{p.name} {p.seconds:.1f} s, {p.writes} writes, {p.longest:.2f} s" for p in phases),
+    )
+    assert [phase.errors for phase in phases] == [[]] * len(phases)
+    assert all(phase.writes for phase in phases)
+    assert sum(phase.swapped for phase in phases) <= CLIENTS * STATEMENTS
+    story.require_catalog(make_database())
+    story.go_back()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_is_whole_when_each_deploy_was_killed_again_and_again(
+    name: str, tmp_path: Path, cluster: Cluster, database: str, make_database: Callable[..., str]
+) -> None:
+    story = Story(CASES[name], cluster, database, tmp_path / "app", rows=100_000, seed=SEED, kills=7)
+    story.tell()
+    print(f"\n{name}, seed {SEED}: killed {story.killed} times while it ran")
+    story.require_catalog(make_database())

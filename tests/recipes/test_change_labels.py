@@ -1,0 +1,150 @@
+"""An enum loses a label, has one under another name, or in another place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from alembic_safe.errors import Refused
+from tests.recipe_cases import walk
+
+if TYPE_CHECKING:
+    from tests.recipe_cases import Case
+
+ROWS = "INSERT INTO orders (id, status) VALUES (1, 'open'), (2, 'finished')"
+
+
+def orders(*labels: str, info: dict[str, Any] | None = None, more: tuple[Any, ...] = (), **kw: Any) -> sa.MetaData:
+    metadata = sa.MetaData()
+    status = sa.Column("status", sa.Enum(*labels, name="order_status"), info=info or {}, **kw)
+    sa.Table("orders", metadata, sa.Column("id", sa.Integer, primary_key=True), status, *more)
+    return metadata
+
+
+def test_a_label_under_another_name_is_an_enum_beside_the_old_one_until_both_change_names(case: Case) -> None:
+    new = orders("open", "done", info={"enum": {"finished": "done"}})
+    texts = walk(case, orders("open", "finished"), new, ROWS)
+    assert "op.create_enum_type('order_status_new', ['open', 'done'])" in texts["expand"]
+    assert "holds 'finished' where the models say 'done'" in texts["copy"]
+    assert "op.swap_enum_types('order_status', 'order_status_new')" in texts["contract"]
+    assert "op.drop_enum_type('order_status_new', ['open', 'finished'])" in texts["contract"]
+    assert case.run("SELECT status::text FROM orders ORDER BY id") == [("open",), ("done",)]
+
+
+def everything(labels: tuple[str, ...], info: dict[str, Any], a: str, schema: str = 'Sho"p') -> sa.MetaData:
+    """Two tables of one enum, in another schema, under hostile names; arrays, a default, an index, a check.
+
+    :param a: the label of default, index and check.
+    """
+    metadata = sa.MetaData(schema=schema)
+    type_ = sa.Enum(*labels, name="Or.der %s", schema=schema)
+    column: Any = sa.column("Sta'tus: x")
+    sa.Table(
+        "select", metadata, sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("Sta'tus: x", type_, nullable=False, server_default=a, comment="how far", info=info),
+        sa.Column("tags", sa.ARRAY(type_), server_default=sa.text("'{open}'")),
+        sa.CheckConstraint(column != a, name='never "it"'),
+        sa.Index("ix %s", "Sta'tus: x", postgresql_where=sa.column("Sta'tus: x") != a),
+        sa.Column("before", type_, server_default="open"),
+        sa.Index("ix_both", "id", "Sta'tus: x", unique=True),
+        sa.Index("ix_three", "before", "Sta'tus: x"),
+        sa.CheckConstraint(sa.column("before") != column, name="moves"),
+    )  # fmt: skip
+    sa.Table("ünder", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("Or.der %s", type_))
+    return metadata
+
+
+def test_everything_that_stands_on_columns_of_it_is_there_in_the_other_labels(case: Case) -> None:
+    said = {"it's": "it is :x %"}
+    rows = """
+        INSERT INTO "Sho""p"."select" VALUES (1, 'open', '{}', NULL), (2, 'closed', '{it''s,NULL,open}', 'it''s');
+        INSERT INTO "Sho""p"."ünder" VALUES (1, 'it''s'), (2, NULL)"""
+    old = everything(("open", "it's", "closed", "gone"), {}, "it's")
+    info = {"enum": {**said, "gone": "closed"}}
+    walk(case, old, everything(("it is :x %", "new", "open", "closed"), info, "it is :x %"), rows)
+    found = case.run('SELECT "Sta\'tus: x"::text, tags::text[] FROM "Sho""p"."select" ORDER BY id')
+    assert found == [("open", []), ("closed", ["it is :x %", None, "open"])]
+    assert case.run('SELECT "Or.der %s"::text FROM "Sho""p"."ünder" ORDER BY id') == [("it is :x %",), (None,)]
+    assert case.run("SELECT typname FROM pg_type WHERE typtype = 'e'") == [("Or.der %s",)]
+
+
+@pytest.mark.long
+def test_labels_in_another_order_need_nothing_said(case: Case) -> None:
+    texts = walk(case, orders("finished", "open"), orders("open", "finished"), ROWS)
+    assert "up='status::text'" in texts["expand"]
+    assert case.run("SELECT max(status)::text FROM orders") == [("finished",)]
+
+
+def test_a_label_that_goes_is_refused_until_somebody_says_what_becomes_of_its_rows(case: Case) -> None:
+    case.begin(orders("open", "finished"))
+    with case.unchanged(), pytest.raises(Refused, match="order_status loses 'finished'") as stopped:
+        case.revise(orders("open", "done"))
+    assert "info={'enum': {'finished': 'open'}}" in str(stopped.value)
+    with case.unchanged(), pytest.raises(Refused, match="loses 'finished'"):
+        case.revise(orders("open", "done", info={"enum": {"finished": "nowhere"}}))
+
+
+def test_two_labels_do_not_become_a_new_one(case: Case) -> None:
+    case.begin(orders("open", "finished", "paid"))
+    with case.unchanged(), pytest.raises(Refused, match="'finished' and 'paid' become 'done', which is new"):
+        case.revise(orders("open", "done", info={"enum": {"finished": "done", "paid": "done"}}))
+
+
+def test_both_applications_write_in_their_own_labels_while_both_columns_live(case: Case) -> None:
+    case.begin(orders("open", "finished"), ROWS)
+    case.revise(orders("open", "done", info={"enum": {"finished": "done"}}))
+    case.upgrade()
+    case.run(
+        "INSERT INTO orders (id, status_new) VALUES (3, 'done'); UPDATE orders SET status = 'finished' WHERE id = 1"
+    )
+    found = case.run("SELECT status::text, status_new::text FROM orders ORDER BY id")
+    assert found == [("finished", "done")] * 3
+    case.check(orders("open", "done"))
+    case.ship()
+    case.upgrade()
+    case.downgrade("-1")
+    assert case.run("SELECT status::text, status_new::text FROM orders ORDER BY id") == [("finished", "done")] * 3
+
+
+@pytest.mark.long
+def test_labels_that_only_come_are_added(case: Case) -> None:
+    texts = walk(case, orders("open", "finished"), orders("new", "open", "paid", "finished"), ROWS)
+    assert set(texts) == {""}
+    assert "ADD VALUE \\'paid\\' AFTER \\'open\\'" in texts[""]
+
+
+@pytest.mark.long
+def test_what_has_no_other_way_is_done_at_once_and_said(case: Case) -> None:
+    old, new = (
+        orders(*labels, primary_key=True, info={"enum": {"finished": "done"}})
+        for labels in (("open", "finished"), ("open", "done"))
+    )
+    texts = walk(case, old, new, ROWS)
+    assert set(texts) == {""}
+    assert "at once, with every row of its columns written" in texts[""]
+
+
+def test_a_column_of_it_that_comes_in_the_same_revision_is_refused(case: Case) -> None:
+    case.begin(orders("open", "finished"))
+    new = orders("open", more=(sa.Column("before", sa.Enum("open", name="order_status")),),
+                 info={"enum": {"finished": "open"}})  # fmt: skip
+    with case.unchanged(), pytest.raises(Refused, match=r"orders\.before of it comes in the same revision"):
+        case.revise(new)
+
+
+@pytest.mark.long
+def test_what_else_changes_about_the_column_comes_with_it(case: Case) -> None:
+    old = orders("open", "finished", server_default="finished", comment="how far")
+    new = orders(
+        "open", "done", info={"enum": {"finished": "done"}}, server_default="done", nullable=False, comment="where"
+    )
+    walk(case, old, new, ROWS)
+
+
+@pytest.mark.long
+def test_a_column_that_goes_with_its_label_is_no_part_of_it(case: Case) -> None:
+    mood = sa.Enum("open", "finished", name="order_status")
+    new = orders("open", info={"enum": {"finished": "open"}})
+    walk(case, orders("open", "finished", more=(sa.Column("before", mood),)), new, ROWS)
