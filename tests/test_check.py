@@ -72,6 +72,9 @@ def test_people_are_told_what_to_do_and_a_consent_in_the_file_counts(shop: Proje
     path.write_text(path.read_text() + '\naccept = {"drop-column:users.mail": "nobody reads it since March"}\n')
     ended = check(shop, str(path))
     assert (ended.code, "nobody reads it since March" in ended.text) == (0, True)
+    results = json.loads(check(shop, "--format", "sarif", str(path)).out)["runs"][0]["results"]
+    (dropped,) = [one for one in results if one["ruleId"] == "drop-column"]
+    assert [one["kind"] for one in dropped["suppressions"]] == ["inSource"]
 
 
 @pytest.mark.parametrize("form", ["github", "markdown", "sarif"])

@@ -88,5 +88,6 @@ def _result(one: Judged, places: dict[str, int]) -> dict[str, Any]:
             location["region"] = {"startLine": found.line}
         result["locations"] = [{"physicalLocation": location}]
     if one.accepted:
-        result["suppressions"] = [{"kind": "inSource", "justification": one.accepted}]
+        kind = "inSource" if one.accepted.startswith("in the file") else "external"
+        result["suppressions"] = [{"kind": kind, "justification": one.accepted}]
     return result
