@@ -26,7 +26,7 @@ from alembic_safe.history.certificate import (
 )
 from alembic_safe.history.chain import Chain, run_chain
 from alembic_safe.history.effects import effects_of, require_consent
-from alembic_safe.history.extent import extent_of
+from alembic_safe.history.extent import extent_of, require_no_prefix_options
 from alembic_safe.history.opening import open_for
 from alembic_safe.history.orders import require_one_end
 from alembic_safe.history.piece import Wanted
@@ -88,7 +88,9 @@ def squash(config: Config, settings: Settings, request: Request, show: Show) -> 
     script = the_long_way(script_of(config))
     clear(Path(script.dir, ARCHIVE))
     extent = extent_of(script, request.words)
-    if request.shortcut:
+    if extent.start is not None:
+        require_no_prefix_options(request, extent)
+    elif request.shortcut:
         require_no_squash(extent, vendor=request.vendor)
     watched = require_committed([Path(folder) for folder in script._version_locations])  # noqa: SLF001
     show.began(extent, watched)
