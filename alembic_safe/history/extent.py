@@ -96,7 +96,8 @@ def require_no_prefix_options(request: Request, extent: Extent) -> None:
     named = [name for name, is_given in given.items() if is_given]
     if named:
         raise WrongUsage(
-            f"{' and '.join(named)}: for a squash that begins with the first revision, and this one begins behind {extent.start}.",
+            f"{' and '.join(named)}: for a squash that begins with the first revision; this one begins behind"
+            f" {extent.start}.",
             next_steps=[NextStep("without it", f'alembic squash {extent.start}:{extent.end.revision} -m "..."')],
         )
 
