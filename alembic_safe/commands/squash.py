@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("end", default="", metavar="[END]")
+@click.argument("end", default="", metavar="[[START:]END]")
 @click.option("--message", "-m", help="What the squash is called; its first line names the file.")
 @click.option("--accept", multiple=True, metavar="FINDING", help="Consent by name, such as outside:REVISION.")
 @click.option("--bootstrap", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE.sql",
               help="What is there before the first revision, where that does not begin with nothing.")  # fmt: skip
+@click.option("--since-deployed", metavar="URL", help="Begin behind the revision that this database has.")
 @click.option("--prove-all", is_flag=True, help="Try a database at every replaced revision, not at a sample of them.")
 @click.option("--dry-run", is_flag=True, help="Make and prove it, print the file, and write nothing.")
 @click.option(
@@ -51,6 +52,7 @@ def command(
     message: str | None,
     accept: tuple[str, ...],
     bootstrap: Path | None,
+    since_deployed: str | None,
     prove_all: bool,
     dry_run: bool,
     verb: str | None,
@@ -60,6 +62,9 @@ def command(
     as_json: bool,
 ) -> int:
     """Make one revision of all from the first to END, by default the head, and prove that it is the same.
+
+    With START:END, of all behind START up to END: their operations are folded, and what is more than operations is carried
+    as it is written.
 
     It keeps END's id, so a database at END or later needs nothing. The originals move to an archive; a database on one
     of them is upgraded by those, whichever command upgrades it.
@@ -74,7 +79,12 @@ def command(
         return _moved(config, text, end, rebase)
     if verb == "prune":
         return _pruned(config, text, end, urls, through, consent=f"prune:{end}" in accept)
-    show = Show(text.began, text.read, text.made, text.proved, text.note, text.step, text.point)
+    if since_deployed is not None:
+        from alembic_safe.history.deployed import since
+
+        end = since(config, since_deployed, end)
+    show = Show(text.began, text.read, text.made, text.proved, text.note, text.step, text.point,
+                text.folded)  # fmt: skip
     request = Request(end, message or "", frozenset(accept), bootstrap, prove_all=prove_all, dry_run=dry_run)
     if verb == "check":
         from alembic_safe.history.checking import check

@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING
 from alembic.script import ScriptDirectory
 
 from alembic_safe.database.envpy import script_of
-from alembic_safe.database.squashed import archive_folder
+from alembic_safe.database.squashed import archive_folder, replaced_by
 from alembic_safe.history.afterwards import squash_named, squashes
 from alembic_safe.history.bootstrap import BOOTSTRAP, with_bootstrap
 from alembic_safe.history.certificate import require_unchanged
 from alembic_safe.history.chain import run_chain
 from alembic_safe.history.extent import Extent
-from alembic_safe.history.proof import Sides, differing_columns, prove_fresh, prove_later
+from alembic_safe.history.fold import elidable, prove_range
+from alembic_safe.history.proof import Sides, differing_columns, prove_fresh, prove_later, takes_back
+from alembic_safe.history.range_proof import with_rows
+from alembic_safe.history.range_start import brought_to_start
 from alembic_safe.history.sample import prove_sample
 from alembic_safe.history.squash import open_for
+from alembic_safe.history.stage import without_archive
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from alembic.config import Config
     from alembic.script import Script
 
@@ -68,10 +74,11 @@ def _checked(config: Config, squash: Script, shadow: Shadow, request: Request, s
     def fresh() -> Shadow:
         return with_bootstrap(shadow.beside(), archive_folder(after(), end) / BOOTSTRAP)
 
-    sides = Sides(config, before, after, after, end, fresh)
-    expanded = before()
     start = squash.module.down_revision
-    steps = expanded._upgrade_revs(end, start or ())  # type: ignore[arg-type]  # noqa: SLF001
+    if start is not None:
+        return _checked_range(config, squash, before, after, shadow, request, show)
+    sides = Sides(config, before, after, after, end, fresh)
+    steps = before()._upgrade_revs(end, ())  # type: ignore[arg-type]  # noqa: SLF001
     extent = Extent(tuple(step.revision for step in steps), start)
     show.began(extent, True)  # noqa: FBT003 - a callback's own form
     old = fresh()
@@ -86,6 +93,44 @@ def _checked(config: Config, squash: Script, shadow: Shadow, request: Request, s
     new.dismiss()
     proven.append(prove_sample(sides, extent, chain, request, show))
     old.dismiss()
+    for one in proven:
+        show.proved(one)
+    return Checked(end, len(extent.revisions), tuple(proven))
+
+
+def _checked_range(
+    config: Config,
+    squash: Script,
+    before: Callable[[], ScriptDirectory],
+    after: Callable[[], ScriptDirectory],
+    shadow: Shadow,
+    request: Request,
+    show: Show,
+) -> Checked:
+    end, start = squash.revision, str(squash.module.down_revision)
+    inside = {end, *replaced_by(squash)}
+    steps = before()._upgrade_revs(end, (start,))  # type: ignore[arg-type]  # noqa: SLF001
+    depends_on = squash.module.depends_on or ()
+    extent = Extent(
+        tuple(step.revision for step in steps if step.revision.revision in inside), start,
+        (depends_on,) if isinstance(depends_on, str) else tuple(depends_on),
+    )  # fmt: skip
+    show.began(extent, True)  # noqa: FBT003 - a callback's own form
+    at_start = brought_to_start(config, before, extent, shadow.beside())
+    at_end = at_start.copied()
+    chain = run_chain(config, before(), at_end, end, show.step)
+    changing = {}
+    if chain.state.contents.tables:
+        again = at_start.copied()
+        changing = differing_columns(chain.state, run_chain(config, before(), again, end).state)
+        again.dismiss()
+    sides = Sides(config, before, after, lambda: without_archive(after()), end, at_start.copied)
+    given = with_rows(sides, chain, elidable(extent))
+    goes_back = not takes_back(sides, at_end, start)
+    proven, _ = prove_range(sides, start, chain, at_end, changing, given, goes_back=goes_back)
+    proven.append(prove_sample(sides, extent, chain, request, show))
+    for shadow_of_range in (given, at_end, at_start):
+        shadow_of_range.dismiss()
     for one in proven:
         show.proved(one)
     return Checked(end, len(extent.revisions), tuple(proven))

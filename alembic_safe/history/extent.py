@@ -23,14 +23,16 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Extent:
-    """Revisions from the first one on, with one way out.
+    """Revisions with one way in, or from the first one on, and one way out.
 
     :param revisions: in the order in which Alembic runs them.
     :param start: the revision before them; ``None``: they begin the history.
+    :param depends_on: what they depend on beside it, in other branches.
     """
 
     revisions: tuple[Script, ...]
     start: str | None
+    depends_on: tuple[str, ...] = ()
 
     @property
     def end(self) -> Script:
@@ -55,13 +57,17 @@ class Extent:
 
 
 def extent_of(script: ScriptDirectory, word: str) -> Extent:
-    """Return the revisions from the first one to a given one.
+    """Return the revisions from the first one to a given one, or those behind one up to another.
 
-    :param word: as Alembic takes it: an id, its beginning, a label, ``head-20``; empty: the head.
+    :param word: as Alembic takes it: an id, its beginning, a label, ``head-20``; empty: the head. Or two of them with a
+        colon between; what is before the first is left as it is, the first included.
     :raises WrongUsage: when there is no such revision, or nothing before it.
     :raises Findings: when they have another way in or out; with the longest that have not.
     """
-    end = _one(script, word.removeprefix("base:") or "head")
+    first, colon, last = word.partition(":")
+    if colon and first not in {"", "base"}:
+        return _between(script, first, last or "head")
+    end = _one(script, (last if colon else first) or "head")
     if end is None:
         raise WrongUsage(f"{word}: a squash ends with a revision.", next_steps=_look())
     every = [one for one in script.walk_revisions() if one is not None]
@@ -77,6 +83,76 @@ def extent_of(script: ScriptDirectory, word: str) -> Extent:
     steps = script._upgrade_revs(end.revision, ())  # type: ignore[arg-type]  # noqa: SLF001
     by_id = {one.revision: one for one in inside}
     return Extent(tuple(by_id[step.revision.revision] for step in steps), None)
+
+
+def _between(script: ScriptDirectory, first: str, last: str) -> Extent:
+    start, end = _one(script, first), _one(script, last)
+    if start is None or end is None:
+        raise WrongUsage(f"{first}:{last}: a range goes from one revision to another.", next_steps=_look())
+    before = {one.revision for one in _up_to(script, start)}
+    inside, ways_in = _behind(script, start, end, before)
+    if end.revision in before or start.revision not in {parent for one in inside.values() for parent in _parents(one)}:
+        raise WrongUsage(f"{end.revision} does not come behind {start.revision}.", next_steps=_look())
+    if len(inside) < 2:
+        raise WrongUsage(f"{end.revision} is the only revision behind {start.revision}: there is nothing to take together.",
+                         next_steps=_look())  # fmt: skip
+    every = [one for one in script.walk_revisions() if one is not None]
+    crossing = [*ways_in, *_crossing(every, tuple(inside.values()), end)]
+    if crossing:
+        raise _no_range(script, crossing, start, end)
+    require_whole_changes(script, frozenset(inside), start.revision)
+    steps = script._upgrade_revs(end.revision, (start.revision,))  # type: ignore[arg-type]  # noqa: SLF001
+    ordered = tuple(inside[step.revision.revision] for step in steps if step.revision.revision in inside)
+    outside = {d for one in ordered for d in one._resolved_dependencies} - before - inside.keys()  # noqa: SLF001
+    return Extent(ordered, start.revision, tuple(sorted(outside)))
+
+
+def _behind(
+    script: ScriptDirectory, start: Script, end: Script, before: frozenset[str] | set[str]
+) -> tuple[dict[str, Script], list[tuple[Script, str]]]:
+    """Return the revisions between two, and the edges that come in otherwise than from the first."""
+    inside: dict[str, Script] = {}
+    ways_in: list[tuple[Script, str]] = []
+    todo = [end]
+    while todo:
+        one = todo.pop()
+        if one.revision in inside or one.revision in before:
+            continue
+        inside[one.revision] = one
+        parents = _parents(one)
+        if not parents:
+            ways_in.append((one, "nothing: it begins a history of its own"))
+        for parent in parents:
+            if parent in before and parent != start.revision:
+                ways_in.append((one, parent))
+            elif parent not in before:
+                found = script.get_revision(parent)
+                todo += [found] if found is not None else []
+    return inside, ways_in
+
+
+def _parents(one: Script) -> tuple[str, ...]:
+    return one._versioned_down_revisions  # noqa: SLF001 - without what it only depends on
+
+
+def _no_range(
+    script: ScriptDirectory, crossing: Sequence[tuple[Script, str]], start: Script, end: Script
+) -> Findings:  # fmt: skip
+    from alembic_safe.history.regions import regions
+
+    found = regions(script, start.revision, end.revision)
+    return Findings(
+        f"What leads from {start.revision} to {end.revision} cannot become one revision: there is another way in or out.",
+        detail=[
+            *(f"{shown(one.path)} follows or depends on {parent}." for one, parent in crossing[:_SHOWN]),
+            *(f"possible: {one.start}:{one.end}, {one.number} revisions" for one in found.possible),
+            *(f"not possible: {one.revision}, {one.why}" for one in found.left[:_SHOWN]),
+        ],
+        next_steps=[
+            NextStep(f"take {one.number} of them together", f'alembic squash {one.start}:{one.end} -m "..."')
+            for one in found.possible
+        ] or [NextStep("choose another range; see how they follow each other", "alembic history")],
+    )  # fmt: skip
 
 
 def _one(script: ScriptDirectory, word: str) -> Script | None:

@@ -61,7 +61,7 @@ def _insert(connection: psycopg.Connection[Any], catalog: Catalog, table: Object
         statement = f"INSERT INTO {into} ({listed}) OVERRIDING SYSTEM VALUE VALUES ({chosen})"
         try:
             with connection.transaction():
-                connection.execute(statement.replace("%", "%%").encode())
+                connection.execute(statement.encode())
         except psycopg.Error:
             continue
         return 1

@@ -180,11 +180,11 @@ def prove_downgrade(sides: Sides, after: Shadow, empty: Catalog) -> Proven:
     return Proven("downgrade", "taken back with its own downgrade(): nothing is left")
 
 
-def takes_back(sides: Sides, before: Shadow) -> str:
-    """Return why the originals cannot be taken back from the end of the squash to base; empty where they can."""
+def takes_back(sides: Sides, before: Shadow, to: str = "base") -> str:
+    """Return why the originals cannot be taken back from the end of the squash to where it begins; empty where they can."""
     made = before.copied()
     try:
-        replay(sides.config, sides.before(), made, to="base")
+        replay(sides.config, sides.before(), made, to=to)
     except ReplayFailed as error:
         return said_of(error)
     finally:

@@ -19,7 +19,11 @@ def string(text: str) -> str:
 
 def execute(statement: str) -> str:
     """Return a call of ``op.execute`` with a statement, to the letter."""
-    given = for_text(statement)
+    return execute_given(for_text(statement))
+
+
+def execute_given(given: str) -> str:
+    """Return a call of ``op.execute`` with a string that is meant for ``text()`` already."""
     plain = '"""' not in given and not given.endswith(("\\", '"'))
     plain = plain and not any(letter < " " and letter not in "\n\t" for letter in given)
     # where both kinds of quotes stand in it, one line is read more easily than two with backslashes
@@ -45,9 +49,21 @@ def text_call(expression: str) -> str:
 
 def indented(code: str) -> str:
     """Indent lines of code by one level, but not those inside of a string that goes over several lines."""
-    inside: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(code).readline):
-        if token.type == tokenize.STRING:
-            inside.update(range(token.start[0] + 1, token.end[0] + 1))
+    inside = inside_strings(code)
     lines = code.split("\n")
     return "\n".join(INDENT + line if line and n not in inside else line for n, line in enumerate(lines, 1))
+
+
+def inside_strings(code: str) -> set[int]:
+    """Return the numbers of the lines that begin inside of a string."""
+    inside: set[int] = set()
+    open_: list[int] = []
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        kind = tokenize.tok_name[token.type]
+        if kind == "STRING":
+            inside.update(range(token.start[0] + 1, token.end[0] + 1))
+        elif kind in {"FSTRING_START", "TSTRING_START"}:  # since Python 3.12; before, an f-string is a string
+            open_.append(token.start[0])
+        elif kind in {"FSTRING_END", "TSTRING_END"}:
+            inside.update(range(open_.pop() + 1, token.end[0] + 1))
+    return inside

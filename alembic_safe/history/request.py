@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.shadow import ShadowNote
     from alembic_safe.history.effects import Effect
     from alembic_safe.history.extent import Extent
+    from alembic_safe.history.folded import Folded
     from alembic_safe.history.proof import Proven
 
 
@@ -60,12 +61,16 @@ class Made:
 
     :param calls: pieces that are operations of Alembic's; :param statements: pieces that are SQL.
     :param not_calls: for which piece there is no operation, though one was tried, and what came of it.
+    :param before: how many operations the files of a later range invoke; 0: it begins with the first revision.
+    :param carried: which revisions of such a range are carried as they are written, and why.
     """
 
     calls: int
     statements: int
     by_section: tuple[tuple[str, int, int], ...]
     not_calls: tuple[tuple[str, str], ...]
+    before: int = 0
+    carried: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,3 +106,4 @@ class Show:
     note: Callable[[ShadowNote], None]
     step: Callable[[ReplayStep], None]
     point: Callable[[str, int, int], None]
+    folded: Callable[[Folded], None]

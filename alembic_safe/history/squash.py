@@ -84,10 +84,17 @@ def squash(config: Config, settings: Settings, request: Request, show: Show) -> 
     show.began(extent, watched)
     with open_for(config, script, settings, show) as (shadow, default_schema), ExitStack() as stack:
         stack.callback(forget, script, extent.end.revision)
+        if extent.start is not None:
+            from alembic_safe.history.fold import Fold
+
+            staged, outcome = Fold(config, extent, request, show, shadow, default_schema).made(began)
+            if not request.dry_run:
+                move_in(script, extent, staged)
+            return outcome
         job = _Job(config, extent, request, show, shadow, default_schema)
         outcome = job.outcome(job.prepared(), began)
         if not request.dry_run:
-            job.move_in()
+            move_in(job.before(), extent, job.staged)
     return outcome
 
 
@@ -289,20 +296,15 @@ class _Job:
             ),
         )  # fmt: skip
 
-    def move_in(self) -> None:
-        """Put the archive in its place, then the squash into that of the files, in one step."""
-        staged = self.staged
-        assert staged is not None  # noqa: S101 - it was made before
-        script = self.before()
-        shutil.rmtree(staged.final_archive, ignore_errors=True)
-        staged.archive.rename(staged.final_archive)
-        locations = [Path(folder) for folder in script._version_locations]  # noqa: SLF001
-        gone = [
-            path for path in [*(path for path, _ in staged.moved), Path(self.extent.end.path)] if path != staged.final
-        ]
-        move(
-            staged.archive.parent, locations, [(staged.squash, staged.final)], gone, leftover=staged.squash.parent
-        )  # fmt: skip
+
+def move_in(script: ScriptDirectory, extent: Extent, staged: Staged | None) -> None:
+    """Put the archive in its place, then the squash into that of the files, in one step."""
+    assert staged is not None  # noqa: S101 - it was made before
+    shutil.rmtree(staged.final_archive, ignore_errors=True)
+    staged.archive.rename(staged.final_archive)
+    locations = [Path(folder) for folder in script._version_locations]  # noqa: SLF001
+    gone = [path for path in [*(path for path, _ in staged.moved), Path(extent.end.path)] if path != staged.final]
+    move(staged.archive.parent, locations, [(staged.squash, staged.final)], gone, leftover=staged.squash.parent)
 
 
 def _made(settled: Sequence[Settled]) -> Made:

@@ -30,6 +30,10 @@ SELECT min(n.nspname || '.' || c.relname) FROM pg_class c JOIN pg_namespace n ON
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname IN ({schemas}) AND c.relname <> {version_table}
 AND c.relname NOT LIKE 'alembic_safe%'
 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')"""
+_TEMPLATES = frozenset(
+    {"from alembic import op", "import sqlalchemy as sa", "from sqlalchemy.dialects import postgresql"}
+)
+"""Imports that the template has, or that are added by themselves."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +83,35 @@ def _nothing_there(wanted: Wanted) -> str:
     )
 
 
-def write(script: ScriptDirectory, path: Path, words: Words, upgrade: str, downgrade: str, docstring: str) -> Script:
+@dataclass(frozen=True)
+class Above:
+    """What stands in the file above its functions.
+
+    :param imports: lines; :param parts: functions and what they use.
+    """
+
+    imports: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+
+
+def write(
+    script: ScriptDirectory,
+    path: Path,
+    words: Words,
+    upgrade: str,
+    downgrade: str,
+    docstring: str,
+    above: Above = Above(),
+) -> Script:
     """Write the file through the project's own template, and its own hooks behind it.
 
     :raises WrongUsage: when the template makes no revision of it.
     """
-    imports = ["from sqlalchemy.dialects import postgresql"] if "postgresql." in upgrade + downgrade else []
-    if "uuid." in upgrade:
+    code = "\n".join([upgrade, downgrade, *above.parts])
+    imports = [line for line in above.imports if line not in _TEMPLATES and "__future__" not in line]
+    if "postgresql." in code:
+        imports.append("from sqlalchemy.dialects import postgresql")
+    if "uuid." in upgrade and not above.parts:
         imports.insert(0, "import uuid")
     template = Path(script.dir, "script.py.mako")
     if "import sqlalchemy as sa" not in template.read_text(encoding="utf-8"):
@@ -99,7 +125,8 @@ def write(script: ScriptDirectory, path: Path, words: Words, upgrade: str, downg
             message=f"{words.message}\n\n{docstring}", upgrades=_body(upgrade), downgrades=_body(downgrade),
             imports="\n".join(imports),
         )  # fmt: skip
-        _say_what_it_replaces(path, words, script.output_encoding)
+        _say_what_it_replaces(path, words, script.output_encoding, above.parts)
+        _from_the_future(path, above.imports, script.output_encoding)
         if script.hooks:
             write_hooks._run_hooks(path, script.hooks)  # noqa: SLF001 - the same
     found = Script._from_path(script, path)  # noqa: SLF001 - the same
@@ -126,8 +153,20 @@ def _body(code: str) -> str:
     return indented(code or "pass").removeprefix(INDENT)
 
 
-def _say_what_it_replaces(path: Path, words: Words, encoding: str) -> None:
-    """Put the ids that the file stands for behind its own."""
+def _from_the_future(path: Path, imports: Sequence[str], encoding: str) -> None:
+    """Put what has to be the first line of a file where it has to be."""
+    text = path.read_text(encoding=encoding)
+    wanted = [line for line in dict.fromkeys(imports) if "__future__" in line and line not in text]
+    if wanted:
+        lines = text.splitlines(keepends=True)
+        first = ast.parse(text).body[0]
+        at = first.end_lineno or 0 if ast.get_docstring(ast.parse(text)) is not None else first.lineno - 1
+        lines.insert(at, "\n" + "".join(f"{line}\n" for line in wanted))
+        path.write_text("".join(lines), encoding=encoding)
+
+
+def _say_what_it_replaces(path: Path, words: Words, encoding: str, parts: Sequence[str] = ()) -> None:
+    """Put the ids that the file stands for behind its own, and parts behind these."""
     text = path.read_text(encoding=encoding)
     ends = [
         node.end_lineno or 0
@@ -144,5 +183,5 @@ def _say_what_it_replaces(path: Path, words: Words, encoding: str) -> None:
         "\n# the revisions that this one stands for; their files are in the archive, and databases on one of them use those\n"
         f"replaces = (\n{ids})\nreplaced_files = {string(words.digest)}\n"
     )
-    lines.insert(max(ends), said)
+    lines.insert(max(ends), said + "".join(f"\n\n{part}\n" for part in parts))
     path.write_text("".join(lines), encoding=encoding)

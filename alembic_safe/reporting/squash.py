@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from alembic_safe.history.afterwards import Rebased, Undone
     from alembic_safe.history.checking import Checked
     from alembic_safe.history.extent import Extent
+    from alembic_safe.history.folded import Folded
     from alembic_safe.history.proof import Proven
     from alembic_safe.history.pruning import Pruned
     from alembic_safe.history.request import Made, Outcome, Read
 
 _LISTED = 8
 _EVERY = 50
-_WORDS = {"fresh": "new", "later": "later", "downgrade": "back", "autogenerate": "models", "through": "on the way"}
+_WORDS = {"fresh": "new", "later": "later", "downgrade": "back", "autogenerate": "models", "through": "on the way",
+          "rows": "rows"}  # fmt: skip
 
 
 class SquashText:
@@ -71,6 +73,16 @@ class SquashText:
                 self._say("", f"{section}: {statements} of {calls + statements} as SQL")
         for what, why in made.not_calls[:_LISTED]:
             self._say("", f"as SQL, since the operation makes something else: {what} ({why})")
+
+    def folded(self, folded: Folded) -> None:
+        """Print what a later range came down to."""
+        self._say("Folded", f"{count(folded.before, 'operation')} -> {folded.after}")
+        for revision, why in folded.carried[:_LISTED]:
+            self._say("", f"carried as it is written: {revision} ({why})")
+        if len(folded.carried) > _LISTED:
+            self._say("", f"and {len(folded.carried) - _LISTED} more carried as they are written")
+        if folded.elided:
+            self._say("", f"elidable, so without what is no operation: {', '.join(folded.elided)}")
 
     def proved(self, proven: Proven) -> None:
         """Print one part of the proof."""

@@ -1,0 +1,142 @@
+"""To which fewer operations do many come down that do the same?"""
+
+# Alembic's operations say nothing of the tables that they are for; so two of them may change places only where they touch
+# different columns, or different tables that nothing ties to each other, and no common name. What is no operation (a data
+# migration, raw SQL) keeps its place among all others.
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from alembic.operations import ops
+
+from alembic_safe.history.operation_touch import Ties, Touch, ties_of, touch_of
+from alembic_safe.history.reductions import reduced_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alembic_safe.history.operation_touch import Name
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation of Alembic's, as a revision invoked it.
+
+    :param revisions: which of them did; several, when it came out of several operations.
+    """
+
+    op: ops.MigrateOperation = field(repr=False, compare=False)
+    revisions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Verbatim:
+    """A revision that is carried as it is written: nothing moves across it."""
+
+    revision: str
+
+
+Item = Operation | Verbatim
+
+
+def reduce(items: Sequence[Item], ties: Ties) -> list[Item]:
+    """Return fewer items that do the same, in an order in which they run.
+
+    :param ties: what is known of the database that they run on.
+    """
+    operations = [one.op for one in items if isinstance(one, Operation)]
+    order = _Order(Ties(ties.links | ties_of(operations), ties.indexes), operations)
+    found: list[Item] = []
+    segment: list[Operation] = []
+    for item in items:
+        if isinstance(item, Operation) and order.touch(item) is not None:
+            segment.append(item)
+            continue
+        found += [*_reduced(segment, order), item]
+        segment = []
+    return [*found, *_reduced(segment, order)]
+
+
+def _reduced(segment: list[Operation], order: _Order) -> list[Operation]:
+    before = -1
+    while len(segment) != before:
+        before = len(segment)
+        n = 0
+        while n < len(segment):
+            shorter = _once(segment, n, order)
+            if shorter is None:
+                n += 1
+            else:
+                segment = shorter
+    return segment
+
+
+def _once(segment: list[Operation], n: int, order: _Order) -> list[Operation] | None:
+    """Take an operation together with the next one behind it that it can be taken together with."""
+    one = segment[n]
+    can_wait = True  # it may be done as late as what it is held against now
+    for m in range(n + 1, len(segment)):
+        other = segment[m]
+        if not order.is_tied(one, other):
+            continue
+        result = reduced_pair(one.op, other.op)
+        if result is None:
+            can_wait = False
+            continue
+        between = segment[n + 1 : m]
+        revisions = tuple(dict.fromkeys([*one.revisions, *other.revisions]))
+        made = [Operation(op, revisions) for op in result]
+        if can_wait:
+            return [*segment[:n], *between, *made, *segment[m + 1 :]]
+        if not any(order.is_tied(between_one, other) for between_one in between):
+            return [*segment[:n], *made, *between, *segment[m + 1 :]]
+        return None
+    return None
+
+
+class _Order:
+    """Which operations have to stay in their order?"""
+
+    def __init__(self, ties: Ties, operations: Sequence[ops.MigrateOperation]) -> None:
+        self.ties = ties
+        self._touches: dict[int, Touch | None] = {}
+        self._kept: list[ops.MigrateOperation] = []
+        self._same: dict[Name, Name] = {}
+        for operation in operations:
+            if isinstance(operation, ops.RenameTableOp):
+                touch = touch_of(operation, ties)
+                names = sorted(touch.tables) if touch is not None else []
+                for other in names[1:]:
+                    self._same[self._root(other)] = self._root(names[0])
+        self._links = {frozenset(map(self._root, link)) for link in ties.links}
+
+    def touch(self, item: Operation) -> Touch | None:
+        """Return what an operation touches, each table under one name through all renames."""
+        key = id(item.op)
+        if key not in self._touches:
+            found = touch_of(item.op, self.ties)
+            if found is not None:
+                tables = {self._root(table): columns for table, columns in found.tables.items()}
+                found = replace(found, tables=tables)
+            self._touches[key] = found
+            self._kept.append(item.op)  # an id is given anew as soon as nobody holds what had it
+        return self._touches[key]
+
+    def is_tied(self, one: Operation, other: Operation) -> bool:
+        """Whether two operations must not change places."""
+        left, right = self.touch(one), self.touch(other)
+        if left is None or right is None or left.names & right.names:
+            return True
+        for table in left.tables.keys() & right.tables.keys():
+            columns = left.tables[table], right.tables[table]
+            if None in columns or (left.appends and right.appends) or (columns[0] or set()) & (columns[1] or set()):
+                return True
+        if left.is_alone or right.is_alone:
+            return False
+        return any(frozenset({a, b}) in self._links for a in left.tables for b in right.tables)
+
+    def _root(self, table: Name) -> Name:
+        while table in self._same and self._same[table] != table:
+            table = self._same[table]
+        return table

@@ -1,0 +1,251 @@
+"""Operations are reduced to fewer that do the same: to a table, to its rows, and to what refers to it."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations, ops
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.exc import SQLAlchemyError
+
+from alembic_safe.history.operation_touch import Ties
+from alembic_safe.history.recording import taken_apart
+from alembic_safe.history.reducer import Operation, Verbatim, reduce
+from alembic_safe.inspecting.catalog import read_catalog
+from alembic_safe.inspecting.comparison import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.cluster import Cluster
+
+TEXT, NUMBER = sa.Text(), sa.Integer()
+
+
+def offline() -> MigrationContext:
+    return MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "output_buffer": io.StringIO()})
+
+
+def reduced(*operations: ops.MigrateOperation, ties: Ties | None = None) -> list[str]:
+    """Return the SQL of what is left, a statement for each line."""
+    parts = [part for one in operations for part in taken_apart(one, offline())]
+    left = reduce([Operation(one, (str(n),)) for n, one in enumerate(parts)], ties or Ties())
+    buffer = io.StringIO()
+    context = MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "output_buffer": buffer})
+    for item in left:
+        assert isinstance(item, Operation)
+        Operations(context).invoke(item.op)
+    return [" ".join(one.split()) for one in buffer.getvalue().split(";\n\n") if one.strip()]
+
+
+def table(name: str, *more: Any) -> ops.CreateTableOp:
+    return ops.CreateTableOp(name, [sa.Column("id", NUMBER, primary_key=True), *more])
+
+
+def add(name: str, column: str, type_: Any = TEXT, **kw: Any) -> ops.AddColumnOp:
+    return ops.AddColumnOp(name, sa.Column(column, type_, **kw))
+
+
+def alter(on: str, column: str, **kw: Any) -> ops.AlterColumnOp:
+    return ops.AlterColumnOp(on, column, **{f"modify_{key}": value for key, value in kw.items()})
+
+
+MADE = "CREATE TABLE t ( id SERIAL NOT NULL, {}PRIMARY KEY (id) )"
+
+
+@pytest.mark.parametrize(
+    ("several", "left"),
+    [
+        ([table("t"), ops.DropTableOp("t")], []),
+        ([table("t"), add("t", "a"), ops.CreateIndexOp("i", "t", ["a"]), ops.DropTableOp("t")], []),
+        ([table("t"), add("t", "a")], [MADE.format("a TEXT, ")]),
+        ([table("t", sa.Column("a", TEXT)), ops.DropColumnOp("t", "a")], [MADE.format("")]),
+        ([table("t", sa.Column("a", TEXT)), alter("t", "a", name="b")], [MADE.format("b TEXT, ")]),
+        ([table("t", sa.Column("a", TEXT)), alter("t", "a", type=NUMBER, nullable=False)],
+         [MADE.format("a INTEGER NOT NULL, ")]),
+        ([add("t", "a"), ops.DropColumnOp("t", "a")], []),
+        ([add("t", "a"), alter("t", "a", nullable=False), alter("t", "a", type=NUMBER)],
+         ["ALTER TABLE t ADD COLUMN a INTEGER NOT NULL"]),
+        ([add("t", "a"), alter("t", "a", name="b")], ["ALTER TABLE t ADD COLUMN b TEXT"]),
+        ([alter("t", "a", nullable=False), alter("t", "a", nullable=True)], ["ALTER TABLE t ALTER COLUMN a DROP NOT NULL"]),
+        ([alter("t", "a", name="b"), alter("t", "b", name="c")], ["ALTER TABLE t RENAME a TO c"]),
+        ([alter("t", "a", name="b"), alter("t", "b", name="a")], []),
+        ([alter("t", "a", name="b"), ops.DropColumnOp("t", "b")], ["ALTER TABLE t DROP COLUMN a"]),
+        ([ops.RenameTableOp("t", "u"), ops.RenameTableOp("u", "v")], ["ALTER TABLE t RENAME TO v"]),
+        ([ops.RenameTableOp("t", "u"), ops.RenameTableOp("u", "t")], []),
+        ([ops.RenameTableOp("t", "u"), ops.DropTableOp("u")], ["DROP TABLE t"]),
+        ([ops.CreateIndexOp("i", "t", ["a"]), ops.DropIndexOp("i", "t")], []),
+        ([ops.CreateIndexOp("i", "t", ["a"]), ops.DropColumnOp("t", "a")], ["ALTER TABLE t DROP COLUMN a"]),
+        ([ops.CreateUniqueConstraintOp("u", "t", ["a"]), ops.DropConstraintOp("u", "t")], []),
+        ([ops.CreateTableCommentOp("t", "a"), ops.CreateTableCommentOp("t", "b")], ["COMMENT ON TABLE t IS 'b'"]),
+        ([add("t", "a"), add("u", "b"), ops.DropColumnOp("t", "a")], ["ALTER TABLE u ADD COLUMN b TEXT"]),
+    ],
+)  # fmt: skip
+def test_two_are_one(several: Sequence[ops.MigrateOperation], left: list[str]) -> None:
+    assert reduced(*several) == left
+
+
+@pytest.mark.parametrize(
+    "several",
+    [
+        # what the rows hold would be another thing
+        [add("t", "a", server_default="1"), alter("t", "a", server_default=None)],
+        [add("t", "a"), alter("t", "a", server_default="1")],
+        [alter("t", "a", type=NUMBER), alter("t", "a", type=TEXT)],
+        # a name that PostgreSQL makes up would be another one
+        [table("t"), ops.RenameTableOp("t", "u")],
+        [add("t", "a", nullable=False), alter("t", "a", name="b")],
+        # a type or a sequence would be left, or missing
+        [table("t", sa.Column("a", sa.Enum("x", name="e"))), ops.DropTableOp("t")],
+        [table("t"), add("t", "a", sa.Enum("x", name="e"))],
+        # NOT NULL stays behind when a primary key goes
+        [ops.CreatePrimaryKeyOp("p", "t", ["a"]), ops.DropConstraintOp("p", "t")],
+        # in one CREATE TABLE, PostgreSQL makes one constraint of the two
+        [table("t"), ops.CreateUniqueConstraintOp("u", "t", ["id"])],
+        # it may do nothing
+        [ops.CreateTableOp("t", [sa.Column("id", NUMBER)], if_not_exists=True), ops.DropTableOp("t")],
+        # raw SQL may be anything
+        [add("t", "a"), ops.ExecuteSQLOp("SELECT 1"), ops.DropColumnOp("t", "a")],
+    ],
+)  # fmt: skip
+def test_these_stay_two(several: Sequence[ops.MigrateOperation]) -> None:
+    assert len(reduced(*several)) == len([one for op in several for one in reduced(op)])
+
+
+def test_nothing_moves_across_a_revision_that_is_carried() -> None:
+    one, other = Operation(add("t", "a"), ("1",)), Operation(ops.DropColumnOp("t", "a"), ("3",))
+    assert reduce([one, Verbatim("2"), other], Ties()) == [one, Verbatim("2"), other]
+    assert reduce([Verbatim("0"), one, other], Ties()) == [Verbatim("0")]
+
+
+def test_a_table_that_something_refers_to_goes_after_what_refers_to_it() -> None:
+    links = Ties(frozenset({frozenset({("", "a"), ("", "b")})}))
+    drop_key, drop_table = ops.DropConstraintOp("fk", "a", type_="foreignkey"), ops.DropTableOp("b")
+    new = add("a", "x")
+    assert reduced(drop_key, drop_table, new, ops.DropColumnOp("a", "x"), ties=links) == reduced(
+        drop_key, drop_table, ties=links
+    )
+
+
+# --- on a database, with rows ------------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(["people", "orders", "new", "Odd: 5%"])
+COLUMNS = st.sampled_from(["id", "a", "b", "c", "Odd: 5%"])
+TYPES = st.sampled_from([sa.Text(), sa.Integer(), sa.Numeric(5, 1), sa.String(9)])
+PARTS = st.sampled_from(["i1", "i2"])
+
+
+def _alterations() -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional={
+        "modify_nullable": st.booleans(), "modify_comment": st.sampled_from([None, "it's 5%"]), "modify_type": TYPES,
+        "modify_server_default": st.sampled_from([None, "1", "2"]), "modify_name": COLUMNS,
+    })  # fmt: skip
+
+
+OPERATIONS = st.one_of(
+    st.builds(lambda name, more: table(name, *(sa.Column(n, t) for n, t in more.items())), NAMES,
+              st.dictionaries(st.sampled_from(["a", "b"]), TYPES, max_size=2)),
+    st.builds(ops.DropTableOp, NAMES),
+    st.builds(ops.RenameTableOp, NAMES, NAMES),
+    st.builds(lambda t, c, kind, null, default: add(t, c, kind, nullable=null, server_default=default), NAMES, COLUMNS, TYPES,
+              st.booleans(), st.sampled_from([None, "1"])),
+    st.builds(ops.DropColumnOp, NAMES, COLUMNS),
+    st.builds(lambda t, c, kw: ops.AlterColumnOp(t, c, **kw), NAMES, COLUMNS, _alterations()),
+    st.builds(lambda i, t, c, u: ops.CreateIndexOp(i, t, [c], unique=u), PARTS, NAMES, COLUMNS, st.booleans()),
+    st.builds(ops.DropIndexOp, PARTS),
+    st.builds(lambda t, c: ops.CreateUniqueConstraintOp("u1", t, [c]), NAMES, COLUMNS),
+    st.builds(lambda t: ops.CreateCheckConstraintOp("k1", t, "id > 0"), NAMES),
+    st.builds(lambda t, c, u: ops.CreateForeignKeyOp("f1", t, u, [c], ["id"]), NAMES, COLUMNS, NAMES),
+    st.builds(ops.DropConstraintOp, st.sampled_from(["u1", "k1", "f1"]), NAMES),
+    st.builds(ops.CreateTableCommentOp, NAMES, st.sampled_from(["one", "two"])),
+    st.builds(ops.DropTableCommentOp, NAMES),
+)  # fmt: skip
+
+START = """
+CREATE TABLE people (id integer PRIMARY KEY, a text DEFAULT 'x', b integer);
+CREATE TABLE orders (id integer PRIMARY KEY, c integer CONSTRAINT f0 REFERENCES people (id));
+CREATE INDEX i2 ON people (b);
+INSERT INTO people VALUES (1, '1', 1), (2, '2', NULL);
+INSERT INTO orders VALUES (1, 1), (2, 2);
+"""
+TIES = Ties(frozenset({frozenset({("", "people"), ("", "orders")})}), {("", "i2"): ("", "people")})
+
+
+@pytest.fixture(scope="module")
+def on_start(cluster: Cluster) -> Iterator[Callable[[], Any]]:
+    """A transaction on a database with rows, which is taken back."""
+    cluster.create("reducer")
+    engine = sa.create_engine(cluster.url("reducer"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(START)
+
+    @contextmanager
+    def begun() -> Iterator[sa.Connection]:
+        with engine.connect() as connection:
+            connection.begin()
+            yield connection
+            connection.rollback()
+
+    yield begun
+    engine.dispose()
+    cluster.drop("reducer")
+
+
+def rows_of(connection: sa.Connection) -> dict[str, list[str]]:
+    names = (
+        connection.exec_driver_sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+        .scalars()
+        .all()
+    )
+    # in the order of the columns, and with their names
+    return {
+        name: sorted(
+            str(dict(row._mapping)) for row in connection.execute(sa.select(sa.text("*")).select_from(sa.table(name)))
+        )
+        for name in names
+    }
+
+
+def _same(drawn: Sequence[ops.MigrateOperation], begun: Callable[[], Any]) -> None:
+    ran: list[ops.MigrateOperation] = []
+    with begun() as connection:
+        context = MigrationContext.configure(connection)
+        for one in drawn:
+            savepoint = connection.begin_nested()
+            try:
+                parts = [*taken_apart(one, context)]
+                Operations(context).invoke(one)
+            except (SQLAlchemyError, ValueError):
+                savepoint.rollback()
+            else:
+                savepoint.commit()
+                ran += parts
+        expected = read_catalog(connection), rows_of(connection)
+    left = reduce([Operation(one, ("r",)) for one in ran], TIES)
+    assert len(left) <= len(ran)
+    with begun() as connection:
+        for item in left:
+            assert isinstance(item, Operation)
+            Operations(MigrationContext.configure(connection)).invoke(item.op)
+        differences = compare(expected[0], read_catalog(connection), column_order=True)
+        assert [str(one) for one in differences] == []
+        assert rows_of(connection) == expected[1]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drawn=st.lists(OPERATIONS, min_size=4, max_size=14))
+def test_any_operations_do_the_same_when_they_are_reduced(drawn: list[Any], on_start: Callable[[], Any]) -> None:
+    _same(drawn, on_start)
+
+
+@pytest.mark.long
+@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drawn=st.lists(OPERATIONS, min_size=4, max_size=30))
+def test_many_more_operations_do_the_same(drawn: list[Any], on_start: Callable[[], Any]) -> None:
+    _same(drawn, on_start)
