@@ -202,20 +202,24 @@ def _know_what_was_squashed(module: ModuleType) -> None:
         if os.path.isdir(os.path.join(self.dir, "squashed")):  # noqa: PTH112, PTH118 - pathlib costs more than the look
             self.revision_map = importlib.import_module("alembic_safe.database.squashed").SquashedMap(self)
 
-    def expanding(original: Callable[..., Any], *, all_of_it: bool = False) -> Callable[..., Any]:
+    def expanding(
+        original: Callable[..., Any], *, all_of_it: bool = False, upwards: bool = False
+    ) -> Callable[..., Any]:
         @functools.wraps(original)
         def revisions(self: Any, wanted: Any, heads: Any) -> Any:
-            if hasattr(self.revision_map, "expand"):
+            knows = hasattr(self.revision_map, "expand")
+            if knows:
                 with self._catch_revision_errors():
                     self.revision_map.expand_named(wanted, heads)
                     if all_of_it:
                         self.revision_map.expand_all()
-            return original(self, wanted, heads)
+            steps = original(self, wanted, heads)
+            return self.revision_map.shortened(steps, heads) if knows and upwards else steps
 
         return revisions
 
     directory.__init__ = init
-    directory._upgrade_revs = expanding(up)  # noqa: SLF001
+    directory._upgrade_revs = expanding(up, upwards=True)  # noqa: SLF001
     directory._downgrade_revs = expanding(down, all_of_it=True)  # noqa: SLF001
     directory._stamp_revs = expanding(stamp)  # noqa: SLF001
 

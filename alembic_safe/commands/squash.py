@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 @click.argument("end", default="", metavar="[[START:]END]")
 @click.option("--message", "-m", help="What the squash is called; its first line names the file.")
 @click.option("--accept", multiple=True, metavar="FINDING", help="Consent by name, such as outside:REVISION.")
-@click.option("--bootstrap", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE.sql",
+@click.option("--bootstrap", default="", metavar="FILE.sql|MODULE:FUNCTION",
               help="What is there before the first revision, where that does not begin with nothing.")  # fmt: skip
+@click.option(
+    "--shortcut", is_flag=True, help="Leave the originals where they are; only new databases take the squash."
+)
+@click.option("--vendor", is_flag=True, help="Copy what the originals import from the application into the archive.")
 @click.option("--since-deployed", metavar="URL", help="Begin behind the revision that this database has.")
 @click.option("--prove-all", is_flag=True, help="Try a database at every replaced revision, not at a sample of them.")
 @click.option("--dry-run", is_flag=True, help="Make and prove it, print the file, and write nothing.")
@@ -51,7 +55,9 @@ def command(
     end: str,
     message: str | None,
     accept: tuple[str, ...],
-    bootstrap: Path | None,
+    bootstrap: str,
+    shortcut: bool,
+    vendor: bool,
     since_deployed: str | None,
     prove_all: bool,
     dry_run: bool,
@@ -85,7 +91,10 @@ def command(
         end = since(config, since_deployed, end)
     show = Show(text.began, text.read, text.made, text.proved, text.note, text.step, text.point,
                 text.folded)  # fmt: skip
-    request = Request(end, message or "", frozenset(accept), bootstrap, prove_all=prove_all, dry_run=dry_run)
+    request = Request(
+        end, message or "", frozenset(accept), bootstrap,
+        prove_all=prove_all, dry_run=dry_run, vendor=vendor, shortcut=shortcut,
+    )  # fmt: skip
     if verb == "check":
         from alembic_safe.history.checking import check
 

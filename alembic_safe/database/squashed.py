@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alembic.runtime.migration import MigrationStep
 from alembic.script import Script
 from alembic.script.revision import RevisionMap
 
 from alembic_safe.database.squash_moving import finish
+from alembic_safe.database.vendored import VENDORED, load_archived
 from alembic_safe.errors import Findings, Missing, NextStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from alembic.runtime.migration import RevisionStep
     from alembic.script import ScriptDirectory
 
 ARCHIVE = "squashed"
@@ -28,6 +31,10 @@ ARCHIVE = "squashed"
 TOMBSTONE = "pruned.json"
 """What is left of an archive that was pruned."""
 CERTIFICATE = "certificate.json"
+SHORTCUT = "shortcut"
+"""The folder in an archive of a squash that only new databases take: then the originals are where they were."""
+LONG_WAY = "_alembic_safe_long_way"
+"""Says of a script directory that a new database takes no shortcut."""
 STAGED = "_alembic_safe_staged"
 """Where a script directory has an archive that is not in its place yet."""
 
@@ -71,7 +78,11 @@ def replaced_by(script: Any) -> tuple[str, ...]:
 def original_files(directory: ScriptDirectory, squash: str) -> list[Path]:
     """Return the files of an archive, in the order of their names."""
     folder = archive_folder(directory, squash)
-    return sorted(path for path in folder.rglob("*.py") if not {"__pycache__", "vendored"} & set(path.parts))
+    return sorted(
+        path
+        for path in folder.rglob("*.py")
+        if not {"__pycache__", VENDORED, SHORTCUT} & set(path.relative_to(folder).parts)
+    )
 
 
 def originals(directory: ScriptDirectory, squash: str) -> list[Script]:
@@ -82,7 +93,8 @@ def originals(directory: ScriptDirectory, squash: str) -> list[Script]:
     files = original_files(directory, squash)
     if not files:
         raise _gone(directory, squash)
-    loaded = (Script._from_path(directory, path) for path in files)  # noqa: SLF001 - what Alembic loads files with
+    folder = archive_folder(directory, squash)
+    loaded = (load_archived(directory, path, folder) for path in files)
     return [script for script in loaded if script is not None]
 
 
@@ -99,10 +111,25 @@ def file_hash(content: bytes) -> str:
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
+def shortcuts(directory: ScriptDirectory) -> list[Script]:
+    """Load the squashes that only new databases take."""
+    files = sorted(Path(directory.dir, ARCHIVE).absolute().glob(f"[!.]*/{SHORTCUT}/*.py"))
+    loaded = (Script._from_path(directory, path) for path in files)  # noqa: SLF001 - what Alembic loads files with
+    return [script for script in loaded if script is not None]
+
+
+def the_long_way(directory: ScriptDirectory) -> ScriptDirectory:
+    """Let a new database run every revision that has a file in the folder of the revisions; return the directory."""
+    directory.__dict__[LONG_WAY] = True
+    return directory
+
+
 def original_source(directory: ScriptDirectory, script: Script) -> str | None:
-    """Return the text of the revision whose id a squash has taken over; ``None`` where it is in no archive."""
+    """Return the other text that has a revision's id: the original of a squash, or a shortcut; ``None``: there is none."""
     if not is_squash(script):
-        return None
+        folder = archive_folder(directory, script.revision) / SHORTCUT
+        path = next(iter(sorted(folder.glob("*.py"))), None)
+        return None if path is None else path.read_bytes().decode("utf-8", errors="replace")
     pattern = re.compile(rf"^revision\b[^=\n]*=\s*['\"]{re.escape(script.revision)}['\"]", re.MULTILINE)
     for path in original_files(directory, script.revision):
         text = path.read_bytes().decode("utf-8", errors="replace")
@@ -161,6 +188,20 @@ class SquashedMap(RevisionMap):
         :raises Missing: when they are gone.
         """
         self._expand({squash})
+
+    def shortened(self, steps: Sequence[RevisionStep], heads: Any) -> Sequence[RevisionStep]:
+        """Return the steps upwards, for a new database with a shortcut in the place of those that it stands for."""
+        if heads or self.directory.__dict__.get(LONG_WAY):
+            return steps
+        ids = [step.revision.revision for step in steps]
+        fitting = [one for one in shortcuts(self.directory) if {one.revision, *replaced_by(one)} <= set(ids)]
+        if not fitting:
+            return steps
+        best = max(fitting, key=lambda one: len(replaced_by(one)))
+        alone = RevisionMap(lambda: [best])  # its id is an original's in this one
+        gone = {best.revision, *replaced_by(best)}
+        short = MigrationStep.upgrade_from_script(alone, alone.get_revision(best.revision))  # type: ignore[arg-type]
+        return [short, *(step for step, id_ in zip(steps, ids, strict=True) if id_ not in gone)]
 
     def squash_of(self, revision: str) -> str | None:
         """Return the squash that stands for a revision, which is no revision of its own here."""

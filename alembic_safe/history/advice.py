@@ -9,8 +9,8 @@ from alembic_safe.database.envpy import script_of
 from alembic_safe.database.replay import replay
 from alembic_safe.errors import Findings, WrongUsage
 from alembic_safe.history.extent import extent_of
+from alembic_safe.history.opening import open_for
 from alembic_safe.history.pruning import Asked, heads_of
-from alembic_safe.history.squash import open_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

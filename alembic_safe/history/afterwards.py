@@ -19,6 +19,7 @@ from alembic_safe.database.squash_moving import clear, move
 from alembic_safe.database.squashed import ARCHIVE, archive_folder, file_hash, is_squash, original_files, replaced_by
 from alembic_safe.errors import Findings, NextStep, WrongUsage
 from alembic_safe.history.certificate import read_certificate
+from alembic_safe.history.shortcut import shortcut_named, take_away
 from alembic_safe.history.worktree import require_committed
 
 if TYPE_CHECKING:
@@ -32,10 +33,12 @@ class Undone:
     """A squash that was taken back.
 
     :param back: where the originals are again.
+    :param shortcut: where it was, if it was a shortcut: then they were never away.
     """
 
     revision: str
     back: tuple[Path, ...]
+    shortcut: Path | None = None
 
 
 def squashes(script: ScriptDirectory) -> list[Any]:
@@ -68,6 +71,9 @@ def undo(config: Config, word: str) -> Undone:
     script = script_of(config)
     clear(Path(script.dir, ARCHIVE))
     locations = [Path(folder) for folder in script._version_locations]  # noqa: SLF001 - what Alembic itself lists
+    short = shortcut_named(script, word)
+    if short is not None:
+        return Undone(short.revision, (), take_away(script, short))
     squash = squash_named(script, word)
     certificate = read_certificate(script, squash.revision)
     require_committed(locations)

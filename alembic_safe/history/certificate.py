@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.squashed import CERTIFICATE, archive_folder, file_hash, original_files
+from alembic_safe.database.vendored import vendored_folder
 from alembic_safe.errors import Findings, Missing, NextStep
+from alembic_safe.history.bootstrap import BOOTSTRAP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +32,8 @@ class Certificate:
     :param rows: the hash of the rows that both put into it.
     :param proven: one line for each part of the proof.
     :param folders: where each original came from, by its name in the archive, from the folder of env.py.
+    :param vendored: the hash of each copy of a module of the application, by its path among the copies.
+    :param bootstrap: the hash of the script with what is there before the first revision; empty: nothing is.
     """
 
     squash: str
@@ -42,6 +46,8 @@ class Certificate:
     proven: tuple[str, ...]
     versions: dict[str, str]
     folders: dict[str, str]
+    vendored: dict[str, str] = field(default_factory=dict)
+    bootstrap: str = ""
 
     def to_json(self) -> str:
         """Return what is written beside the originals, sealed."""
@@ -73,7 +79,7 @@ def read_certificate(directory: ScriptDirectory, squash: str) -> Certificate:
         ) from error
     seal = found.pop("seal", "")
     if found.get("format") != FORMAT or seal != _seal(found):
-        raise _changed(squash, [f"{path.name}: it is not as it was written"])
+        raise changed(squash, [f"{path.name}: it is not as it was written"])
     del found["format"]
     return Certificate(**{**found, "replaces": tuple(found["replaces"]), "proven": tuple(found["proven"])})
 
@@ -85,18 +91,34 @@ def require_unchanged(directory: ScriptDirectory, script: Script) -> Certificate
     """
     certificate = read_certificate(directory, script.revision)
     now = {path.name: file_hash(path.read_bytes()) for path in original_files(directory, script.revision)}
-    wrong = [
-        f"{name}: changed"
-        for name in sorted(now.keys() & certificate.files.keys())
-        if now[name] != certificate.files[name]
-    ]
-    wrong += [f"{name}: missing" for name in sorted(certificate.files.keys() - now.keys())]
-    wrong += [f"{name}: added" for name in sorted(now.keys() - certificate.files.keys())]
+    wrong = held_against(certificate.files, now)
+    wrong += held_against(certificate.vendored, vendored_hashes(archive_folder(directory, script.revision)))
+    if bootstrap_hash(archive_folder(directory, script.revision)) != certificate.bootstrap:
+        wrong.append(f"{BOOTSTRAP}: changed")
     if file_hash(_bytes_of(script)) != certificate.squash_hash:
         wrong.append(f"{script.path}: changed")
     if wrong:
-        raise _changed(script.revision, wrong)
+        raise changed(script.revision, wrong)
     return certificate
+
+
+def vendored_hashes(archive: Path) -> dict[str, str]:
+    """Return the hash of each copy of a module of the application, by its path among the copies."""
+    folder = vendored_folder(archive)
+    return {path.relative_to(folder).as_posix(): file_hash(path.read_bytes()) for path in sorted(folder.rglob("*.py"))}
+
+
+def bootstrap_hash(archive: Path) -> str:
+    """Return the hash of the script with what is there before the first revision; empty: nothing is."""
+    script = archive / BOOTSTRAP
+    return file_hash(script.read_bytes()) if script.is_file() else ""
+
+
+def held_against(certified: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Return in what hashes differ, a line for each file."""
+    wrong = [f"{name}: changed" for name in sorted(now.keys() & certified.keys()) if now[name] != certified[name]]
+    wrong += [f"{name}: missing" for name in sorted(certified.keys() - now.keys())]
+    return wrong + [f"{name}: added" for name in sorted(now.keys() - certified.keys())]
 
 
 def _bytes_of(script: Script) -> bytes:
@@ -105,7 +127,8 @@ def _bytes_of(script: Script) -> bytes:
     return Path(script.path).read_bytes()
 
 
-def _changed(squash: str, wrong: list[str]) -> Findings:
+def changed(squash: str, wrong: list[str]) -> Findings:
+    """Return what is said of a squash that somebody has edited."""
     return Findings(
         f"The squash {squash} is not what was proven.",
         detail=wrong,

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alembic.script import ScriptDirectory
 
 from alembic_safe.database.envpy import script_of
-from alembic_safe.database.squashed import archive_folder, replaced_by
+from alembic_safe.database.squashed import SHORTCUT, archive_folder, replaced_by, shortcuts, the_long_way
 from alembic_safe.history.afterwards import squash_named, squashes
 from alembic_safe.history.bootstrap import BOOTSTRAP, with_bootstrap
 from alembic_safe.history.certificate import require_unchanged
 from alembic_safe.history.chain import run_chain
 from alembic_safe.history.extent import Extent
 from alembic_safe.history.fold import elidable, prove_range
+from alembic_safe.history.opening import open_for
 from alembic_safe.history.proof import Sides, differing_columns, prove_fresh, prove_later, takes_back
 from alembic_safe.history.range_proof import with_rows
 from alembic_safe.history.range_start import brought_to_start
 from alembic_safe.history.sample import prove_sample
-from alembic_safe.history.squash import open_for
+from alembic_safe.history.shortcut import require_unchanged_shortcut
 from alembic_safe.history.stage import without_archive
 
 if TYPE_CHECKING:
@@ -51,9 +53,13 @@ def check(config: Config, settings: Settings, request: Request, show: Show) -> t
     :raises ProofFailed: when the originals and the squash no longer lead to the same.
     """
     script = script_of(config)
-    found = [squash_named(script, request.words)] if request.words else squashes(script)
+    short = {one.revision: one for one in shortcuts(script)}
+    if request.words in short:
+        found = [short[request.words]]
+    else:
+        found = [squash_named(script, request.words)] if request.words else [*squashes(script), *short.values()]
     for one in found:
-        require_unchanged(script, one)
+        (require_unchanged_shortcut if one.revision in short else require_unchanged)(script, one)
     if not found:
         return ()
     with open_for(config, script, settings, show) as (shadow, _):
@@ -62,10 +68,12 @@ def check(config: Config, settings: Settings, request: Request, show: Show) -> t
 
 def _checked(config: Config, squash: Script, shadow: Shadow, request: Request, show: Show) -> Checked:
     end = squash.revision
+    is_short = Path(squash.path).parent.name == SHORTCUT
 
     def before() -> ScriptDirectory:
-        script = ScriptDirectory.from_config(config)
-        script.revision_map.expand_originals(end)  # type: ignore[attr-defined]
+        script = the_long_way(ScriptDirectory.from_config(config))
+        if not is_short:
+            script.revision_map.expand_originals(end)  # type: ignore[attr-defined]
         return script
 
     def after() -> ScriptDirectory:
@@ -91,7 +99,8 @@ def _checked(config: Config, squash: Script, shadow: Shadow, request: Request, s
     new, _, anew = prove_fresh(sides, chain.state, changing)
     proven = [anew, *prove_later(sides, old, new, changing)]
     new.dismiss()
-    proven.append(prove_sample(sides, extent, chain, request, show))
+    if not is_short:
+        proven.append(prove_sample(sides, extent, chain, request, show))
     old.dismiss()
     for one in proven:
         show.proved(one)

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alembic_safe.errors import ConsentMissing, NextStep
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from alembic.script import Script
+
+    from alembic_safe.history.request import Request
 
 _NETWORK = frozenset({
     "requests", "httpx", "aiohttp", "urllib3", "boto3", "botocore", "paramiko", "smtplib", "ftplib", "redis", "kafka",
@@ -61,6 +65,27 @@ def effects_of(revisions: Iterable[Script], statements: Mapping[str, Iterable[st
                 found.append(Effect(one.revision, one.path, "the whole server", " ".join(hit[0].upper().split())))
                 break
     return tuple(found)
+
+
+def require_consent(effects: Sequence[Effect], request: Request) -> None:
+    """Stop at effects that nobody has consented to lose.
+
+    :raises ConsentMissing: naming each of them.
+    """
+    waiting = [one for one in effects if f"outside:{one.revision}" not in request.accept]
+    if waiting:
+        names = list(dict.fromkeys(one.revision for one in waiting))
+        raise ConsentMissing(
+            "Some of the revisions do more than change the database, and a new database would not get that any more.",
+            detail=[f"{Path(one.path).name}: {one.what} ({one.seen})" for one in waiting],
+            next_steps=[
+                NextStep(
+                    "when a new database does not need it",
+                    f'alembic squash {request.words} -m "..." ' + " ".join(f"--accept outside:{n}" for n in names),
+                ),
+                NextStep("when it does: end the squash before that revision", "alembic history"),
+            ],
+        )
 
 
 def _in_source(source: bytes) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from alembic_safe.database.replay import run_on_shadow
 from alembic_safe.database.squashed import ARCHIVE, digest, file_hash
 from alembic_safe.errors import NextStep, ProofFailed, ReplayFailed
-from alembic_safe.history.certificate import Certificate, versions_now, write_certificate
+from alembic_safe.history.certificate import Certificate, vendored_hashes, versions_now, write_certificate
 from alembic_safe.history.chain import run_chain
 from alembic_safe.history.folded import LEVELS, Way, fold, guard_of, is_elidable
 from alembic_safe.history.proof import NotEqual, Sides, differing_columns, prove_fresh, prove_later, takes_back
@@ -24,6 +24,7 @@ from alembic_safe.history.rows import digest as rows_digest
 from alembic_safe.history.sample import prove_sample
 from alembic_safe.history.squash_file import Above, Words, write
 from alembic_safe.history.stage import Staged, copy_originals, new_folder, stage_folder, with_squash, without_archive
+from alembic_safe.history.vendoring import imported_from_the_application, vendor
 from alembic_safe.inspecting.catalog import read_catalog
 
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ class Fold:
         again.dismiss()
         writing = tuple(one.revision for one in self.extent.revisions if chain.writes_rows(one.revision))
         words = tuple(f"{table.name}.{column}" for table, columns in changing.items() for column in columns)
-        self.show.read(Read(writing, chain.state.seconds, (), words, (), no_way_back))
+        imported = imported_from_the_application(self.extent.revisions)
+        self.show.read(Read(writing, chain.state.seconds, (), words, (), no_way_back, imported, self.request.vendor))
         return _Recorded(at_start, at_end, before, chain, changing, tuple(ways), no_way_back, ties_at(at_start, at_end))
 
     def _staged(self, recorded: _Recorded, level: int) -> tuple[Staged, Folded]:
@@ -154,6 +156,8 @@ class Fold:
         folded = found[0]
         moved = copy_originals(script, extent)
         folder = stage_folder(script, extent.end.revision)
+        if self.request.vendor:
+            vendor(imported_from_the_application(extent.revisions), folder)
         hashed = digest((one.revision, Path(one.path).read_bytes()) for one in extent.revisions)
         words = Words(
             extent.end.revision, self.request.message, (str(extent.start),), extent.labels, extent.depends_on, extent.replaces,
@@ -222,6 +226,7 @@ class Fold:
                 file_hash(staged.squash.read_bytes()), state.catalog.fingerprint,
                 rows_digest(state.contents, recorded.changing), tuple(one.said for one in proven),
                 versions_now(self.shadow.server_version), _folders(staged, root),
+                vendored_hashes(staged.archive),
             ),
         )  # fmt: skip
 

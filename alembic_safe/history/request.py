@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from alembic_safe.history.extent import Extent
     from alembic_safe.history.folded import Folded
     from alembic_safe.history.proof import Proven
+    from alembic_safe.history.vendoring import Imported
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,22 @@ class Request:
     """One squash.
 
     :param words: the last revision, as Alembic names it; empty: the head.
-    :param bootstrap: SQL of what is there before the first revision.
+    :param bootstrap: a file of SQL with what is there before the first revision, or ``module:function``.
     :param accept: findings that a person has consented to, by name.
     :param prove_all: bring a database at every replaced revision to the end, instead of a sample.
     :param dry_run: prove, and write nothing.
+    :param shortcut: leave the originals where they are; only new databases take the squash.
+    :param vendor: copy what the originals import from the application into the archive.
     """
 
     words: str
     message: str
     accept: frozenset[str] = frozenset()
-    bootstrap: Path | None = None
+    bootstrap: str = ""
     prove_all: bool = False
     dry_run: bool = False
+    vendor: bool = False
+    shortcut: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Read:
     :param rows: how many rows they leave there, by table.
     :param changing: columns whose values are other ones each time, as words.
     :param no_way_back: why the originals cannot be taken back to base; empty where they can.
+    :param imported: what they import from the application; :param vendored: whether it is copied for them.
     """
 
     writing: tuple[str, ...]
@@ -53,6 +59,8 @@ class Read:
     changing: tuple[str, ...]
     effects: tuple[Effect, ...]
     no_way_back: str
+    imported: tuple[Imported, ...] = ()
+    vendored: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,7 @@ class Outcome:
     seconds: float
     dry_run: bool
     text: str = field(repr=False, default="")
+    shortcut: bool = False
 
 
 @dataclass(frozen=True)

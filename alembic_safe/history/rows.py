@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.statements import quoted, run
@@ -164,6 +164,35 @@ def differences(left: Contents, right: Contents, leave_out: Mapping[ObjectId, Se
     if left.large_objects != right.large_objects:
         found.append(f"large objects: {left.large_objects} -> {right.large_objects}")
     return found
+
+
+def beyond(contents: Contents, before: Contents) -> tuple[Contents, list[ObjectId]]:
+    """Return what a database has got beyond what was in it before, and the tables whose old rows are other ones now.
+
+    A table with the rows that it had is left out, and a sequence where it stood.
+    """
+    old = {table.id: table for table in before.tables}
+    kept, changed = [], [id_ for id_ in old if id_ not in {table.id for table in contents.tables}]
+    for table in contents.tables:
+        twin = old.get(table.id)
+        if twin is None:
+            kept.append(table)
+        elif _same_rows(table, twin):
+            continue
+        else:
+            changed.append(table.id)
+    sequences = {id_: state for id_, state in contents.sequences.items() if before.sequences.get(id_) != state}
+    return replace(contents, tables=tuple(kept), sequences=sequences), changed
+
+
+def _same_rows(table: Table, before: Table) -> bool:
+    """Whether a table has the rows that it had, in the columns that are left of those."""
+    common = [column for column in before.columns if column in table.columns]
+    now, then = (
+        sorted((tuple(row[side.columns.index(one)] for one in common) for row in side.rows), key=repr)
+        for side in (table, before)
+    )
+    return now == then
 
 
 def _first(left: list[Cells], right: list[Cells]) -> str:

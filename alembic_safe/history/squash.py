@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from alembic.script import ScriptDirectory
 
-from alembic_safe.database.envpy import run_env, script_of
-from alembic_safe.database.shadow import open_shadow
-from alembic_safe.database.shadow_needs import needs_of
+from alembic_safe.database.envpy import script_of
 from alembic_safe.database.squash_moving import clear, move
-from alembic_safe.database.squashed import ARCHIVE, digest, file_hash
+from alembic_safe.database.squashed import ARCHIVE, SHORTCUT, digest, file_hash, the_long_way
 from alembic_safe.errors import ConsentMissing, NextStep
-from alembic_safe.history.bootstrap import BOOTSTRAP, with_bootstrap
-from alembic_safe.history.certificate import Certificate, versions_now, write_certificate
+from alembic_safe.history.bootstrap import BOOTSTRAP, bootstrap_script, with_bootstrap
+from alembic_safe.history.certificate import (
+    Certificate,
+    bootstrap_hash,
+    vendored_hashes,
+    versions_now,
+    write_certificate,
+)
 from alembic_safe.history.chain import Chain, run_chain
-from alembic_safe.history.effects import effects_of
+from alembic_safe.history.effects import effects_of, require_consent
 from alembic_safe.history.extent import extent_of
-from alembic_safe.history.piece import SECTIONS, Wanted
+from alembic_safe.history.opening import open_for
+from alembic_safe.history.orders import require_one_end
+from alembic_safe.history.piece import Wanted
 from alembic_safe.history.pieces import pieces_of
 from alembic_safe.history.proof import (
     Proven,
@@ -33,11 +39,13 @@ from alembic_safe.history.proof import (
     prove_later,
     takes_back,
 )
-from alembic_safe.history.request import Made, Outcome, Read
+from alembic_safe.history.request import Outcome, Read
+from alembic_safe.history.rows import beyond, read_contents
 from alembic_safe.history.rows import digest as rows_digest
 from alembic_safe.history.sample import prove_sample
 from alembic_safe.history.seeding import row_pieces, shared_lines
-from alembic_safe.history.squash_file import Words, upgrade_body, write
+from alembic_safe.history.shortcut import place, require_no_squash
+from alembic_safe.history.squash_file import Words, docstring_of, made_of, upgrade_body, write
 from alembic_safe.history.stage import (
     Staged,
     copy_originals,
@@ -49,23 +57,23 @@ from alembic_safe.history.stage import (
 )
 from alembic_safe.history.tables_order import tables_in_order
 from alembic_safe.history.trial import Settled, settle
+from alembic_safe.history.vendoring import imported_from_the_application, vendor
 from alembic_safe.history.volatile import Volatile, volatile
 from alembic_safe.history.way_back import way_back
 from alembic_safe.history.worktree import require_committed
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.drift import usual_owner
-from alembic_safe.inspecting.target import look_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
 
     from alembic_safe.database.shadow import Shadow
-    from alembic_safe.history.effects import Effect
     from alembic_safe.history.extent import Extent
-    from alembic_safe.history.request import Request, Show
+    from alembic_safe.history.request import Made, Request, Show
+    from alembic_safe.history.rows import Contents
+    from alembic_safe.history.vendoring import Imported
     from alembic_safe.inspecting.catalog_records import ObjectId
     from alembic_safe.settings import Settings
 
@@ -77,9 +85,11 @@ def squash(config: Config, settings: Settings, request: Request, show: Show) -> 
     :raises ProofFailed: where the two are not the same; nothing was written then.
     """
     began = time.monotonic()
-    script = script_of(config)
+    script = the_long_way(script_of(config))
     clear(Path(script.dir, ARCHIVE))
     extent = extent_of(script, request.words)
+    if request.shortcut:
+        require_no_squash(extent, vendor=request.vendor)
     watched = require_committed([Path(folder) for folder in script._version_locations])  # noqa: SLF001
     show.began(extent, watched)
     with open_for(config, script, settings, show) as (shadow, default_schema), ExitStack() as stack:
@@ -91,29 +101,15 @@ def squash(config: Config, settings: Settings, request: Request, show: Show) -> 
             if not request.dry_run:
                 move_in(script, extent, staged)
             return outcome
-        job = _Job(config, extent, request, show, shadow, default_schema)
+        aside = Path(stack.enter_context(TemporaryDirectory()))
+        bootstrap = bootstrap_script(request.bootstrap, shadow, aside) if request.bootstrap else None
+        job = _Job(config, extent, request, show, shadow, default_schema, bootstrap)
         outcome = job.outcome(job.prepared(), began)
-        if not request.dry_run:
+        if not request.dry_run and request.shortcut:
+            place(job.staged)
+        elif not request.dry_run:
             move_in(job.before(), extent, job.staged)
     return outcome
-
-
-@contextmanager
-def open_for(config: Config, script: ScriptDirectory, settings: Settings, show: Show) -> Iterator[tuple[Shadow, str]]:
-    """Open a server for shadows that has what the database of ``env.py`` has; with its default schema."""
-    found: list[tuple[Any, ...]] = []
-
-    def work(context: MigrationContext, kw: dict[str, Any]) -> None:
-        del kw
-        target = look_at(context, settings)
-        connection: Any = context.connection
-        default = connection.dialect.default_schema_name or "public"
-        found.append((target.endpoint, needs_of(connection), target.identity.protected, default))
-
-    run_env(config, script, work)
-    endpoint, needs, protected, default_schema = found[0]
-    with open_shadow(endpoint, settings, needs=needs, protected=protected, tell=show.note) as shadow:
-        yield shadow, default_schema
 
 
 @dataclass(frozen=True)
@@ -133,23 +129,26 @@ class _Job:
     """One squash: a method for each stage of it."""
 
     def __init__(
-        self, config: Config, extent: Extent, request: Request, show: Show, shadow: Shadow, default_schema: str
-    ) -> None:
+        self, config: Config, extent: Extent, request: Request, show: Show, shadow: Shadow, default_schema: str,
+        bootstrap: Path | None,
+    ) -> None:  # fmt: skip
         self.config = config
         self.extent = extent
         self.request = request
         self.show = show
         self.shadow = shadow
         self.default_schema = default_schema
+        self.bootstrap = bootstrap
         self.staged: Staged | None = None
+        self.imported: tuple[Imported, ...] = ()
 
     def before(self) -> ScriptDirectory:
         """Return the files as they are."""
-        return ScriptDirectory.from_config(self.config)
+        return the_long_way(ScriptDirectory.from_config(self.config))
 
     def fresh(self) -> Shadow:
         """Return a shadow with what is there before the first revision."""
-        return with_bootstrap(self.shadow.beside(), self.request.bootstrap)
+        return with_bootstrap(self.shadow.beside(), self.bootstrap)
 
     def prepared(self) -> _Prepared:
         """Run the files, make the squash, write it aside."""
@@ -157,50 +156,52 @@ class _Job:
         bare = self.fresh()
         with bare.database_for("empty").connect() as connection:
             empty = read_catalog(connection)
+            there = read_contents(connection, empty)
         bare.dismiss()
         old = self.fresh()
         chain = run_chain(self.config, self.before(), old, end, self.show.step)
         effects = effects_of(self.extent.revisions, chain.statements)
-        self._require_consent(effects)
-        changing = self._changing(chain)
+        require_consent(effects, self.request)
+        seeds = self._beyond(chain.state.contents, there)
+        changing = self._changing(chain, seeds, there)
+        if f"order:{end}" not in self.request.accept:
+            require_one_end(self.config, self.before(), self.fresh(), self.extent, chain.state, changing.columns)
         sides = Sides(self.config, self.before, self.before, self.before, end, self.fresh)
         no_way_back = takes_back(sides, old)
         writing = tuple(one.revision for one in self.extent.revisions if chain.writes_rows(one.revision))
-        contents = chain.state.contents
         words = tuple(f"{table.name}.{column}" for table, columns in changing.columns.items() for column in columns)
-        rows = tuple((table.id.name, len(table.rows)) for table in contents.tables)
-        self.show.read(Read(writing, chain.state.seconds, rows, words, effects, no_way_back))
+        rows = tuple((table.id.name, len(table.rows)) for table in seeds.tables)
+        self.imported = imported_from_the_application(self.extent.revisions)
+        self.show.read(
+            Read(
+                writing, chain.state.seconds, rows, words, effects, no_way_back, self.imported, self.request.vendor
+            )
+        )  # fmt: skip
         catalog = chain.state.catalog
         wanted = Wanted(
-            catalog, empty, self.default_schema, usual_owner(catalog), frozenset(table.id for table in contents.tables),
-            contents.unfilled,
+            catalog, empty, self.default_schema, usual_owner(catalog), frozenset(table.id for table in seeds.tables),
+            seeds.unfilled,
         )  # fmt: skip
-        settled = self._settled(wanted, chain, changing)
-        made = _made(settled)
+        settled = self._settled(wanted, seeds, changing)
+        made = made_of(settled)
         self.show.made(made)
         self.staged = self._written(settled, wanted, changing, no_way_back)
         return _Prepared(chain, self.staged, wanted, made, changing.columns, old, not no_way_back)
 
-    def _require_consent(self, effects: Sequence[Effect]) -> None:
-        waiting = [one for one in effects if f"outside:{one.revision}" not in self.request.accept]
-        if waiting:
-            names = list(dict.fromkeys(one.revision for one in waiting))
+    def _beyond(self, contents: Contents, there: Contents) -> Contents:
+        """Return the rows that the files make beyond those that were there before them."""
+        seeds, changed = beyond(contents, there)
+        if changed:
             raise ConsentMissing(
-                "Some of the revisions do more than change the database, and a new database would not get that any more.",
-                detail=[f"{Path(one.path).name}: {one.what} ({one.seen})" for one in waiting],
-                next_steps=[
-                    NextStep(
-                        "when a new database does not need it",
-                        f'alembic squash {self.request.words} -m "..." '
-                        + " ".join(f"--accept outside:{n}" for n in names),
-                    ),
-                    NextStep("when it does: end the squash before that revision", "alembic history"),
-                ],
+                "The revisions change tables that had rows before the first of them: what they do to these, no squash can"
+                " tell.",
+                detail=[str(id_) for id_ in changed],
+                next_steps=[NextStep("leave these rows out of what was there before: --bootstrap FILE.sql")],
             )
+        return seeds
 
-    def _changing(self, chain: Chain) -> Volatile:
+    def _changing(self, chain: Chain, contents: Contents, there: Contents) -> Volatile:
         """Run the files once more where they write rows, and learn which values are other ones each time."""
-        contents = chain.state.contents
         if contents.large_objects:
             raise ConsentMissing(
                 f"The revisions make {contents.large_objects} large objects, which no file can hold.",
@@ -211,7 +212,7 @@ class _Job:
         again = self.fresh()
         second = run_chain(self.config, self.before(), again, self.extent.end.revision)
         again.dismiss()
-        found = volatile(contents, second.state.contents, chain.began, second.ended)
+        found = volatile(contents, self._beyond(second.state.contents, there), chain.began, second.ended)
         if found.unknown:
             raise ConsentMissing(
                 "The revisions write values that are other ones each time, and nothing here can tell how they are made.",
@@ -220,10 +221,10 @@ class _Job:
             )
         return found
 
-    def _settled(self, wanted: Wanted, chain: Chain, changing: Volatile) -> tuple[Settled, ...]:
+    def _settled(self, wanted: Wanted, contents: Contents, changing: Volatile) -> tuple[Settled, ...]:
         order, _ = tables_in_order(wanted.catalog, wanted.seeded)
         pieces = [*pieces_of(wanted)]
-        pieces += row_pieces(chain.state.contents, changing, wanted.catalog, order, wanted.default_schema)
+        pieces += row_pieces(contents, changing, wanted.catalog, order, wanted.default_schema)
         trial = self.fresh()
         prelude = "\n".join(["import uuid", *shared_lines(changing)])
         settled = settle(self.config, self.before(), trial, wanted, pieces, prelude)
@@ -234,11 +235,13 @@ class _Job:
         extent, script = self.extent, self.before()
         moved = copy_originals(script, extent)
         folder = stage_folder(script, extent.end.revision)
+        if self.request.vendor:
+            vendor(self.imported, folder)
         hashed = digest((one.revision, Path(one.path).read_bytes()) for one in extent.revisions)
         words = Words(extent.end.revision, self.request.message, (), extent.labels, (), extent.replaces, hashed)
-        is_only_base = len(script.get_bases()) == 1 and self.request.bootstrap is None
-        if self.request.bootstrap is not None:
-            shutil.copyfile(self.request.bootstrap, folder / BOOTSTRAP)
+        is_only_base = len(script.get_bases()) == 1 and self.bootstrap is None
+        if self.bootstrap is not None:
+            shutil.copyfile(self.bootstrap, folder / BOOTSTRAP)
         upgrade = upgrade_body(settled, wanted, shared_lines(changing), must_be_empty=is_only_base)
         downgrade = f"raise NotImplementedError({no_way_back!r})" if no_way_back else way_back(settled, wanted)
         final = Path(script._rev_path(  # noqa: SLF001 - what generate_revision() itself calls
@@ -246,7 +249,7 @@ class _Job:
             script._generate_create_date(),  # noqa: SLF001
         ))  # fmt: skip
         aside = new_folder(script, extent.end.revision) / final.name
-        write(script, aside, words, upgrade, downgrade, _docstring(extent))
+        write(script, aside, words, upgrade, downgrade, docstring_of(extent))
         return Staged(extent.end.revision, folder, aside, final, moved)
 
     def outcome(self, made: _Prepared, began: float) -> Outcome:
@@ -254,7 +257,7 @@ class _Job:
         staged = made.staged
 
         def after() -> ScriptDirectory:
-            return with_squash(self.config, staged)
+            return the_long_way(with_squash(self.config, staged))
 
         def stock() -> ScriptDirectory:
             return without_archive(with_squash(self.config, staged))
@@ -273,13 +276,18 @@ class _Job:
         if made.goes_back:
             note(prove_downgrade(sides, new, made.wanted.empty))
         new.dismiss()
-        note(prove_sample(sides, self.extent, made.chain, self.request, self.show))
+        if not self.request.shortcut:  # a database on the way goes on through the same files
+            note(prove_sample(sides, self.extent, made.chain, self.request, self.show))
         text = staged.squash.read_text(encoding="utf-8")
         self._certify(made, proven)
         return Outcome(
-            staged.revision, len(self.extent.revisions), staged.final, staged.final_archive, text.count("\n"), made.made,
-            tuple(proven), made.chain.state.seconds, state.seconds, time.monotonic() - began, self.request.dry_run, text,
+            staged.revision, len(self.extent.revisions), self._place(staged), staged.final_archive, text.count("\n"),
+            made.made, tuple(proven), made.chain.state.seconds, state.seconds, time.monotonic() - began,
+            self.request.dry_run, text, self.request.shortcut,
         )  # fmt: skip
+
+    def _place(self, staged: Staged) -> Path:
+        return staged.final_archive / SHORTCUT / staged.final.name if self.request.shortcut else staged.final
 
     def _certify(self, made: _Prepared, proven: Sequence[Proven]) -> None:
         staged = made.staged
@@ -293,6 +301,7 @@ class _Job:
                 rows_digest(made.chain.state.contents, made.changing), tuple(one.said for one in proven),
                 versions_now(self.shadow.server_version),
                 {archived.name: _below(path, root) for path, archived in staged.moved},
+                vendored_hashes(staged.archive), bootstrap_hash(staged.archive),
             ),
         )  # fmt: skip
 
@@ -305,25 +314,6 @@ def move_in(script: ScriptDirectory, extent: Extent, staged: Staged | None) -> N
     locations = [Path(folder) for folder in script._version_locations]  # noqa: SLF001
     gone = [path for path in [*(path for path, _ in staged.moved), Path(extent.end.path)] if path != staged.final]
     move(staged.archive.parent, locations, [(staged.squash, staged.final)], gone, leftover=staged.squash.parent)
-
-
-def _made(settled: Sequence[Settled]) -> Made:
-    calls: Counter[str] = Counter(one.piece.section for one in settled if one.form.is_call)
-    statements: Counter[str] = Counter(one.piece.section for one in settled if not one.form.is_call)
-    return Made(
-        calls.total(), statements.total(),
-        tuple((section, calls[section], statements[section]) for section in SECTIONS if calls[section] + statements[section]),
-        tuple((str(one.piece.objects[0]), one.why) for one in settled if one.why and not one.form.is_call),
-    )  # fmt: skip
-
-
-def _docstring(extent: Extent) -> str:
-    first = extent.revisions[0]
-    return (
-        f"Stands for {len(extent.revisions)} revisions, from {first.revision} to {extent.end.revision}, and makes what they\n"
-        f"make of an empty database. Their files are in {ARCHIVE}/{extent.end.revision}/; a database on one of them is\n"
-        "upgraded by those. `alembic squash --check` proves it again."
-    )
 
 
 def _below(path: Path, root: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +14,18 @@ from alembic import util
 from alembic.script import Script, write_hooks
 from alembic.script.revision import tuple_rev_as_scalar
 
+from alembic_safe.database.squashed import ARCHIVE
 from alembic_safe.errors import NextStep, WrongUsage
 from alembic_safe.history.piece import SECTIONS
 from alembic_safe.history.python_text import INDENT, indented, string
+from alembic_safe.history.request import Made
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alembic.script import ScriptDirectory
 
+    from alembic_safe.history.extent import Extent
     from alembic_safe.history.piece import Wanted
     from alembic_safe.history.trial import Settled
 
@@ -80,6 +84,27 @@ def _nothing_there(wanted: Wanted) -> str:
         f'{INDENT * 3}"""{asked}"""\n{INDENT * 2}).bindparams(version_table=op.get_context().version_table)\n{INDENT})\n'
         f"{INDENT}if there is not None:\n"
         f'{INDENT * 2}raise RuntimeError(f"This revision makes a whole database, and something is there already: {{there}}")'
+    )
+
+
+def made_of(settled: Sequence[Settled]) -> Made:
+    """Count what a squash is made of."""
+    calls: Counter[str] = Counter(one.piece.section for one in settled if one.form.is_call)
+    statements: Counter[str] = Counter(one.piece.section for one in settled if not one.form.is_call)
+    return Made(
+        calls.total(), statements.total(),
+        tuple((section, calls[section], statements[section]) for section in SECTIONS if calls[section] + statements[section]),
+        tuple((str(one.piece.objects[0]), one.why) for one in settled if one.why and not one.form.is_call),
+    )  # fmt: skip
+
+
+def docstring_of(extent: Extent) -> str:
+    """Return what stands below the message."""
+    first = extent.revisions[0]
+    return (
+        f"Stands for {len(extent.revisions)} revisions, from {first.revision} to {extent.end.revision}, and makes what they\n"
+        f"make of an empty database. Their files are in {ARCHIVE}/{extent.end.revision}/; a database on one of them is\n"
+        "upgraded by those. `alembic squash --check` proves it again."
     )
 
 

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import RevisionMap
 
-from alembic_safe.database.squashed import ARCHIVE, STAGED, SquashedMap, file_hash, is_squash, original_files
+from alembic_safe.database.squashed import (
+    ARCHIVE,
+    STAGED,
+    SquashedMap,
+    archive_folder,
+    file_hash,
+    is_squash,
+    original_files,
+)
+from alembic_safe.database.vendored import vendored_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +88,9 @@ def copy_originals(script: ScriptDirectory, extent: Extent) -> tuple[tuple[Path,
             # its originals are in the folder that this archive takes the place of: they come along
             for path in original_files(script, one.revision):
                 shutil.copy2(path, folder / path.name)
+            came_along = vendored_folder(archive_folder(script, one.revision))
+            if came_along.is_dir():
+                shutil.copytree(came_along, vendored_folder(folder))
             continue
         source = Path(one.path)
         target = folder / source.name

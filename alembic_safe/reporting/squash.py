@@ -62,6 +62,11 @@ class SquashText:
             self._say("", f"made anew each time: {', '.join(read.changing)}")
         for effect in read.effects:
             self._say("", f"left to the archive: {effect.what} in {effect.revision} ({effect.seen})")
+        if read.imported:
+            names = ", ".join(f"{one.name} ({', '.join(one.by[:_LISTED])})" for one in read.imported[:_LISTED])
+            more = f" and {len(read.imported) - _LISTED} more" if len(read.imported) > _LISTED else ""
+            kept = "copied for the archive" if read.vendored else "the archive needs them as they are (or --vendor)"
+            self._say("", f"imported from the application: {names}{more}; {kept}")
         if read.no_way_back:
             self._say("", f"no downgrade: {read.no_way_back}")
 
@@ -117,6 +122,10 @@ class SquashText:
 
     def undone(self, undone: Undone) -> None:
         """Print what is back."""
+        if undone.shortcut:
+            say("Done", f"{shown_path(str(undone.shortcut))} is gone: a new database runs every revision again.")
+            print_next([NextStep("look at it, then commit", "git status")])
+            return
         say(
             "Moved",
             f"{count(len(undone.back), 'file')} back to {shown_path(str(undone.back[0].parent))}; they stand for"
@@ -168,10 +177,13 @@ def print_outcome(outcome: Outcome) -> None:
         say("Done", f"in {duration(outcome.seconds)}; {faster}. Nothing was written.")
         return
     say("Wrote", f"{shown_path(str(outcome.path))}, {outcome.lines} lines, revision id still {outcome.revision}")
-    say(
-        "Moved",
-        f"{count(outcome.replaced, 'file')} to {shown_path(str(outcome.archive))}, for databases that stand before it",
-    )
+    if outcome.shortcut:
+        say("Kept", f"{count(outcome.replaced, 'file')} where they are; a new database runs this one in their place")
+    else:
+        say(
+            "Moved",
+            f"{count(outcome.replaced, 'file')} to {shown_path(str(outcome.archive))}, for databases that stand before it",
+        )
     say("Done", f"in {duration(outcome.seconds)}; {faster}. No database of yours was touched; those at {outcome.revision} or"
         " later need nothing.")  # fmt: skip
     print_next(
