@@ -149,7 +149,11 @@ def metadata_of(spec: ModelsSpec) -> sa.MetaData:
         items: list[Any] = [sa.Column("id", sa.Integer, *([sa.Identity()] if table.identity else []), primary_key=True)]
         items += [_column(column, table, spec.labels) for column in table.columns]
         if table.computed is not None:
-            items.append(sa.Column("times", sa.Integer, sa.Computed(f"id * {table.computed}", persisted=True)))
+            items.append(
+                sa.Column(
+                    "times", sa.Integer, sa.Computed(f"id * {table.computed}", persisted=True), info={"at_once": True}
+                )
+            )
         if table.references:
             target = next(t for t in spec.tables if t.name == table.references)
             name = f"{target.schema}.{target.name}" if target.schema else target.name

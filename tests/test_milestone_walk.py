@@ -53,7 +53,7 @@ def tables(step):
         for name in ("country_code", "category", "valid_from"):
             rates.column(name).primary_key = False
             rates.column(name).nullable = False
-        rates.add(Column("id", BigInteger, Identity(always=True), primary_key=True),
+        rates.add(Column("id", BigInteger, Identity(always=True), primary_key=True, info={"at_once": True}),
                   UniqueConstraint("country_code", "category", "valid_from"))
     return list(drafts.values())
 '''

@@ -66,4 +66,5 @@ def traffic(
             client.stop.set()
         for client in clients:
             client.join(60)
-    assert [error for client in clients for error in client.errors] == []
+    errors = [error for client in clients for error in client.errors]
+    assert not errors, "\n".join(errors)

@@ -112,6 +112,30 @@ class CheckOp(SqlOp):
         self.condition = condition
 
 
+class ExcludeOp(SqlOp):
+    """An exclusion constraint that comes; autogenerate knows none.
+
+    :param part: the constraint.
+    :param definition: as the server writes it.
+    """
+
+    def __init__(self, part: ObjectId, definition: str) -> None:
+        alter, name = f"ALTER TABLE {quoted(part.schema, part.parent)}", quoted(part.name)
+        super().__init__(f"{alter} ADD CONSTRAINT {name} {definition}", f"{alter} DROP CONSTRAINT {name}")
+        self.part = part
+
+
+class GeneratedOp(SqlOp):
+    """A column that comes as a generated one, in the place of what had its name.
+
+    :param column: the column.
+    """
+
+    def __init__(self, column: ObjectId, sql: str) -> None:
+        super().__init__(sql)
+        self.column = column
+
+
 class RenamedPartOp(SqlOp):
     """An index, a constraint or a sequence under another name.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, SqlOp
+from alembic_safe.authoring.change_collations import recollated
+from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, ExcludeOp, GeneratedOp, SqlOp
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.comparison import Difference
 from alembic_safe.inspecting.difference_sql import undo_sql
@@ -14,6 +15,7 @@ from alembic_safe.inspecting.difference_sql_make import create_sql, drop_sql
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alembic.operations import ops
     from sqlalchemy import Connection
 
     from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
@@ -24,8 +26,8 @@ FIRST = frozenset({"schema", "extension", "collation", "enum", "domain", "compos
 """The kinds that tables are made of: they come before the first table."""
 
 _MOST_PASSES = 4
-_PLAIN_CHECK = frozenset({"definition", "sort", "position"})
-"""What the catalog says of a check that is valid, enforced, inherited and uncommented."""
+_PLAIN = frozenset({"definition", "sort", "position"})
+"""What the catalog says of a check or an exclusion that is valid, enforced, inherited and uncommented."""
 _KEYS_ON = """
 SELECT n.nspname AS schema, c.relname AS table, k.conname AS name, pg_get_constraintdef(k.oid) AS definition
 FROM pg_constraint u JOIN pg_class uc ON uc.oid = u.conrelid JOIN pg_namespace un ON un.oid = uc.relnamespace
@@ -129,16 +131,32 @@ class CatalogChanges:
             to, was = (None if value is None else str(value) for value in (difference.left, difference.right))
             self.do(DefaultOp(id_, to, was))
             return
-        if difference.is_missing and id_.kind == "constraint":
-            said = self.models.objects[id_]
-            whole = re.fullmatch(r"CHECK \((.*)\)", str(said["definition"]), re.DOTALL)
-            if whole is not None and said.keys() <= _PLAIN_CHECK:
-                self.do(CheckOp(id_, whole[1]))
-                return
+        said_otherwise = self._structured(difference, now)
+        if said_otherwise is not None:
+            self.do(said_otherwise)
+            return
         turned = Difference(id_, difference.what, difference.right, difference.left)
         back = [SqlOp(sql) for one in undo_sql([turned], now, self.models) for sql in one.statements]
         about = id_ if difference.is_extra and not id_.parent else None
+        if id_.kind == "column" and "generated" in self.models.objects.get(id_, {}) and not difference.is_extra:
+            self.do(*(GeneratedOp(id_, sql) for sql in undo.statements), backward=back)
+            return
         self.do(*(SqlOp(sql, about=about) for sql in undo.statements), backward=back)
+
+    def _structured(self, difference: Difference, now: Catalog) -> ops.MigrateOperation | None:
+        """Return an operation that says more than its SQL, so that a recipe finds what it is about."""
+        id_ = difference.object
+        if id_.kind == "column" and difference.what == "collation":
+            return recollated(self.connection, id_, self.models, now)
+        if not difference.is_missing or id_.kind != "constraint":
+            return None
+        said = self.models.objects[id_]
+        if not said.keys() <= _PLAIN:
+            return None
+        if said.get("sort") == "x":
+            return ExcludeOp(id_, str(said["definition"]))
+        whole = re.fullmatch(r"CHECK \((.*)\)", str(said["definition"]), re.DOTALL)
+        return None if whole is None else CheckOp(id_, whole[1])
 
     def _drop_keys_on(self, id_: ObjectId) -> None:
         """Drop the foreign keys that stand on a key which is made anew; they are missing then, and come back."""

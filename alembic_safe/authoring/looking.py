@@ -61,7 +61,9 @@ def facts_of(context: MigrationContext, wanted: Iterable[ObjectId], referred: Co
             found = _reflected(connection, id_, default)
             if found is not None:
                 tables[id_] = found
-    return Facts(catalog.server_version, default, catalog, tables, said_of_columns(models_of(context), default))
+    models = models_of(context)
+    said = {**said_of_columns(models, default), **_said_of_tables(models, default)}
+    return Facts(catalog.server_version, default, catalog, tables, said)
 
 
 def models_of(context: MigrationContext) -> tuple[MetaData, ...]:
@@ -81,9 +83,18 @@ def _reflected(connection: Connection, id_: ObjectId, default: str) -> Table | N
             return None
 
 
+def _said_of_tables(models: Iterable[MetaData], default: str) -> dict[ObjectId, dict[str, Any]]:
+    return {
+        ObjectId("table", table.schema or default, table.name): dict(table.info)
+        for metadata in models
+        for table in metadata.tables.values()
+        if table.info
+    }
+
+
 def _table(op: MigrateOperation, default: str) -> ObjectId:
-    part = getattr(op, "part", None)
-    if part is not None:
+    part = getattr(op, "part", None) or getattr(op, "column", None)
+    if isinstance(part, ObjectId):
         return ObjectId("table", part.schema or default, part.parent)
     name = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
     schema = getattr(op, "schema", None) or getattr(op, "source_schema", None) or default

@@ -13,6 +13,7 @@ from alembic_safe.operations.constraints_not_valid import CreateForeignKeyNotVal
 from alembic_safe.operations.dependants import refused_by_restrict, server_words
 from alembic_safe.operations.kept import verbatim
 from alembic_safe.operations.living import find_table
+from alembic_safe.operations.lock_together import lock_together
 from alembic_safe.operations.speaking import is_script, place, say, table_of
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ def create_foreign_key_not_valid(operations: Operations, op: CreateForeignKeyNot
         ):
             raise _taken(table, name, op.verb)
         return
+    referent = find_table(connection, op.referent_table, op.kw.get("referent_schema"))
+    if referent is not None:
+        lock_together(connection, [table, referent], "SHARE ROW EXCLUSIVE")
     if table.kind == "p" and _server(connection) < _PARTITIONED_NOT_VALID:
         for leaf in run(connection, _LEAVES, {"oid": table.oid}):
             if _found(connection, leaf["oid"], name) is None:

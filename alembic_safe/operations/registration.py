@@ -25,6 +25,7 @@ from alembic_safe.operations.constraints_not_valid import (
     render_foreign_key_not_valid,
     render_validate_constraint,
 )
+from alembic_safe.operations.counting import CountAsIdentityOp, CountWithSequenceOp, render_count
 from alembic_safe.operations.enum_types import (
     CreateEnumTypeOp,
     DropEnumTypeOp,
@@ -76,6 +77,8 @@ _VERBS: tuple[tuple[str, type[Any], str, Any], ...] = (
     ("drop_index_concurrently", DropIndexConcurrentlyOp, "index_run", render_drop_index_concurrently),
     ("rename_index", RenameIndexOp, "rename_part_run", render_rename_part),
     ("rename_constraint", RenameConstraintOp, "rename_part_run", render_rename_part),
+    ("count_with_sequence", CountWithSequenceOp, "counting_run", render_count),
+    ("count_as_identity", CountAsIdentityOp, "counting_run", render_count),
     ("add_enum_value", AddEnumValueOp, "enum_run", render_add_enum_value),
     ("create_enum_type", CreateEnumTypeOp, "enum_run", render_enum_type),
     ("drop_enum_type", DropEnumTypeOp, "enum_run", render_enum_type),

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
+from alembic_safe.operations.living import find_table
+from alembic_safe.operations.lock_together import lock_together
 from alembic_safe.operations.speaking import is_script, place, say, table_of
 
 if TYPE_CHECKING:
@@ -18,7 +20,12 @@ SELECT i.relname AS name FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
 WHERE x.indrelid = CAST(:oid AS oid) AND i.relname IN (:old, :new)
 """
 _CONSTRAINTS = """
-SELECT conname AS name, convalidated AS valid FROM pg_constraint WHERE conrelid = CAST(:oid AS oid) AND conname IN (:old, :new)
+SELECT conname AS name, convalidated AS valid, nullif(confrelid, 0)::bigint AS referent
+FROM pg_constraint WHERE conrelid = CAST(:oid AS oid) AND conname IN (:old, :new)
+"""
+_REFERENT = """
+SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = CAST(:oid AS oid)
 """
 
 
@@ -55,6 +62,10 @@ def _let_go(operations: Operations, op: RenameConstraintOp, where: str) -> None:
             f" place of {op.new}.",
             next_steps=[NextStep("in a step before this one", "op.validate_constraint(...)")],
         )
+    if found[op.new]["referent"]:
+        referent = run(connection, _REFERENT, {"oid": found[op.new]["referent"]})[0]
+        other = find_table(connection, referent["name"], referent["schema"])
+        lock_together(connection, [table, *([other] if other is not None else [])])
     run(connection, drop)
 
 

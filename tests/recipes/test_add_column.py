@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from alembic_safe.authoring.recipes.add_column import is_stable
 from alembic_safe.errors import Refused
-from tests.recipe_cases import walk
+from tests.recipe_cases import assert_same, walk
 
 if TYPE_CHECKING:
     from tests.recipe_cases import Case
@@ -59,6 +59,36 @@ def test_a_default_that_differs_from_row_to_row_writes_no_table_anew(case: Case)
     texts = walk(case, users(), users(sa.Column("uid", sa.Uuid, nullable=False, server_default=default)), ROWS)
     assert set(texts) == {"expand", "copy"}
     assert case.run("SELECT count(DISTINCT uid) FROM users") == [(2,)]
+
+
+def test_an_identity_counts_every_row_and_writes_no_table_anew(case: Case) -> None:
+    column = sa.Column("number", sa.BigInteger, sa.Identity(always=True, start=5, increment=5), nullable=False)
+    case.begin(users(), ROWS)
+    texts = case.revise(users(column))
+    assert set(texts) == {"expand", "copy"}
+    case.upgrade("+1")
+    case.run("INSERT INTO users (id, nick) VALUES (3, 'old')")
+    assert case.run("SELECT id, number FROM users WHERE number > 0") == [(3, 5)]
+    case.upgrade()
+    assert sorted(number for (number,) in case.run("SELECT number FROM users")) == [5, 10, 15]
+    assert case.run("INSERT INTO users (id, nick) VALUES (4, 'new') RETURNING number") == [(20,)]
+    assert_same(case.created(users(column._copy())), case.catalog, "the end")
+    case.downgrade("-1")
+    assert case.run("INSERT INTO users (id, nick) VALUES (5, 'old') RETURNING number") == [(25,)]
+    case.upgrade()
+    assert case.run("INSERT INTO users (id, nick) VALUES (6, 'new') RETURNING number") == [(30,)]
+
+
+@pytest.mark.long
+def test_an_identity_of_a_hostile_name_ends_as_the_models_say(case: Case) -> None:
+    def table(*more: Any) -> sa.MetaData:
+        metadata = sa.MetaData(schema='Off "it')
+        key = sa.Column("id", sa.Integer, primary_key=True, autoincrement=False)
+        sa.Table("O\"r'd 50% x:y", metadata, key, *more)
+        return metadata
+
+    column = sa.Column("ä'" + "n" * 59, sa.Integer, sa.Identity(), nullable=False)
+    walk(case, table(), table(column), """INSERT INTO "Off ""it"."O""r'd 50% x:y" VALUES (1), (2)""")
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""What PostgreSQL has no other way for is said in the file."""
+"""What PostgreSQL has no other way for is done with consent, and said in the file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from alembic_safe import renamed_from
+from alembic_safe.errors import ConsentMissing
+from tests.recipe_cases import assert_same, milestone
 
 if TYPE_CHECKING:
     from tests.recipe_cases import Case
@@ -21,17 +23,66 @@ def users(*more: Any, name: str = "users", **kw: Any) -> sa.MetaData:
     return metadata
 
 
-@pytest.mark.parametrize(
-    ("new", "said"),
-    [
-        (users(sa.Column("twice", sa.Integer, sa.Computed("id * 2", persisted=True))), "users.twice is written into every row"),
-        (users(sa.Column("number", sa.Integer, sa.Identity())), "users.number is written into every row"),
-        (users(name="members", info=renamed_from("users")), "users is renamed to members at once"),
-    ],
-    ids=["generated", "identity", "table"],
-)  # fmt: skip
-def test_the_file_says_what_it_costs(case: Case, new: sa.MetaData, said: str) -> None:
+def test_a_table_under_another_name_is_said_in_the_file(case: Case) -> None:
     case.begin(users())
-    texts = case.revise(new)
+    texts = case.revise(users(name="members", info=renamed_from("users")))
     assert set(texts) == {""}
-    assert said in " ".join(texts[""].split())
+    assert "users is renamed to members at once" in " ".join(texts[""].split())
+
+
+def test_a_column_that_every_row_is_written_for_needs_consent(case: Case) -> None:
+    def twice(**info: Any) -> sa.MetaData:
+        return users(sa.Column("twice", sa.Integer, sa.Computed("id * 2", persisted=True), info=info))
+
+    case.begin(users(), "INSERT INTO users VALUES (7)")
+    with case.unchanged(), pytest.raises(ConsentMissing, match=r"generated column users\.twice is written") as stopped:
+        case.revise(twice())
+    assert "persisted=False" in str(stopped.value)
+    assert 'info={"at_once": True}' in str(stopped.value)
+    texts = case.revise(twice(at_once=True))
+    assert set(texts) == {""}
+    assert "users.twice is written into every row at once" in " ".join(texts[""].split())
+    case.upgrade()
+    assert case.run("SELECT twice FROM users") == [(14,)]
+
+
+def test_an_exclusion_constraint_needs_consent(case: Case) -> None:
+    def apart(**kw: Any) -> sa.MetaData:
+        return users(postgresql.ExcludeConstraint(("span", "&&"), name="apart"), **kw)
+
+    with pytest.raises(AssertionError, match=r"exclusion constraint apart reads all of users") as stopped:
+        milestone(case, users(), apart(), "INSERT INTO users VALUES (7, '[1,2)')")
+    said = "".join(str(stopped.value).split())
+    assert '__table_args__=(...,{"info":{"at_once":["apart"]}})' in said
+    texts = milestone(case, users(), apart(info={"at_once": ["apart"]}))
+    assert set(texts) == {""}
+    assert "apart reads all of users" in " ".join(texts[""].split())
+    case.upgrade()
+    assert_same(case.created(apart()), case.catalog, "the end")
+    case.downgrade("-1")
+    assert_same(case.created(users()), case.catalog, "back")
+
+
+def test_another_expression_of_a_generated_column_needs_consent(case: Case) -> None:
+    def times(n: int, **info: Any) -> sa.MetaData:
+        return users(sa.Column("times", sa.Integer, sa.Computed(f"id * {n}", persisted=True), info=info))
+
+    with pytest.raises(AssertionError, match=r"generated column users\.times is written"):
+        milestone(case, times(2), times(3), "INSERT INTO users VALUES (7)")
+    texts = milestone(case, times(2), times(3, at_once=True))
+    assert set(texts) == {""}
+    case.upgrade()
+    assert case.run("SELECT times FROM users") == [(21,)]
+    assert_same(case.created(times(3)), case.catalog, "the end")
+
+
+def test_a_type_under_an_exclusion_constraint_needs_consent(case: Case) -> None:
+    def rooms(type_: Any, **info: Any) -> sa.MetaData:
+        room = sa.Column("room", type_, info=info)
+        return users(room, postgresql.ExcludeConstraint(("room", "="), name="apart", using="gist"))
+
+    case.begin(users(sa.Column("room", sa.Integer)))
+    case.run("ALTER TABLE users ADD CONSTRAINT apart EXCLUDE USING btree (room WITH =)")
+    with case.unchanged(), pytest.raises(ConsentMissing, match="the exclusion constraint apart needs room"):
+        case.revise(rooms(sa.BigInteger))
+    assert set(case.revise(rooms(sa.BigInteger, at_once=True))) == {""}

@@ -1,4 +1,4 @@
-"""Recipe: what PostgreSQL has no other way for stays as it is, and the file says what it costs."""
+"""Recipe: what PostgreSQL has no other way for stays as it is, with consent where it holds everybody up."""
 
 from __future__ import annotations
 
@@ -7,42 +7,103 @@ from typing import TYPE_CHECKING
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 
-from alembic_safe.authoring.change_operations import RenamedTableOp
+from alembic_safe.authoring.change_operations import ExcludeOp, GeneratedOp, RenamedTableOp
 from alembic_safe.authoring.recipes.records import Phased, Words
 from alembic_safe.authoring.recipes.standing_on import table_of
+from alembic_safe.errors import ConsentMissing, NextStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alembic_safe.authoring.recipes.records import Facts
+    from alembic_safe.inspecting.catalog_records import ObjectId
 
 _VIRTUAL = 180000
 """The first PostgreSQL whose generated columns need not be stored: https://www.postgresql.org/docs/18/release-18.html."""
+CONSENT = "at_once"
+"""The word in ``info`` by which a person says that everybody may be held up for it."""
+_NO_OTHER_WAY = "while nobody reads or writes it: PostgreSQL has no other way."
+_INSTEAD_OF_GENERATED = ("or, from PostgreSQL 18 on, compute it when it is read", 'sa.Computed("...", persisted=False)')
 
 
 def at_once(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], facts: Facts) -> Phased | None:
-    """Leave it an ordinary operation, and say what it does to whom."""
+    """Leave it an ordinary operation, and say what it does to whom.
+
+    :raises ConsentMissing: where nobody has said that it may, naming how to say it, and what could be done instead.
+    """
     del every
-    if table_of(op, facts) not in facts.tables:
+    table = table_of(op, facts)
+    if table not in facts.tables:
         return None
-    sentence = _sentence(op, facts)
-    return None if sentence is None else Phased("", ordinary=(op,), words=Words(ordinary=(sentence,)))
-
-
-def _sentence(op: ops.MigrateOperation, facts: Facts) -> str | None:
     if isinstance(op, RenamedTableOp):
         was = facts.shown(op.table_name, op.schema)
-        return f"{was} is renamed to {op.new_table_name} at once: an application that uses {was} fails from then on."
-    if isinstance(op, CreateExcludeConstraintOp):
-        shown = facts.shown(op.table_name, op.schema)
-        return f"{op.constraint_name} reads all of {shown} under an exclusive lock: PostgreSQL has no other way."
-    if not isinstance(op, ops.AddColumnOp):
+        sentence = (
+            f"{was} is renamed to {op.new_table_name} at once: an application that uses {was} fails from then on."
+        )
+    elif isinstance(op, (CreateExcludeConstraintOp, ExcludeOp)):
+        name = op.part.name if isinstance(op, ExcludeOp) else str(op.constraint_name)
+        sentence = _excluding(table, name, facts)
+    elif isinstance(op, (ops.AddColumnOp, GeneratedOp)):
+        found = _column(op, facts)
+        if found is None:
+            return None
+        sentence = found
+    else:
         return None
-    column, shown = op.column, facts.shown(op.table_name, op.schema, str(op.column.name))
-    rewrites = f"{shown} is written into every row at once, under an exclusive lock: PostgreSQL has no other way."
-    if column.identity is not None:
-        return rewrites
-    if column.computed is not None:
-        virtual = column.computed.persisted is not True and facts.server_version >= _VIRTUAL
-        return None if virtual else rewrites
-    return None
+    return Phased("", ordinary=(op,), words=Words(ordinary=(sentence,)))
+
+
+def _excluding(table: ObjectId, name: str, facts: Facts) -> str:
+    shown = _shown(table, facts)
+    sentence = f"{name} reads all of {shown} {_NO_OTHER_WAY}"
+    if name not in facts.said.get(table, {}).get(CONSENT, ()):
+        raise ConsentMissing(
+            f"The exclusion constraint {sentence}",
+            next_steps=[
+                NextStep(
+                    f"if that may be, in the model of {shown}; then generate again",
+                    f'__table_args__ = (..., {{"info": {{"{CONSENT}": ["{name}"]}}}})',
+                ),
+                NextStep("or let a trigger look, as long as two writers cannot meet"),
+            ],
+        )  # fmt: skip
+    return sentence
+
+
+def _column(op: ops.AddColumnOp | GeneratedOp, facts: Facts) -> str | None:
+    """Return what is to be said of a column that comes with a value of its own in every row."""
+    if isinstance(op, GeneratedOp):
+        id_, counts = op.column, False
+        if not op.sql.endswith("STORED"):
+            return None
+    else:
+        column = op.column
+        id_ = facts.column(op.table_name, op.schema, str(column.name))
+        is_virtual = column.computed is not None and (
+            column.computed.persisted is not True and facts.server_version >= _VIRTUAL
+        )
+        counts = column.identity is not None and column.primary_key
+        if is_virtual or (column.computed is None and not counts):
+            return None
+    shown = f"{_shown(id_._replace(kind='table', name=id_.parent), facts)}.{id_.name}"
+    sentence = f"{shown} is written into every row at once {_NO_OTHER_WAY}"
+    what, instead = ("identity", None) if counts else ("generated", _INSTEAD_OF_GENERATED)
+    require_consent(id_, f"The {what} column {sentence}", facts, instead)
+    return sentence
+
+
+def require_consent(column: ObjectId, said: str, facts: Facts, instead: tuple[str, str] | None = None) -> None:
+    """Stop where nobody has said that a column may hold everybody up.
+
+    :param said: what it does.
+    :param instead: another way, and its code.
+    :raises ConsentMissing: naming how to say it.
+    """
+    if facts.said.get(column, {}).get(CONSENT):
+        return
+    ways = [NextStep("if that may be, in the model; then generate again", f'info={{"{CONSENT}": True}}')]
+    raise ConsentMissing(said, next_steps=[*ways, *([NextStep(*instead)] if instead else [])])
+
+
+def _shown(table: ObjectId, facts: Facts) -> str:
+    return facts.shown(table.name, table.schema)

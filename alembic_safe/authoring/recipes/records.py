@@ -25,7 +25,7 @@ class Facts:
     :param server_version: as ``server_version_num``.
     :param catalog: everything that the database is.
     :param tables: the tables that the operations touch, reflected.
-    :param said: the ``info`` of the models' columns, where it is not empty.
+    :param said: the ``info`` of the models' tables and columns, where it is not empty.
     :param leaning: what nothing of ours makes again, by the column that it names, where a type changes.
     """
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from alembic.operations import ops
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
 
-from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, FillOp, RenamedPartOp, plain_text
+from alembic_safe.authoring.change_operations import (
+    CheckOp,
+    DefaultOp,
+    DropPartOp,
+    ExcludeOp,
+    FillOp,
+    GeneratedOp,
+    RenamedPartOp,
+    plain_text,
+)
 from alembic_safe.authoring.recipes.building import check_steps, index_steps, steps_for, unique_steps
 from alembic_safe.authoring.recipes.naming import named_in, worded
 from alembic_safe.authoring.recipes.records import Step, settle
@@ -89,9 +98,9 @@ def names_on(table: Table, column: str) -> dict[str, str]:
 
 def table_of(op: ops.MigrateOperation, facts: Facts) -> ObjectId:
     """Return the table that an operation is about."""
-    if isinstance(op, (CheckOp, DropPartOp, RenamedPartOp)):
+    if isinstance(op, (CheckOp, DropPartOp, ExcludeOp, RenamedPartOp)):
         return facts.id_of(op.part.parent, op.part.schema or None)
-    if isinstance(op, (DefaultOp, FillOp)):
+    if isinstance(op, (DefaultOp, FillOp, GeneratedOp)):
         return facts.id_of(op.column.parent, op.column.schema or None)
     name = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
     return facts.id_of(str(name), getattr(op, "schema", None) or getattr(op, "source_schema", None))
