@@ -96,15 +96,15 @@ def squash(config: Config, settings: Settings, request: Request, show: Show) -> 
     show.began(extent, watched)
     with open_for(config, script, settings, show) as (shadow, default_schema), ExitStack() as stack:
         stack.callback(forget, script, extent.end.revision)
+        aside = Path(stack.enter_context(TemporaryDirectory()))
+        bootstrap = bootstrap_script(request.bootstrap, shadow, aside) if request.bootstrap else None
         if extent.start is not None:
             from alembic_safe.history.fold import Fold
 
-            staged, outcome = Fold(config, extent, request, show, shadow, default_schema).made(began)
+            staged, outcome = Fold(config, extent, request, show, shadow, default_schema, bootstrap).made(began)
             if not request.dry_run:
                 move_in(script, extent, staged)
             return outcome
-        aside = Path(stack.enter_context(TemporaryDirectory()))
-        bootstrap = bootstrap_script(request.bootstrap, shadow, aside) if request.bootstrap else None
         job = _Job(config, extent, request, show, shadow, default_schema, bootstrap)
         outcome = job.outcome(job.prepared(), began)
         if not request.dry_run and request.shortcut:
