@@ -38,8 +38,9 @@ def split_from(name: str, *, up: str, down: str) -> dict[str, tuple[str, str, st
 
     Each of the parts says it::
 
-        first = mapped_column(info=split_from("name", up="split_part(name, ' ', 1)", down="concat_ws(' ', first, last)"))
-        last = mapped_column(info=split_from("name", up="split_part(name, ' ', 2)", down="concat_ws(' ', first, last)"))
+        down = "nullif(concat_ws(' ', first, last), '')"
+        first = mapped_column(info=split_from("name", up="split_part(name, ' ', 1)", down=down))
+        last = mapped_column(info=split_from("name", up="split_part(name, ' ', 2)", down=down))
 
     It may stay afterwards; it then says nothing more.
 
@@ -53,7 +54,7 @@ def split_from(name: str, *, up: str, down: str) -> dict[str, tuple[str, str, st
 def merged_from(names: Sequence[str], *, up: str, down: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     """Say in a model that a column holds what several others of its table held.
 
-    ``name = mapped_column(info=merged_from(("first", "last"), up="concat_ws(' ', first, last)",
+    ``name = mapped_column(info=merged_from(("first", "last"), up="nullif(concat_ws(' ', first, last), '')",
     down=("split_part(name, ' ', 1)", "split_part(name, ' ', 2)")))``. It may stay afterwards; it then says nothing more.
 
     :param names: the columns that go.

@@ -109,6 +109,32 @@ def _rows(column: str = "", expression: str = "") -> str:
     return f"INSERT INTO items (id, note{names}) SELECT n, 'note ' || n{values} FROM generate_series(1, ROWS) n"
 
 
+def _pair(chance: Random, unique: str) -> str:
+    return f"{unique}:{chance.randrange(9)}"
+
+
+def _part(number: int) -> Callable[[str], str]:
+    return lambda pair: pair.split(":")[number]
+
+
+def _label(*labels: str) -> Make:
+    return lambda chance, _: chance.choice(labels)
+
+
+def _status(*labels: str, info: str = "{}") -> str:
+    words = ", ".join(map(repr, labels))
+    return _models(f'sa.Column("status", sa.Enum({words}, name="status"), server_default="open", info={info})')
+
+
+_SPLIT = _models(*(
+    f'sa.Column("{name}", sa.Text, nullable=False, info=split_from("name", up="split_part(name, \':\', {n})",'
+    ' down="first || \':\' || last"))'
+    for n, name in enumerate(("first", "last"), 1)
+))  # fmt: skip
+_MERGED = _models(
+    'sa.Column("name", sa.Text, index=True, info=merged_from(("first", "last"), up="first || \':\' || last",'
+    " down=(\"split_part(name, ':', 1)\", \"split_part(name, ':', 2)\")))"
+)
 _TEAMS = 'sa.Table("teams", metadata, sa.Column("id", sa.Integer, primary_key=True))\n'
 _SEEDED_TEAMS = "INSERT INTO teams SELECT generate_series(1, 3); "
 _AMOUNT = Column("amount", "amount", _number)
@@ -133,6 +159,28 @@ CASES = {
         _models('sa.Column("amount", sa.Integer, nullable=False)'),
         _models('sa.Column("amount", sa.BigInteger, nullable=False)'),
         **_both(_AMOUNT), seed=_rows("amount", "n"), swaps=True,
+    ),
+    "split column": Traffic(
+        _models('sa.Column("name", sa.Text, nullable=False)'), _SPLIT,
+        App((NOTE, Column("name", "name", _pair))),
+        App((NOTE, Column("first", "name", _pair, _part(0)), Column("last", "name", _pair, _part(1)))),
+        _rows("name", "'a' || n || ':' || n"),
+    ),
+    "merge columns": Traffic(
+        _models('sa.Column("first", sa.Text)', 'sa.Column("last", sa.Text, nullable=False)'), _MERGED,
+        App((NOTE, Column("first", "name", _pair, _part(0)), Column("last", "name", _pair, _part(1)))),
+        App((NOTE, Column("name", "name", _pair))), _rows("first, last", "'a' || n, n::text"),
+    ),
+    "enum: a label goes": Traffic(
+        _status("open", "gone", "closed"), _status("open", "closed", info='{"enum": {"gone": "closed"}}'),
+        App((NOTE, Column("status", "status", _label("open", "gone", "closed")))),
+        App((NOTE, Column("status", "status", _label("open", "closed")))),
+        _rows("status", "(ARRAY['open', 'gone', 'closed'])[1 + n % 3]::status"), becomes={"status": ("gone", "closed")},
+        swaps=True,
+    ),
+    "enum: another order": Traffic(
+        _status("open", "closed"), _status("closed", "open"), **_both(Column("status", "status", _label("open", "closed"))),
+        seed=_rows("status", "'open'"), swaps=True,
     ),
     "drop column": Traffic(
         _models('sa.Column("fax", sa.Text)'), _models(),

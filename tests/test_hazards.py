@@ -206,6 +206,14 @@ def test_what_a_revision_does_to_a_column_that_it_made_itself_hurts_nobody(watch
     assert not {one.hazard.id for one in hazards_in(trace, advice=False)} & {"rename-column", "drop-column"}
 
 
+def test_rows_that_the_revision_took_away_before_are_not_said_to_be_there(watched: Watched) -> None:
+    """Seen in a public history: DELETE FROM, and then a required column."""
+    hazard = BY_ID["add-column-required"]
+    example = replace(hazard.bad, sql=("DELETE FROM users", *hazard.bad.sql))
+    (one,) = [one for one in hazards_in(watched.run(hazard.setup, example, form="sql")) if one.hazard is hazard]
+    assert "rows that the DELETE before it leaves have no value for it" in one.hit.effect
+
+
 def test_what_looks_at_the_catalog_first_may_be_committed_early(watched: Watched) -> None:
     add = 'op.add_column("users", sa.Column("nick", sa.Text){})\n'
     rest = BY_ID["committed-early"].good.operation

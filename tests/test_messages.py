@@ -12,8 +12,8 @@ import click
 import pytest
 from alembic.config import CommandLine
 
+from alembic_safe.command_names import COMMANDS
 from alembic_safe.commands import load
-from alembic_safe.plugin import COMMANDS
 from alembic_safe.settings import public_fields, variable_of
 
 if TYPE_CHECKING:

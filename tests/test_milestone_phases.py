@@ -120,3 +120,25 @@ def test_a_label_that_a_push_renamed_becomes_phases(
         with cluster.connect(name) as connection:
             connection.execute("INSERT INTO orders (id) VALUES (2)")
             assert connection.execute("SELECT status::text FROM orders").fetchall() == [("done",), ("done",)]
+
+
+def test_a_milestone_renames_a_table_and_changes_its_columns(tmp_path: Path, cluster: Cluster, database: str) -> None:
+    """What a plain autogenerate refuses, and names a milestone for."""
+    table = 'sa.Table({!r}, metadata, sa.Column("id", sa.Integer, primary_key=True), {}, info={})'
+    before = table.format("users", 'sa.Column("fax", sa.Text)', "{}")
+    app = ModelsProject.make(tmp_path / "app", cluster.url(database), before, env_py=ENV_WITH_REWRITER)
+    app.run("revision", "--autogenerate", "-m", "users", check=0)
+    app.run("upgrade", "head", check=0)
+    with cluster.connect(database) as connection:
+        connection.execute("INSERT INTO users VALUES (1, '+1')")
+    after = table.format("people", 'sa.Column("tel", sa.Text, info=renamed_from("fax"))', 'renamed_from("users")')
+    app.models(after, imports="from alembic_safe import renamed_from")
+    assert "alembic milestone" in app.run("revision", "--autogenerate", "-m", "people", check=3).stderr
+    app.run("milestone", "-m", "people", check=0)
+    app.run("upgrade", "head", check=0)
+    if list((app.folder / "migrations" / "contracts").glob("*.py")):
+        app.run("safe-contract", check=0)
+        app.run("upgrade", "head", check=0)
+    app.run("check", check=0)
+    with cluster.connect(database) as connection:
+        assert connection.execute("SELECT id, tel FROM people").fetchall() == [(1, "+1")]

@@ -120,6 +120,79 @@ def test_beside_another_head_and_spliced_into_one(case: Case) -> None:
     assert mine.down_revision == "a1"
 
 
+def test_spliced_in_behind_a_revision_that_others_stand_on(case: Case) -> None:
+    case.begin(models(fax(), sa.Column("tel", sa.Text)))
+    command.revision(case.config, "one", rev_id="a1")
+    command.revision(case.config, "two", rev_id="a2")
+    case.upgrade()
+    case.revise(models(sa.Column("tel", sa.Text, nullable=False, info={"fill": "'-'"})), head="a1", splice=True)
+    heads = set(case.script.get_heads())
+    (mine,) = heads - {"a2"}
+    walked = [revision.revision for revision in case.script.iterate_revisions(mine, "base")]
+    phases = [getattr(case.script.get_revision(revision).module, "phase", "") for revision in walked]
+    assert phases == ["copy", "expand", ""]
+    assert walked[-1] == "a1"
+    case.upgrade("heads")
+    case.check(models(sa.Column("tel", sa.Text, nullable=False)))
+
+
+@pytest.mark.parametrize(
+    "file_template", ["%%(year)d/%%(month).2d/%%(rev)s-%%(slug)s", "%%(epoch)s_%%(slug)s", "%%(rev)s"]
+)
+def test_files_are_called_as_the_project_says(case: Case, file_template: str) -> None:
+    case.config.set_main_option("file_template", file_template)
+    case.config.set_main_option("recursive_version_locations", "true")
+    case.begin(models(fax(), sa.Column("tel", sa.Text)))
+    case.revise(models(sa.Column("tel", sa.Text, nullable=False, info={"fill": "'-'"})), "tel, no fax")
+    versions = case.folder / "migrations" / "versions"
+    names = [path.relative_to(versions).as_posix() for path in sorted(versions.rglob("*.py"))]
+    ids = {revision.revision: revision for revision in case.script.walk_revisions()}
+    assert len(names) == len(ids) == 2
+    assert all(
+        sum(id_ in name or f"_{revision.module.phase}_tel_no_fax" in name for name in names)
+        for id_, revision in ids.items()
+    )
+    (parked,) = case.contracts.rglob("*.py")
+    assert case.changes[0].parked == parked
+    case.upgrade()
+    parked.rename(versions / parked.name)
+    case.upgrade()
+    assert [revision.module.phase for revision in case.script.walk_revisions()] == ["contract", "copy", "expand"]
+
+
+def test_a_template_without_a_place_for_imports_is_refused_before_a_file_is_written(case: Case) -> None:
+    template = case.folder / "migrations" / "script.py.mako"
+    template.write_text(template.read_text().replace('${imports if imports else ""}', ""))
+    case.begin(models(fax()))
+    with case.unchanged(), pytest.raises(Refused, match=r"script\.py\.mako has no place for imports") as stopped:
+        case.revise(models())
+    assert '${imports if imports else ""}' in str(stopped.value)
+    case.revise(models(fax(), sa.Column("tel", sa.Text)))
+
+
+def people(*more: Any, name: str = "people") -> sa.MetaData:
+    metadata = sa.MetaData()
+    info = {} if name == "users" else alembic_safe.renamed_from("users")
+    sa.Table(name, metadata, sa.Column("id", sa.Integer, primary_key=True), *more, info=info)
+    return metadata
+
+
+def test_a_renamed_table_whose_columns_change_is_no_new_one(case: Case) -> None:
+    case.begin(people(fax(), name="users"), "INSERT INTO users VALUES (1, '+1')")
+    with case.unchanged(), pytest.raises(Refused, match=r"users is people now.*goes: fax, comes: tel"):
+        case.revise(people(sa.Column("tel", sa.Text)))
+    assert set(case.revise(people(fax()), "people")) == {""}
+    case.upgrade()
+    texts = case.revise(people(sa.Column("tel", sa.Text)), "tel")
+    assert set(texts) == {"", "expand", "contract"}
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    case.check(people(sa.Column("tel", sa.Text)))
+    case.downgrade("base")
+    assert case.run("SELECT * FROM users") == [(1, "+1")]
+
+
 def test_the_well_known_hook_that_throws_empty_revisions_away(case: Case) -> None:
     def without_empty_ones(context: Any, revision: Any, directives: list[Any]) -> None:
         del context, revision

@@ -78,6 +78,7 @@ def test_sarif_says_rule_level_and_place_of_every_hazard(printed: dict[str, str]
         assert result["level"] in {"error", "warning", "note"}
         place = result["locations"][0]["physicalLocation"]
         assert place["artifactLocation"]["uri"].startswith(("migrations/", "/"))
+        assert re.fullmatch(r"[A-Za-z0-9/._~%-]+", place["artifactLocation"]["uri"])  # though one file is named <b>
         assert place["region"]["startLine"] > 1
     assert [r["level"] for r in run["results"] if r["ruleId"] == "drop-column"] == ["error"]
 

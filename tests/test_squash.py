@@ -243,6 +243,10 @@ def test_what_was_there_before_the_first_revision_is_no_part_of_it(
         " WHERE attrelid = 'users'::regclass AND attnum > 0"
     )
     assert rows(cluster, database, columns) == [("id,born,name,mail",)]
+    project.run("squash", "--undo", "a3", check=0)
+    assert "does not run on an empty database" in project.run("squash", "a1:a3", "-m", "later", check=8).stderr
+    project.run("squash", "a1:a3", "-m", "later", "--bootstrap", str(tmp_path / "before.sql"), check=0)
+    project.run("squash", "--check", check=0)
 
 
 def test_a_function_tells_what_was_there_before_the_first_revision(project: Project) -> None:

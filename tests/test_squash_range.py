@@ -143,6 +143,9 @@ def test_what_cannot_be_a_range_is_said_and_nothing_is_written(shop: Project) ->
     before = tree(shop.folder / "migrations")
     assert "a3 does not come behind a6" in shop.run("squash", "a6:a3", "-m", "x", check=2).stderr
     assert "a4 is the only revision behind a3" in shop.run("squash", "a3:a4", "-m", "x", check=2).stderr
+    assert (
+        "--shortcut: for a squash that begins" in shop.run("squash", "a3:a6", "-m", "x", "--shortcut", check=2).stderr
+    )
     shop.run("squash", "a3:a6", "-m", "x", "--dry-run", check=0)
     assert tree(shop.folder / "migrations") == before
 

@@ -88,9 +88,9 @@ CONVERSIONS = {
     ),
     "one becomes two": Conversion(
         "text", ("text", "text"), ("split_part(a, ' ', 1)", "split_part(a, ' ', 2)"),
-        "coalesce(b, '') || ' ' || coalesce(b2, '')",
+        "nullif(coalesce(b, '') || ' ' || coalesce(b2, ''), ' ')",
         lambda v: (None, None) if v is None else (*v.split(" "), "", "")[:2],
-        lambda v: f"{v[0] or ''} {v[1] or ''}",
+        lambda v: None if not any(v) else f"{v[0] or ''} {v[1] or ''}",
         (None, "a b", "a", " b", "a b c", ""), ((None, None), ("a", "b"), ("a", None), ("", ""), ("a", "c")),
     ),
     "two become one": Conversion(

@@ -129,11 +129,13 @@ class GeneratedOp(SqlOp):
     """A column that comes as a generated one, in the place of what had its name.
 
     :param column: the column.
+    :param is_stored: whether every row holds its value.
     """
 
-    def __init__(self, column: ObjectId, sql: str) -> None:
+    def __init__(self, column: ObjectId, sql: str, *, is_stored: bool) -> None:
         super().__init__(sql)
         self.column = column
+        self.is_stored = is_stored
 
 
 class RenamedPartOp(SqlOp):

@@ -139,7 +139,8 @@ class CatalogChanges:
         back = [SqlOp(sql) for one in undo_sql([turned], now, self.models) for sql in one.statements]
         about = id_ if difference.is_extra and not id_.parent else None
         if id_.kind == "column" and "generated" in self.models.objects.get(id_, {}) and not difference.is_extra:
-            self.do(*(GeneratedOp(id_, sql) for sql in undo.statements), backward=back)
+            is_stored = self.models.objects[id_]["generated"] == "stored"
+            self.do(*(GeneratedOp(id_, sql, is_stored=is_stored) for sql in undo.statements), backward=back)
             return
         self.do(*(SqlOp(sql, about=about) for sql in undo.statements), backward=back)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from alembic.operations.ops import AddColumnOp, AlterColumnOp, CreateTableOp
 from sqlalchemy import ARRAY, Enum
 from sqlalchemy.types import TypeDecorator
 
@@ -17,6 +18,7 @@ from alembic_safe.authoring.keeping import taken_back_by
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.difference_sql_names import literal
+from alembic_safe.operations.enum_types import CreateEnumTypeOp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -148,7 +150,31 @@ def with_enums(
         }  # fmt: skip
         return answers | labels_said(models, default).get(type_, {})
 
-    return [*_differing(connection, wanted, said), *found]
+    return [*_missing(connection, found, default), *_differing(connection, wanted, said), *found]
+
+
+def _missing(
+    connection: Connection, operations: Sequence[MigrateOperation], default: str
+) -> Iterator[CreateEnumTypeOp]:  # fmt: skip
+    """Yield what makes the enums of columns that come: Alembic makes one with a table, and with no column."""
+    if any(type(op).__name__ == "CreateEnumOp" and type(op).__module__.startswith(_THEIRS) for op in operations):
+        return
+    with_tables = {
+        _id(enum, default)
+        for op in operations if isinstance(op, CreateTableOp) for column in op.to_table().columns
+        if (enum := enum_of(column.type)) is not None
+    }  # fmt: skip
+    types = [op.column.type for op in operations if type(op) is AddColumnOp]
+    types += [op.modify_type for op in operations if isinstance(op, AlterColumnOp) and op.modify_type is not None]
+    wanted = {
+        _id(enum, default): tuple(enum.enums) for type_ in types
+        # who says create_type=False makes it, as a milestone does
+        if (enum := enum_of(type_)) is not None and getattr(enum, "create_type", True)
+    }  # fmt: skip
+    rows = run(connection, _LABELS, {"names": sorted({id_.name for id_ in wanted})}) if wanted else []
+    there = {ObjectId("enum", row["schema"], row["name"]) for row in rows}
+    for id_ in sorted(wanted.keys() - there - with_tables):
+        yield CreateEnumTypeOp(id_.name, wanted[id_], schema=None if id_.schema == default else id_.schema)
 
 
 def _differing(

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alembic_safe.authoring.phase_scripts import BODY, KEY
+from alembic_safe.authoring.phase_scripts import BODY, KEY, is_split
 from alembic_safe.authoring.tidying import (
     identifiers_together,
     message_begins_docstring,
+    require_place_for_imports,
     unfenced,
     without_unused_sqlalchemy,
 )
@@ -85,6 +86,8 @@ def prepare(revisions: RevisionContext, place: Callable[[Path], Path] | None = N
 
     @functools.wraps(generate)
     def and_park() -> Iterator[Script | None]:
+        if any(is_split(script) for script in revisions.generated_revisions):
+            require_place_for_imports(revisions.script_directory)
         yield from generate()
         for script in list(revisions.generated_revisions):
             contract = getattr(getattr(script, KEY, None), "contract", None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from alembic.operations import ops
 
 from alembic_safe.authoring.change_operations import RenameColumnOp, RenamedPartOp, RenamedTableOp
+from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
 
 if TYPE_CHECKING:
@@ -151,7 +152,10 @@ def name_of_created(create: Any, table: str) -> str:
 
 
 def _rename_table(left: Operations, rename: Rename, default: str) -> Operations:
-    """Rename a table whose columns are the same; one that has changed as well is left to a person, or to a milestone."""
+    """Rename a table whose columns are the same.
+
+    :raises Refused: where its columns changed as well: as a table that goes and one that comes it would lose its rows.
+    """
     drop = next(
         (op for op in left if isinstance(op, ops.DropTableOp)
          and (op.schema or default, op.table_name) == (rename.schema, rename.old)), None)  # fmt: skip
@@ -161,8 +165,9 @@ def _rename_table(left: Operations, rename: Rename, default: str) -> Operations:
     if drop is None or create is None:
         return []
     old, new = drop.to_table(), create.to_table()
-    if {column.name for column in old.columns} != {column.name for column in new.columns}:
-        return []
+    olds, news = ({column.name for column in table.columns} for table in (old, new))
+    if olds != news:
+        raise _with_other_columns(rename, olds, news)
     left.remove(drop)
     left.remove(create)
     found: Operations = [RenamedTableOp(rename.old, rename.new, schema=drop.schema)]
@@ -171,6 +176,18 @@ def _rename_table(left: Operations, rename: Rename, default: str) -> Operations:
         key = ObjectId("constraint", drop.schema or "", str(old.primary_key.name), rename.new)
         found.append(RenamedPartOp(key, wanted, where=drop.schema or ""))
     return found
+
+
+def _with_other_columns(rename: Rename, olds: set[str], news: set[str]) -> Refused:
+    differing = [f"goes: {name}" for name in sorted(olds - news)] + [f"comes: {name}" for name in sorted(news - olds)]
+    return Refused(
+        f"The table {rename.old} is {rename.new} now, and its columns are others as well ({', '.join(differing)}): a plain"
+        " autogenerate cannot see both in one revision.",
+        next_steps=[
+            NextStep("first the table alone, its columns as they are; then", "alembic revision --autogenerate"),
+            NextStep("or write both at once, proven on a shadow", 'alembic milestone -m "..."'),
+        ],
+    )  # fmt: skip
 
 
 def _follow_table(left: Operations, rename: Rename, default: str, schema: str | None) -> Operations:

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alembic_safe.errors import NextStep, Refused
+
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
@@ -19,11 +21,27 @@ _ALEMBICS = ("revision", "down_revision", "branch_labels", "depends_on")
 
 def message_begins_docstring(script: ScriptDirectory) -> bool:
     """Tell whether the project's template puts the message at the beginning of a docstring."""
+    return bool(_MESSAGE_BEGINS_DOCSTRING.search(_template(script)))
+
+
+def require_place_for_imports(script: ScriptDirectory) -> None:
+    """Stop where a project's template leaves out the lines that say which phase of which change a file is.
+
+    :raises Refused: with the line that it needs.
+    """
+    template = _template(script)
+    if template and not re.search(r"\bimports\b", template):
+        raise Refused(
+            "The project's script.py.mako has no place for imports, so no file could say of which change it is which phase.",
+            next_steps=[NextStep("add this line behind its imports", '${imports if imports else ""}')],
+        )
+
+
+def _template(script: ScriptDirectory) -> str:
     try:
-        template = Path(script.dir, "script.py.mako").read_text(encoding="utf-8")
+        return Path(script.dir, "script.py.mako").read_text(encoding="utf-8")
     except OSError:
-        return False
-    return bool(_MESSAGE_BEGINS_DOCSTRING.search(template))
+        return ""
 
 
 def unfenced(rendered: str) -> str:

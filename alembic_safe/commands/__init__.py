@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from alembic_safe.command_names import COMMANDS
 from alembic_safe.errors import EXIT_CODES, NextStep, SafeError, WrongUsage
-from alembic_safe.plugin import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from alembic_safe.deploying.upgrade import Upgrade
 
 
-def back_out(upgrade: Upgrade, heads: tuple[str, ...]) -> None:
-    """Take back what is half done, under the deploy lock; end at once where nothing is."""
+def may_take_back(upgrade: Upgrade, heads: tuple[str, ...]) -> bool:
+    """Whether there is something half done that may be taken back; where there is not, the run has ended."""
     found = left_half_done(upgrade, heads)
     upgrade.tell(TargetSeen(upgrade.identity, heads, len(pending_steps(upgrade.script, "heads", heads))))
     upgrade.guard()
@@ -27,12 +27,10 @@ def back_out(upgrade: Upgrade, heads: tuple[str, ...]) -> None:
         for one in found:
             upgrade.tell(Noted("Back", f"{one.revision} would be taken back: {one.what}"))
         nothing_left(upgrade, heads, found)
-        return
+        return False
     upgrade.require_writable()
     upgrade.end_reading()
-    from alembic_safe.deploying.deployment import deploy
-
-    deploy(upgrade)
+    return True
 
 
 def left_half_done(upgrade: Upgrade, heads: tuple[str, ...]) -> tuple[HalfDone, ...]:

@@ -121,9 +121,10 @@ class Upgrade:
         heads = self.look()
         history = self.read_history(heads)
         if self.request.back_out:
-            from alembic_safe.deploying.back_out import back_out
+            from alembic_safe.deploying.back_out import may_take_back
 
-            back_out(self, heads)
+            if may_take_back(self, heads):
+                self._deploy()
             return
         if history.ahead is not None:
             self.tell_ahead(history.ahead, heads)
@@ -146,6 +147,9 @@ class Upgrade:
             tell_waiting(self, gated)
             return
         self.end_reading()
+        self._deploy()
+
+    def _deploy(self) -> None:
         # psycopg, tenacity and the programs for backups: most runs in a day of restarting pods never get here
         from alembic_safe.deploying.deployment import deploy
 

@@ -125,7 +125,8 @@ def _checked_range(
         (depends_on,) if isinstance(depends_on, str) else tuple(depends_on),
     )  # fmt: skip
     show.began(extent, True)  # noqa: FBT003 - a callback's own form
-    at_start = brought_to_start(config, before, extent, shadow.beside())
+    begun = with_bootstrap(shadow.beside(), archive_folder(after(), end) / BOOTSTRAP)
+    at_start = brought_to_start(config, before, extent, begun)
     at_end = at_start.copied()
     chain = run_chain(config, before(), at_end, end, show.step)
     changing = {}

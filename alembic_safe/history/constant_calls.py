@@ -155,16 +155,20 @@ class _Function:
         elif isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)):
             self.comprehension(node)
         else:
-            self.attribute(node)
+            if self.attribute(node):
+                return
             for child in ast.iter_child_nodes(node):
                 if isinstance(child, ast.expr):
                     self.expression(child)
 
-    def attribute(self, node: ast.expr) -> None:
-        if isinstance(node, ast.Attribute):
-            if self.is_op(node.value) and node.attr not in _OPERATIONS:
-                raise self.other(f"op.{node.attr}", node)
-            self.resolved(node)
+    def attribute(self, node: ast.expr) -> bool:
+        """Look through what is taken out of something; return whether that is a module, which is nothing by itself."""
+        if not isinstance(node, ast.Attribute):
+            return False
+        if self.is_op(node.value) and node.attr not in _OPERATIONS:
+            raise self.other(f"op.{node.attr}", node)
+        self.resolved(node)
+        return isinstance(self.resolved(node.value), types.ModuleType)
 
     def comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
         for generator in node.generators:
@@ -194,7 +198,7 @@ class _Function:
         if node.id in self.local:
             return
         value = self.resolved(node)
-        if not is_constant(value):
+        if isinstance(value, types.ModuleType) or not is_constant(value):
             raise self.other(node.id, node)
         self.made(node)
 

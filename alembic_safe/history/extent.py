@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from alembic.script import Script, ScriptDirectory
 
+    from alembic_safe.history.request import Request
+
 _SHOWN = 10
 
 
@@ -83,6 +85,21 @@ def extent_of(script: ScriptDirectory, word: str) -> Extent:
     steps = script._upgrade_revs(end.revision, ())  # type: ignore[arg-type]  # noqa: SLF001
     by_id = {one.revision: one for one in inside}
     return Extent(tuple(by_id[step.revision.revision] for step in steps), None)
+
+
+def require_no_prefix_options(request: Request, extent: Extent) -> None:
+    """Stop where a later range is asked for with an option that only a squash from the first revision on has.
+
+    :raises WrongUsage: naming the options.
+    """
+    given = {"--shortcut": request.shortcut, "--vendor": request.vendor, "--bootstrap": bool(request.bootstrap)}
+    named = [name for name, is_given in given.items() if is_given]
+    if named:
+        raise WrongUsage(
+            f"{' and '.join(named)}: for a squash that begins with the first revision; this one begins behind"
+            f" {extent.start}.",
+            next_steps=[NextStep("without it", f'alembic squash {extent.start}:{extent.end.revision} -m "..."')],
+        )
 
 
 def _between(script: ScriptDirectory, first: str, last: str) -> Extent:

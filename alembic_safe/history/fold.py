@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,14 @@ from alembic.script import ScriptDirectory
 from alembic_safe.database.replay import run_on_shadow
 from alembic_safe.database.squashed import ARCHIVE, digest, file_hash
 from alembic_safe.errors import NextStep, ProofFailed, ReplayFailed
-from alembic_safe.history.certificate import Certificate, vendored_hashes, versions_now, write_certificate
+from alembic_safe.history.bootstrap import BOOTSTRAP, with_bootstrap
+from alembic_safe.history.certificate import (
+    Certificate,
+    bootstrap_hash,
+    vendored_hashes,
+    versions_now,
+    write_certificate,
+)
 from alembic_safe.history.chain import run_chain
 from alembic_safe.history.folded import LEVELS, Way, fold, guard_of, is_elidable
 from alembic_safe.history.proof import NotEqual, Sides, differing_columns, prove_fresh, prove_later, takes_back
@@ -66,14 +74,16 @@ class Fold:
     """One range: recorded, folded, written aside and proven."""
 
     def __init__(
-        self, config: Config, extent: Extent, request: Request, show: Show, shadow: Shadow, default_schema: str
-    ) -> None:
+        self, config: Config, extent: Extent, request: Request, show: Show, shadow: Shadow, default_schema: str,
+        bootstrap: Path | None,
+    ) -> None:  # fmt: skip
         self.config = config
         self.extent = extent
         self.request = request
         self.show = show
         self.shadow = shadow
         self.default_schema = default_schema
+        self.bootstrap = bootstrap
 
     def before(self) -> ScriptDirectory:
         """Return the files as they are."""
@@ -93,6 +103,9 @@ class Fold:
                 proven, seconds = self._proven(recorded, given, staged)
                 break
             except (NotEqual, ReplayFailed) as error:
+                import sys
+
+                print("DEBUG", level, error.summary, error.detail, file=sys.stderr)
                 if level == LEVELS - 1:
                     raise self._failed(error) from error
         self.show.folded(folded)
@@ -113,7 +126,9 @@ class Fold:
 
     def _recorded(self) -> _Recorded:
         end, start = self.extent.end.revision, str(self.extent.start)
-        at_start = brought_to_start(self.config, self.before, self.extent, self.shadow.beside())
+        at_start = brought_to_start(
+            self.config, self.before, self.extent, with_bootstrap(self.shadow.beside(), self.bootstrap)
+        )
         at_end = at_start.copied()
         chain = run_chain(self.config, self.before(), at_end, end, self.show.step)
         again = at_start.copied()
@@ -156,6 +171,8 @@ class Fold:
         folded = found[0]
         moved = copy_originals(script, extent)
         folder = stage_folder(script, extent.end.revision)
+        if self.bootstrap is not None:
+            shutil.copyfile(self.bootstrap, folder / BOOTSTRAP)
         if self.request.vendor:
             vendor(imported_from_the_application(extent.revisions), folder)
         hashed = digest((one.revision, Path(one.path).read_bytes()) for one in extent.revisions)
@@ -226,7 +243,7 @@ class Fold:
                 file_hash(staged.squash.read_bytes()), state.catalog.fingerprint,
                 rows_digest(state.contents, recorded.changing), tuple(one.said for one in proven),
                 versions_now(self.shadow.server_version), _folders(staged, root),
-                vendored_hashes(staged.archive),
+                vendored_hashes(staged.archive), bootstrap_hash(staged.archive),
             ),
         )  # fmt: skip
 

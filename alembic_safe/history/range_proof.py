@@ -31,6 +31,7 @@ FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_
 JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
 JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
 WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
 """
 _COUNT_ON = (  # rows with numbers of ours in them must not stand in the way of those that the files write
     "SELECT setval(CAST(CAST(:counter AS text) AS regclass), greatest(max({column}), (SELECT last_value FROM {counter})))"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from alembic.operations.base import AbstractOperations
 from alembic.operations.schemaobj import SchemaObjects
 from alembic.runtime.migration import MigrationContext
 from alembic.util import sqla_compat
-from sqlalchemy import PrimaryKeyConstraint, TextClause
+from sqlalchemy import Column, PrimaryKeyConstraint, TextClause
 from sqlalchemy.sql.elements import conv
 
 from alembic_safe.database.replay import replay
@@ -65,7 +66,7 @@ def record(
 
     @contextmanager
     def watch(context: MigrationContext, step: RevisionStep) -> Iterator[None]:
-        with _noted(context) as notes:
+        with noted(context) as notes:
             yield
         found[step.revision.revision] = notes.invoked()
 
@@ -81,14 +82,18 @@ class _Notes:
         self.unknown = ""
         self.number = 0
 
-    def note(self, operation: ops.MigrateOperation) -> None:
+    def note(self, operation: ops.MigrateOperation, again: ops.MigrateOperation) -> None:
+        """Take an operation that has run.
+
+        :param operation: with columns of its own: those of the one that ran belong to a table now; :param again: once more.
+        """
         if not isinstance(operation, _KNOWN):
             self.number += 1
             self.unknown = self.unknown or type(operation).__name__
             return
         try:
             parts = [*taken_apart(operation, self.context)]
-            self.sql += sql_of(operation, self.context)
+            self.sql += sql_of(again, self.context)
             self.operations += parts
             self.number += len(parts)
         except Exception as error:  # noqa: BLE001 - types of the application's own compile here: the revision is carried then
@@ -100,12 +105,13 @@ class _Notes:
 
 
 @contextmanager
-def _noted(context: MigrationContext) -> Iterator[_Notes]:
+def noted(context: MigrationContext) -> Iterator[_Notes]:
     """Note each operation that is invoked, batches included, but not those that an operation invokes itself."""
     notes, original = _Notes(context), AbstractOperations.invoke
     depth = [0]
 
     def invoke(self: AbstractOperations, operation: Any) -> Any:
+        copies = () if depth[0] else (with_own_columns(operation), with_own_columns(operation))
         depth[0] += 1
         try:
             result = original(self, operation)
@@ -114,7 +120,7 @@ def _noted(context: MigrationContext) -> Iterator[_Notes]:
         if depth[0] == 0:
             depth[0] += 1  # it is invoked once more, to see its SQL
             try:
-                notes.note(operation)
+                notes.note(*copies)
             finally:
                 depth[0] -= 1
         return result
@@ -124,6 +130,26 @@ def _noted(context: MigrationContext) -> Iterator[_Notes]:
         yield notes
     finally:
         AbstractOperations.invoke = original  # type: ignore[method-assign]
+
+
+def with_own_columns(operation: Any) -> Any:
+    """Return the same operation with copies of its columns.
+
+    A column that was put into a table once has given its foreign keys to that table: a copy of it has none.
+    """
+    if isinstance(operation, ops.AddColumnOp):
+        made = copy.copy(operation)
+        made.column = _fresh(operation.column)
+        return made
+    if isinstance(operation, ops.CreateTableOp):
+        made_table = copy.copy(operation)
+        made_table.columns = [_fresh(one) for one in operation.columns]
+        return made_table
+    return operation
+
+
+def _fresh(item: Any) -> Any:
+    return sqla_compat._copy(item) if isinstance(item, Column) and item.table is None else item  # noqa: SLF001 - Alembic's own
 
 
 def sql_of(operation: ops.MigrateOperation, context: MigrationContext) -> list[str]:

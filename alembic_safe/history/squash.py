@@ -26,7 +26,7 @@ from alembic_safe.history.certificate import (
 )
 from alembic_safe.history.chain import Chain, run_chain
 from alembic_safe.history.effects import effects_of, require_consent
-from alembic_safe.history.extent import extent_of
+from alembic_safe.history.extent import extent_of, require_no_prefix_options
 from alembic_safe.history.opening import open_for
 from alembic_safe.history.orders import require_one_end
 from alembic_safe.history.piece import Wanted
@@ -88,21 +88,23 @@ def squash(config: Config, settings: Settings, request: Request, show: Show) -> 
     script = the_long_way(script_of(config))
     clear(Path(script.dir, ARCHIVE))
     extent = extent_of(script, request.words)
-    if request.shortcut:
+    if extent.start is not None:
+        require_no_prefix_options(request, extent)
+    elif request.shortcut:
         require_no_squash(extent, vendor=request.vendor)
     watched = require_committed([Path(folder) for folder in script._version_locations])  # noqa: SLF001
     show.began(extent, watched)
     with open_for(config, script, settings, show) as (shadow, default_schema), ExitStack() as stack:
         stack.callback(forget, script, extent.end.revision)
+        aside = Path(stack.enter_context(TemporaryDirectory()))
+        bootstrap = bootstrap_script(request.bootstrap, shadow, aside) if request.bootstrap else None
         if extent.start is not None:
             from alembic_safe.history.fold import Fold
 
-            staged, outcome = Fold(config, extent, request, show, shadow, default_schema).made(began)
+            staged, outcome = Fold(config, extent, request, show, shadow, default_schema, bootstrap).made(began)
             if not request.dry_run:
                 move_in(script, extent, staged)
             return outcome
-        aside = Path(stack.enter_context(TemporaryDirectory()))
-        bootstrap = bootstrap_script(request.bootstrap, shadow, aside) if request.bootstrap else None
         job = _Job(config, extent, request, show, shadow, default_schema, bootstrap)
         outcome = job.outcome(job.prepared(), began)
         if not request.dry_run and request.shortcut:

@@ -9,7 +9,7 @@ from alembic_safe.reporting.plan_html import history_html, plans_html
 from alembic_safe.reporting.plan_json import history_json, plans_json
 from alembic_safe.reporting.plan_markdown import plan_markdown, plans_markdown
 from alembic_safe.reporting.plan_sql import plans_sql
-from alembic_safe.reporting.plan_text import history_text, plan_text
+from alembic_safe.reporting.plan_text import files_text, history_text, plan_text
 from alembic_safe.reporting.text import width
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ def plan_report(found: tuple[Planned, ...], form: str) -> str:
         "html": lambda: plans_html(found),
     }  # fmt: skip
     return forms[form]()
+
+
+def files_report(plan: SafePlan, form: str) -> str:
+    """Return what was found in changed files."""
+    return files_text(plan, width()) if form == "text" else history_report(plan, form)
 
 
 def history_report(plan: SafePlan, form: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from alembic_safe import __version__
 from alembic_safe.inspecting.hazard import FAMILIES
@@ -80,11 +81,13 @@ def _result(one: Judged, places: dict[str, int]) -> dict[str, Any]:
         "partialFingerprints": {"consent/v1": f"{found.revision}/{found.id}"},
     }
     if found.file:
-        uri = PurePath(shown_path(found.file)).as_posix()
+        # a URI reference (RFC 3986): a blank, a percent sign or an umlaut in a name is encoded
+        uri = quote(PurePath(shown_path(found.file)).as_posix())
         location: dict[str, Any] = {"artifactLocation": {"uri": uri}}
         if found.line:
             location["region"] = {"startLine": found.line}
         result["locations"] = [{"physicalLocation": location}]
     if one.accepted:
-        result["suppressions"] = [{"kind": "inSource", "justification": one.accepted}]
+        kind = "inSource" if one.accepted.startswith("in the file") else "external"
+        result["suppressions"] = [{"kind": kind, "justification": one.accepted}]
     return result

@@ -48,6 +48,26 @@ def _one(planned: Planned, columns: int) -> Iterator[str]:
         yield next_steps(steps, columns=columns)
 
 
+def files_text(plan: SafePlan, columns: int) -> str:
+    """Return what was found in changed revision files."""
+    if not plan.plan.revisions:
+        return "None of these files is a revision of this project.\n"
+    revisions = ", ".join(one.revision for one in plan.plan.revisions)
+    lines = [
+        labelled("Checked", f"{revisions}, as on a production database; seen on {plan.on}", columns=columns),
+        *_hazards(plan, columns),
+    ]
+    if plan.stopping:
+        first = plan.stopping[0].found
+        lines.append(next_steps([
+            NextStep("mend what is refused, or read about it", f"alembic safe-explain {first.hazard.id}"),
+            NextStep("or, where it is meant, say so in the file", f'accept = {{"{first.id}": "why"}}'),
+        ], columns=columns))  # fmt: skip
+    else:
+        lines.append(labelled("Found", "nothing that needs consent", columns=columns))
+    return "\n".join(lines) + "\n"
+
+
 def history_text(plan: SafePlan, columns: int) -> str:
     """Return what was found in a whole history."""
     revisions = () if plan.trace is None else plan.trace.revisions

@@ -84,7 +84,9 @@ class Settings:
     copy_wait_while: str | None = _setting(None, "SQL condition of yours; copies wait while it is true")
     copy_window: str | None = _setting(None, "hours of the day (UTC) in which copies run, such as 22:00-05:30")
     lock_wait: Seconds = _setting(Seconds(60), "how long to wait for a deploy lock whose holder shows no life")
-    lock_budget: Seconds = _setting(Seconds(600), "how long to go on trying for the locks of one revision")
+    lock_budget: Seconds = _setting(
+        Seconds(600), "how long a deployment goes on trying for the locks of one revision, or waits to look"
+    )
     replay_max: Seconds = _setting(
         Seconds(30), "the longest attempt of a revision that is repeated after a lock failure"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
+from alembic_safe import renamed_from
 from alembic_safe.errors import Refused
 from tests.recipe_cases import walk
 
@@ -106,6 +107,25 @@ def test_both_applications_write_in_their_own_labels_while_both_columns_live(cas
     case.upgrade()
     case.downgrade("-1")
     assert case.run("SELECT status::text, status_new::text FROM orders ORDER BY id") == [("finished", "done")] * 3
+
+
+def test_a_new_enum_on_a_new_column_lets_both_applications_live(case: Case) -> None:
+    case.begin(orders("open", "finished"), ROWS)
+    metadata = sa.MetaData()
+    ways = {"up": "replace(status::text, 'finished', 'done')", "down": "replace(state::text, 'done', 'finished')"}
+    state = sa.Column("state", sa.Enum("open", "done", name="state"), info=renamed_from("status") | ways)
+    sa.Table("orders", metadata, sa.Column("id", sa.Integer, primary_key=True), state)
+    case.revise(metadata)
+    case.upgrade()
+    case.run("INSERT INTO orders (id, state) VALUES (3, 'done'); UPDATE orders SET status = 'finished' WHERE id = 1")
+    assert case.run("SELECT status::text, state::text FROM orders") == [("finished", "done")] * 3
+    case.check(metadata)
+    case.ship()
+    case.upgrade()
+    case.check(metadata)
+    assert case.run("SELECT state::text FROM orders") == [("done",)] * 3
+    case.downgrade("base")
+    assert case.run("SELECT status::text FROM orders") == [("finished",)] * 3
 
 
 @pytest.mark.long

@@ -74,7 +74,7 @@ def _column(op: ops.AddColumnOp | GeneratedOp, facts: Facts) -> str | None:
     """Return what is to be said of a column that comes with a value of its own in every row."""
     if isinstance(op, GeneratedOp):
         id_, counts = op.column, False
-        if not op.sql.endswith("STORED"):
+        if not op.is_stored:
             return None
     else:
         column = op.column

@@ -9,7 +9,7 @@ from alembic_safe.inspecting.hazard import Example, Hazard, Hit, Scene
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from alembic_safe.inspecting.trace import Change, Statement
+    from alembic_safe.inspecting.trace import Change, Relation, Statement
 
 WORDS = dict[str, str]
 
@@ -56,12 +56,20 @@ def _required(scene: Scene) -> Iterator[Hit]:
         if column.not_null and column.default is None and not column.identity and not column.generated:
             severity = scene.by_rows(relation)
             if severity:
+                emptied = _emptied(scene, number, relation)
+                rows = f"rows that the {emptied} before it leaves" if emptied else "rows that are there"
                 yield Hit(
                     change.object, number,
-                    f"{scene.about(relation)}: rows that are there have no value for it, so the statement fails;"
+                    f"{scene.about(relation)}: {rows} have no value for it, so the statement fails;"
                     " where there are none, INSERTs of running programs fail",
                     severity, _words(change),
                 )  # fmt: skip
+
+
+def _emptied(scene: Scene, number: int, relation: Relation) -> str:
+    """Return what took rows of a table away earlier in the revision: on a shadow nobody sees whether any is left."""
+    earlier = (write for one in scene.revision.statements[:number] for write in one.writes)
+    return next((w.kind for w in earlier if w.relation == relation and w.kind in {"DELETE", "TRUNCATE"}), "")
 
 
 def _with_constraint(scene: Scene, kind: str) -> Iterator[Hit]:
