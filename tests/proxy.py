@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import socket
 import struct
 import threading
 from typing import TYPE_CHECKING
@@ -26,57 +26,67 @@ class Proxy:
     def __init__(self, port: int, before: Callable[[int], None]) -> None:
         self._server = port
         self._before = before
-        self._lock = threading.Lock()
         self.turns = 0
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.port = 0
+        self._ready, self._over = threading.Event(), asyncio.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self._thread.start()
+        self._ready.wait()
 
     def close(self) -> None:
-        """Let nobody in any more."""
-        self._listening.close()
+        """Let nobody in any more, and wait until those inside have gone."""
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listening.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._server))
-            threading.Thread(target=self._client_to_server, args=(client, server), daemon=True).start()
-            threading.Thread(target=_pass_on, args=(server, client), daemon=True).start()
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        talks: set[asyncio.Task[None]] = set()
 
-    def _client_to_server(self, client: socket.socket, server: socket.socket) -> None:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            talks.add(asyncio.current_task())  # type: ignore[arg-type]
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await self._talk(reader, writer)
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._over.wait()
+        server.close()
+        await asyncio.gather(*talks)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server)
+        back = asyncio.create_task(_pass_on(from_server, writer))
+        try:
+            await self._client_to_server(reader, to_server)
+        finally:
+            back.cancel()
+            await asyncio.gather(back, return_exceptions=True)
+            for one in (writer, to_server):
+                one.close()
+                with contextlib.suppress(OSError):
+                    await one.wait_closed()
+
+    async def _client_to_server(self, client: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
         is_open = False
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError), client.makefile("rb") as stream:
-            # the other direction still waits for the server: closing alone would not end the connection
-            stack.callback(_end, server)
-            while True:
-                kind = stream.read(1) if is_open else b""
-                head = stream.read(4)
-                if len(head) < 4:
-                    return
-                body = stream.read(struct.unpack("!I", head)[0] - 4)
-                if not is_open:
-                    is_open = struct.unpack("!I", body[:4])[0] not in _ASKS_FOR_ENCRYPTION
-                elif kind in _ENDS_A_TURN:
-                    with self._lock:
-                        self.turns += 1
-                        self._before(self.turns)
-                server.sendall(kind + head + body)
+        while True:
+            kind = await client.readexactly(1) if is_open else b""
+            head = await client.readexactly(4)
+            body = await client.readexactly(struct.unpack("!I", head)[0] - 4)
+            if not is_open:
+                is_open = struct.unpack("!I", body[:4])[0] not in _ASKS_FOR_ENCRYPTION
+            elif kind in _ENDS_A_TURN:
+                self.turns += 1
+                self._before(self.turns)
+            server.write(kind + head + body)
+            await server.drain()
 
 
-def _end(connection: socket.socket) -> None:
+async def _pass_on(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-
-
-def _pass_on(source: socket.socket, to: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            to.sendall(data)
-    _end(to)
-    source.close()
+        while data := await source.read(65536):
+            to.write(data)
+            await to.drain()
 
 
 @contextlib.contextmanager
