@@ -84,7 +84,7 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
 
     :param operations: flattened, in an order that runs.
     """
-    facts = after_renames(facts, operations)
+    before, facts = facts, after_renames(facts, operations)
     made = {facts.id_of(op.table_name, op.schema) for op in operations if isinstance(op, ops.CreateTableOp)}
     decompositions = {id(op): decomposed(op) for op in operations}
     every = [one for op in operations for one in decompositions[id(op)]]
@@ -96,7 +96,7 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
         for op in others:
             if id(op) in taken or id(op) in consumed:
                 continue
-            phased = _phased(recipes, op, others, facts)
+            phased = _phased(recipes, op, others, before if isinstance(op, ops.RenameTableOp) else facts)
             if phased is not None:
                 taken[id(op)] = phased
                 consumed |= {id(one) for one in phased.consumed}

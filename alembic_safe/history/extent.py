@@ -90,14 +90,11 @@ def extent_of(script: ScriptDirectory, word: str) -> Extent:
 def require_no_prefix_options(request: Request, extent: Extent) -> None:
     """Stop where a later range is asked for with an option that only a squash from the first revision on has.
 
-    :raises WrongUsage: naming the options.
+    :raises WrongUsage: naming the option.
     """
-    given = {"--shortcut": request.shortcut, "--vendor": request.vendor, "--bootstrap": bool(request.bootstrap)}
-    named = [name for name, is_given in given.items() if is_given]
-    if named:
+    if request.shortcut:
         raise WrongUsage(
-            f"{' and '.join(named)}: for a squash that begins with the first revision; this one begins behind"
-            f" {extent.start}.",
+            f"--shortcut: for a squash that begins with the first revision; this one begins behind {extent.start}.",
             next_steps=[NextStep("without it", f'alembic squash {extent.start}:{extent.end.revision} -m "..."')],
         )
 
