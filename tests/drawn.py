@@ -18,14 +18,16 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECIPES = "tests/recipes/"
-FOR_EACH = 40
+LIVED_THROUGH = "tests/faults/test_recipes_under_traffic.py"
+"""Each recipe twice: with two applications at work, and killed again and again."""
+FOR_EACH = 20
 """Of a file with so many long tests, or a part of them, one is drawn."""
 RECIPES_DRAWN = 3
-OTHERS_DRAWN = 14
+OTHERS_DRAWN = 20
 """How many files besides the recipes' have their turn."""
 LEFT_OUT = (
     "tests/test_changes.py", "tests/test_phases_sweep.py", "tests/test_squash_killed.py", "tests/test_squash_mutations.py",
-    "tests/test_push_killed.py", "test_of_ten_deploys_of_a_gigabyte", "test_behind_a_real_pgbouncer", "again_and_again",
+    "tests/test_push_killed.py", "test_of_ten_deploys_of_a_gigabyte", "test_behind_a_real_pgbouncer",
     "test_nothing_is_lost_in_ten_thousand_steps",
 )  # fmt: skip
 """What takes many minutes, or needs a program that a bare machine has not: the suites `long` and `faults` run it."""
@@ -41,7 +43,7 @@ def collected() -> list[str]:
 
 
 def draw(tests: list[str], date: dt.date) -> list[str]:
-    """Draw three files of recipes and some of the others, and a part of each.
+    """Draw three recipes to live through, three files of recipes and some of the others, and a part of each.
 
     :param tests: ids of long tests.
     :return: ids, sorted.
@@ -51,13 +53,21 @@ def draw(tests: list[str], date: dt.date) -> list[str]:
     for test in sorted(tests):
         if not any(part in test for part in LEFT_OUT):
             files[test.partition("::")[0]].append(test)
+    lived = files.pop(LIVED_THROUGH, [])
+    names = sorted({test.partition("[")[2] for test in lived})
+    traffic = [
+        test
+        for name in chance.sample(names, min(RECIPES_DRAWN, len(names)))
+        for test in lived
+        if test.endswith(f"[{name}")
+    ]
     recipes = sorted(file for file in files if file.startswith(RECIPES))
     others = sorted(files.keys() - set(recipes))
     chosen = chance.sample(recipes, min(RECIPES_DRAWN, len(recipes))) + chance.sample(
         others, min(OTHERS_DRAWN, len(others))
     )
     drawn = [test for file in chosen for test in chance.sample(files[file], math.ceil(len(files[file]) / FOR_EACH))]
-    return sorted(drawn)
+    return sorted([*traffic, *drawn])
 
 
 def main() -> int:
@@ -75,7 +85,7 @@ def main() -> int:
     if options.list:
         return 0
     seed = str(options.date.toordinal())
-    environment = {"ALEMBIC_SAFE_TEST_SEED": seed, "ALEMBIC_SAFE_TEST_MINUTES": "0.5"}
+    environment = {"ALEMBIC_SAFE_TEST_SEED": seed, "ALEMBIC_SAFE_TEST_MINUTES": "0.5", "ALEMBIC_SAFE_TEST_KILLS": "2"}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-m", "long", f"--hypothesis-seed={seed}", "--durations=10", *drawn],
         cwd=REPOSITORY, check=False, env=os.environ | environment,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.long
 
 SEED = int(os.environ.get("ALEMBIC_SAFE_TEST_SEED") or random.SystemRandom().randrange(10**6))
+KILLS = int(os.environ.get("ALEMBIC_SAFE_TEST_KILLS") or 7)
+"""How often each deploy of a change is killed; a change has up to three."""
 STATEMENTS = 6
 """How many prepared statements a client has, at most."""
 
@@ -45,7 +47,7 @@ def test_both_applications_live_through_it(
 def test_it_is_whole_when_each_deploy_was_killed_again_and_again(
     name: str, tmp_path: Path, cluster: Cluster, database: str, make_database: Callable[..., str]
 ) -> None:
-    story = Story(CASES[name], cluster, database, tmp_path / "app", rows=100_000, seed=SEED, kills=7)
+    story = Story(CASES[name], cluster, database, tmp_path / "app", rows=100_000, seed=SEED, kills=KILLS)
     story.tell()
     print(f"\n{name}, seed {SEED}: killed {story.killed} times while it ran")
     story.require_catalog(make_database())

@@ -94,6 +94,7 @@ def client(connection: psycopg.Connection[Any], chance: random.Random, mine: dic
         assert (found[0], found[1], set(found[2])) == (mine[user]["name"], mine[user]["boss"], mine[user]["orders"])
 
 
+@pytest.mark.long
 def test_no_statement_fails_meanwhile_and_nothing_is_lost(case: Case) -> None:
     case.begin(shop(sa.Integer), ROWS)
     case.revise(shop(sa.BigInteger))
