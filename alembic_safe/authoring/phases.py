@@ -182,7 +182,9 @@ def _place(lines: Sequence[Settle]) -> Callable[[Settle], float]:
 def _ends(every: Sequence[ops.MigrateOperation]) -> list[SqlOp]:
     """Return the SQL that waits until the columns and tables that go are gone: a type, and what is made anew on it."""
     if not any(isinstance(op, (RetireColumnOp, RetireTableOp, ops.DropColumnOp)) for op in every):
-        return []
+        # a column that changes its type is of the old one until then
+        changes = any(isinstance(op, ops.AlterColumnOp) and op.modify_type is not None for op in every)
+        return [op for op in every if changes and isinstance(op, SqlOp) and op.sql.startswith("DROP TYPE")]
     begin = next((n for n, op in enumerate(every) if isinstance(op, SqlOp) and op.about is not None), len(every))
     return [op for op in every[begin:] if isinstance(op, SqlOp)]
 
