@@ -151,6 +151,13 @@ def test_labels_go_while_a_column_of_the_type_goes_with_values_that_only_it_held
     )
 
 
+def test_a_foreign_key_comes_behind_the_key_that_it_refers_to(ways: Ways) -> None:
+    number = ColumnSpec("n0", "integer", nullable=False, default=True)
+    old = ModelsSpec((TableSpec("beta", (number,), wide_key=True), TableSpec("alpha", ())), ("a",))
+    new = ModelsSpec((TableSpec("beta", (number,)), TableSpec("alpha", (), references="beta")), ("a",))
+    ways.walk(Pair(old, new, (), ()))
+
+
 @settings(
     max_examples=4,
     deadline=None,

@@ -304,18 +304,28 @@ class _Work:
     def _one(self, op: ops.MigrateOperation, now: Catalog) -> None:
         if isinstance(op, ops.CreateTableOp):
             self._create_table(op)
+        elif isinstance(op, ops.CreateForeignKeyOp):
+            self._add_foreign_key(op)
         elif isinstance(op, ops.AddColumnOp):
             self.columns.add(op)
         elif isinstance(op, ops.AlterColumnOp):
             self.columns.alter(op, now)
         elif isinstance(op, ops.DropColumnOp):
             column = ObjectId("column", op.schema or self.default, op.column_name, op.table_name)
-            # what is computed from the row is no data of its own
-            self.do(op if "generated" in now.objects[column] else self._retired(op))
+            self.do(op if "generated" in now.objects[column] else self._retired(op))  # what is computed is no data
         elif isinstance(op, ops.DropTableOp):
             self.do(RetireTableOp(RetireTableOp.of(op).create, accept=self.aim.accept))
         else:
             self.do(op)
+
+    def _add_foreign_key(self, op: ops.CreateForeignKeyOp) -> None:
+        """Add it; where the key that it refers to is yet to come, it comes with the rest."""
+        try:
+            with self.connection.begin_nested():
+                self.do(op)
+        except DBAPIError as error:
+            if sqlstate_of(error) != "42830":  # invalid_foreign_key
+                raise
 
     def _retired(self, op: ops.DropColumnOp) -> RetireColumnOp:
         return RetireColumnOp(op.table_name, op.to_column(), schema=op.schema, accept=self.aim.accept)
