@@ -52,7 +52,7 @@ def shop(project: Project) -> Project:
     [
         (SLEEPS, "it slept"),
         (ITS_OWN_LOCK, "it waited for a lock that nobody lets go"),
-        (CAUGHT, "it slept"),
+        pytest.param(CAUGHT, "it slept", marks=pytest.mark.long),
     ],
     ids=["it sleeps", "it waits for a lock of its own", "it catches the end and goes on"],
 )
