@@ -47,12 +47,13 @@ def shop(project: Project) -> Project:
     return project
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("body", "doing"),
     [
         (SLEEPS, "it slept"),
         (ITS_OWN_LOCK, "it waited for a lock that nobody lets go"),
-        pytest.param(CAUGHT, "it slept", marks=pytest.mark.long),
+        (CAUGHT, "it slept"),
     ],
     ids=["it sleeps", "it waits for a lock of its own", "it catches the end and goes on"],
 )
@@ -62,7 +63,7 @@ def test_what_never_ends_is_not_observed_and_neither_is_what_stands_behind_it(
     shop.revision("b2", "b1", "waits", body)
     shop.revision("b3", "b2", "behind", 'op.drop_column("users", "name")')
     found = {one["revision"]: one for one in as_json(shop)["revisions"]}
-    assert [one["observed"] for one in found.values()] == [True, False, False]
+    assert [one["observed"] for one in found.values()] == [True, False, False], found["b2"]
     why = f"b2 (waits) ran out of time on a shadow: a statement was cancelled there after 2 s; {doing}"
     assert found["b2"]["why_not_observed"] == why
     assert found["b3"]["why_not_observed"] == "it stands behind b2, which ran out of time"
@@ -72,6 +73,7 @@ def test_what_never_ends_is_not_observed_and_neither_is_what_stands_behind_it(
     assert not any(id_.startswith("does-not-run") for every in hazards.values() for id_, _ in every)
 
 
+@pytest.mark.long
 def test_people_are_told_and_a_protected_database_refuses(
     shop: Project, cluster: Cluster, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +92,7 @@ def test_people_are_told_and_a_protected_database_refuses(
     assert heads(cluster, database) == ["a3"]
 
 
+@pytest.mark.long
 def test_a_history_that_waits_is_told_as_far_as_it_was_seen(shop: Project) -> None:
     shop.revision("b2", "b1", "waits", SLEEPS)
     assert "at b2: what follows was not seen" in " ".join(safe_plan(shop, "--all-history").out.split())
