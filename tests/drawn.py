@@ -28,7 +28,7 @@ OTHERS_DRAWN = 20
 LEFT_OUT = (
     "tests/test_changes.py", "tests/test_phases_sweep.py", "tests/test_squash_killed.py", "tests/test_squash_mutations.py",
     "tests/test_push_killed.py", "tests/test_shadow_patience.py", "test_of_ten_deploys_of_a_gigabyte",
-    "test_behind_a_real_pgbouncer", "test_nothing_is_lost_in_ten_thousand_steps",
+    "tests/compat/test_stock_output.py", "test_behind_a_real_pgbouncer", "test_nothing_is_lost_in_ten_thousand_steps",
 )  # fmt: skip
 """What takes many minutes, or needs a program that a bare machine has not: the suites `long` and `faults` run it."""
 
