@@ -1,4 +1,4 @@
-"""A fair part of the long suites, drawn by date: what a pipeline runs each time, so that all of it has its turn.
+"""A fair part of the long suites, drawn by date, so that all of it has its turn.
 
 Run with ``python -m tests.drawn [--date 2026-11-25] [--list]``, or as ``tox run -e drawn``. The same date draws the same
 tests, the same seeds and the same examples.
