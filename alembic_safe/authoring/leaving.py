@@ -1,7 +1,9 @@
 """How does a database leave another branch's revision, with nothing lost that was added there?"""
 
 # The journal keeps the text of every applied revision, so its downgrade() can run where no file has it. What that
-# drops is retired on the way: a branch is left for an hour, and its rows are wanted back.
+# drops is retired on the way: a branch is left for an hour, and its rows are wanted back. The phases of a change that
+# were only stamped, as it had been pushed, are not taken back: the database is what their contract leads to, and the
+# next push takes that back as it would have without a milestone.
 from __future__ import annotations
 
 import inspect
@@ -22,8 +24,10 @@ from alembic_safe.database import journal, journal_tables
 from alembic_safe.database.agents import detect_agent
 from alembic_safe.database.envpy import KEY, Consents, run_env, script_of
 from alembic_safe.database.guard import Intent, decide
+from alembic_safe.database.journal_pushes import mark_unrecorded
 from alembic_safe.database.statements import run
 from alembic_safe.errors import Missing, NextStep, Refused, WrongUsage
+from alembic_safe.inspecting.changes import change_of, phase_of
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, read_retired
 from alembic_safe.inspecting.target import look_at
 from alembic_safe.operations.column_keep import RetireColumn
@@ -127,12 +131,16 @@ def _leave(
             (Path(folder) / f"{name}.py").write_text(text, encoding="utf-8")
         known = ScriptDirectory(script.dir, version_locations=[*map(str, script._version_locations), folder])  # noqa: SLF001
         steps = [step for step in known._downgrade_revs("base", target.heads) if step.revision.revision in texts]  # type: ignore[arg-type]  # noqa: SLF001
+        pushed = _pushed(connection, target, steps)
+        for step in steps:
+            if step.revision.revision in pushed:
+                step.migration_fn = _nothing  # type: ignore[assignment]
         connection.rollback()
         try:
             _run(context, kw, steps)
         except DBAPIError as error:
             raise failed(error, database) from error
-    _journal(connection, target, steps)
+    _journal(connection, target, steps, pushed)
     back = "what went with it is kept; once it is applied again, dev-push brings it back"
     tell(Noted("Left", f"{' and '.join(texts)}: {database} is at {at}; {back}"))
 
@@ -156,6 +164,27 @@ def _texts(connection: Any, target: Target, revision: str, files: set[str]) -> t
         texts[one] = sources[one]
         todo += applied[one].parents
     return texts, tuple(below)
+
+
+def _pushed(connection: Any, target: Target, steps: Sequence[RevisionStep]) -> frozenset[str]:
+    """Return the phases that never ran here: a milestone stamped them on what had been pushed, and no contract came."""
+    assert target.journals is not None  # noqa: S101 - the texts came from there
+    applied = journal.applied_revisions(connection, target.journals, target.version_table)
+    phases = {step.revision.revision: phase_of(step.revision) for step in steps}  # type: ignore[arg-type]
+    change = {step.revision.revision: change_of(step.revision) for step in steps}  # type: ignore[arg-type]
+    closed = {change[revision] for revision, phase in phases.items() if phase == "contract"}
+    waiting = {
+        change[step.revision.revision] for step in steps
+        if phases[step.revision.revision] == "expand" and step.revision.module.settles  # type: ignore[union-attr]
+    }  # fmt: skip
+    return frozenset(
+        revision for revision, of in change.items()
+        if of in waiting - closed and applied[revision].command == "milestone"
+    )  # fmt: skip
+
+
+def _nothing(**_: Any) -> None:
+    """Take nothing back."""
 
 
 def _no_text(revision: str, target: Target) -> Missing:
@@ -246,7 +275,7 @@ def _retire_table(context: MigrationContext) -> Any:
     return drop_table
 
 
-def _journal(connection: Any, target: Target, steps: Sequence[RevisionStep]) -> None:
+def _journal(connection: Any, target: Target, steps: Sequence[RevisionStep], pushed: frozenset[str]) -> None:
     assert target.journals is not None  # noqa: S101 - the texts came from there
     writer = journal.Writer.this_process()
     connection.rollback()
@@ -258,3 +287,5 @@ def _journal(connection: Any, target: Target, steps: Sequence[RevisionStep]) -> 
                 parents=tuple(step.revision._all_down_revisions), message=step.revision.doc or "",  # noqa: SLF001
                 direction="down", source=None, command="dev-push --leave", release=None, writer=writer,
             )  # fmt: skip
+        if pushed:
+            mark_unrecorded(connection, target.journals, target.version_table, sorted(pushed))

@@ -38,6 +38,7 @@ def stamp_all(
     :raises Refused: when a database was changed while it was compared.
     """
     heads = tuple(script.get_heads())
+    known = {revision.revision for revision in script.walk_revisions()}  # a parked contract is not one of them
     done: list[Side] = []
     moved: list[bool] = []
 
@@ -54,7 +55,8 @@ def stamp_all(
 
         with unchanged(context, side.target, settings, side.catalog):
             stamp(
-                context, script, side.target, heads, command="milestone", catalog=side.catalog, before_commit=last
+                context, script, side.target, heads, command="milestone", catalog=side.catalog, before_commit=last,
+                written=[file.revision for file in files if file.revision in known],
             )  # fmt: skip
             done.append(side)
 

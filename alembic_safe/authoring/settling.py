@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from alembic_safe.authoring.abandoning import abandon
 from alembic_safe.authoring.contracting import Appended, append_contracts, clear_appended
+from alembic_safe.authoring.overlapping import settled_before
 from alembic_safe.authoring.parking import park_anew, unparked
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.environment import read_place
@@ -100,6 +101,8 @@ def settle(config: Config, settings: Settings, request: Request, tell: Callable[
         (wanted,) = _wanted(still_open, found, request.abandon)
         return Settled(still_open, abandoned=abandon(ScriptDirectory.from_config(config), wanted))
     chosen = _wanted(still_open, found, request.change)
+    if request.change is not None and not request.check:
+        _require_first(chosen[0], still_open)
     if not request.check:
         clear_appended(found)
     if not chosen:
@@ -126,6 +129,22 @@ def _wanted(still_open: tuple[Change, ...], found: Sequence[Change], name: str |
         listed = ", ".join(change.id for change in still_open) or "none"
         raise WrongUsage(f"{name}: {why}. Open changes: {listed}.")
     return chosen
+
+
+def _require_first(change: Change, still_open: tuple[Change, ...]) -> None:
+    """Stop where another contract has to come before this one.
+
+    :raises Refused: naming it.
+    """
+    before = [one.id for one in settled_before(change, still_open)]
+    if before:
+        raise Refused(
+            f"The contract of {change.id} has to stand behind that of {', '.join(before)}, which is about the same columns.",
+            next_steps=[
+                NextStep("that one first", f"alembic safe-contract {before[0]}"),
+                NextStep("or all of them, in their order", "alembic safe-contract"),
+            ],
+        )
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ def stamp(
     command: str,
     catalog: Catalog,
     before_commit: Callable[[], None] | None = None,
+    written: Sequence[str] = (),
 ) -> None:
     """Write the version row, and into the journal, where there is one, what was stamped and what the database is.
 
@@ -96,12 +97,13 @@ def stamp(
 
     :param heads: the revisions that the database was proven to be at.
     :param command: who says so, such as ``safe-baseline``.
+    :param written: further revisions that stand for what this database is: their texts lead back from there.
     :param before_commit: called last in the transaction; when it fails, nothing is stamped.
     """
     connection = _of(context)
     connection.rollback()
     with connection.begin():
-        _stamp(context, script, target, heads, command, catalog)
+        _stamp(context, script, target, heads, command, catalog, written)
         if before_commit is not None:
             before_commit()
 
@@ -113,6 +115,7 @@ def _stamp(
     heads: Sequence[str],
     command: str,
     catalog: Catalog,
+    written: Sequence[str],
 ) -> None:
     connection = _of(context)
     context._ensure_version_table()  # noqa: SLF001 - what Alembic's own stamp does first
@@ -122,7 +125,7 @@ def _stamp(
     journals = target.journals
     if journals is None or not journal_tables.may_write(connection, journals):
         return
-    for revision in script.get_revisions(tuple(heads)):
+    for revision in script.get_revisions(tuple(dict.fromkeys((*written, *heads)))):
         if revision is not None:
             journal.record_revision(
                 connection, journals, version_table=target.version_table, revision=revision.revision,

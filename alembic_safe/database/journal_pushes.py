@@ -227,3 +227,15 @@ def mark_recorded(connection: AnyConnection, journals: Journals, version_table: 
         {"version_table": version_table, "revision": revision},
     )
     return len(rows)
+
+
+def mark_unrecorded(
+    connection: AnyConnection, journals: Journals, version_table: str, revisions: Sequence[str]
+) -> None:
+    """Write that no revision file says any more what some pushes did: the database has left these revisions."""
+    run(
+        connection,
+        f"UPDATE {journals.table('pushes')} SET recorded_in = NULL WHERE version_table = :version_table"
+        " AND recorded_in = ANY(CAST(:revisions AS text[]))",
+        {"version_table": version_table, "revisions": list(revisions)},
+    )

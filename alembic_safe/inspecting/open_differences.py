@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
+from sqlalchemy import Column
 
 from alembic_safe.errors import Findings, NextStep
 from alembic_safe.inspecting.changes import open_changes
@@ -45,7 +46,7 @@ def subtract_open_changes(autogen_context: AutogenContext, upgrade_ops: ops.Upgr
     require_no_contradiction(found, _models(autogen_context), default)
     lines = [line for change in found for line in change.settles]
     if lines:
-        _subtract(upgrade_ops, _Explained(lines, default))
+        _subtract(upgrade_ops, _Explained(lines, default, autogen_context))
 
 
 def require_no_contradiction(found: Iterable[Change], models: Iterable[MetaData], default: str) -> None:
@@ -101,14 +102,18 @@ def is_settled(difference: Difference, lines: Iterable[Settle]) -> bool:
 class _Explained:
     """What lines of ``settles`` say, to be asked of one operation at a time."""
 
-    def __init__(self, lines: Iterable[Settle], default: str) -> None:
+    def __init__(self, lines: Iterable[Settle], default: str, autogen_context: AutogenContext) -> None:
         self.default = default
+        self.autogen_context = autogen_context
+        self.news: dict[tuple[str, str, str], str] = {}
         self.said: set[tuple[str, str, str, str]] = set()
         for line in lines:
             self.said.add((line.verb, line.schema, line.table, line.name))
             rest = json.loads(line.rest) if line.rest.startswith("{") else {}
             if line.verb == "swap_columns":
                 self.said.add(("set_type", line.schema, line.table, line.name))
+                if "enum" not in rest:
+                    self.news[(line.schema, line.table, line.name)] = rest.get("new", "")
                 self.said.add(("drop_column", line.schema, line.table, rest.get("new", "")))
             elif line.verb == "drop_constraint" and rest.get("new"):
                 self.said.add(("drop_constraint", line.schema, line.table, rest["new"]))
@@ -122,6 +127,26 @@ class _Explained:
         table = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
         verbs = (verbs,) if isinstance(verbs, str) else verbs
         return any((verb, str(schema), str(table), str(name)) in self.said for verb in verbs)
+
+    def leads_to(self, op: ops.AlterColumnOp) -> bool:
+        """Tell whether a column's new type is the one that the open change gives it."""
+        schema = str(op.schema or self.default)
+        new = self.news.get((schema, op.table_name, op.column_name))
+        if new is None:
+            return self.says("set_type", op, op.column_name)
+        there = [
+            one for table in self._tables(op) for one in table.columns if one.name == op.column_name
+        ]  # fmt: skip
+        made = [
+            one for one in self.autogen_context.inspector.get_columns(op.table_name, schema=op.schema)
+            if one["name"] == new
+        ]  # fmt: skip
+        context = self.autogen_context.migration_context
+        return bool(there and made) and not context._compare_type(Column(new, made[0]["type"]), there[0])  # noqa: SLF001
+
+    def _tables(self, op: ops.AlterColumnOp) -> list[Table]:
+        every = [table for metadata in _models(self.autogen_context) for table in metadata.tables.values()]
+        return [one for one in every if (one.schema, one.name) == (op.schema, op.table_name)]
 
 
 def _subtract(container: ops.OpContainer, explained: _Explained) -> None:
@@ -159,7 +184,7 @@ def _subtract_from_column(op: ops.AlterColumnOp, explained: _Explained) -> None:
         op.modify_nullable = None
     if op.modify_server_default is not False and explained.says(("set_default", "drop_default"), op, op.column_name):
         op.modify_server_default = False
-    if op.modify_type is not None and explained.says("set_type", op, op.column_name):
+    if op.modify_type is not None and explained.leads_to(op):
         op.modify_type = None
 
 

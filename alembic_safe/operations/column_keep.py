@@ -107,7 +107,24 @@ def retire_column(connection: Connection, request: RetireColumn) -> ColumnRetire
         column = find_column(connection, table, request.column)
         if column is None:
             return ColumnRetired(f"{table.shown}.{request.column}", was_gone=True)
+        _require_successors(connection, table, request, subject)
         return _keep_and_drop(connection, request, table, column, subject, counted)
+
+
+def _require_successors(connection: Connection, table: LivingTable, request: RetireColumn, subject: str) -> None:
+    """Stop where a column that has the values is not there: this one has them alone.
+
+    :raises Refused: as on a database that was pushed to, on the way down from an expand that never ran there.
+    """
+    missing = [name for name in request.successors if find_column(connection, table, name) is None]
+    if missing:
+        raise Refused(
+            f"{subject}: {', '.join(missing)}, which should have its values, is not there: it would be the last to have them.",
+            next_steps=[
+                NextStep("if its change was pushed here, bring the contract into the chain", "alembic safe-contract"),
+                NextStep("and have it applied; from there its downgrade() leads back", "alembic upgrade head"),
+            ],
+        )
 
 
 def _keep_and_drop(

@@ -27,6 +27,7 @@ class Facts:
     :param tables: the tables that the operations touch, reflected.
     :param said: the ``info`` of the models' tables and columns, where it is not empty.
     :param leaning: what nothing of ours makes again, by the column that it names, where a type changes.
+    :param synced: the columns that triggers of an open change keep equal to others: only those fill them.
     """
 
     server_version: int
@@ -35,6 +36,7 @@ class Facts:
     tables: Mapping[ObjectId, Table] = field(default_factory=dict)
     said: Mapping[ObjectId, Mapping[str, Any]] = field(default_factory=dict)
     leaning: Mapping[ObjectId, tuple[Leaning, ...]] = field(default_factory=dict)
+    synced: frozenset[ObjectId] = frozenset()
 
     def id_of(self, table: str, schema: str | None) -> ObjectId:
         """Return the object that an operation means by a table."""

@@ -35,12 +35,14 @@ def set_not_null(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation]
         )  # fmt: skip
     filled = [one for one in every if isinstance(one, FillOp) and one.column == id_]
     fill = filled[0].expression if filled else facts.said.get(id_, {}).get("fill")
+    # what triggers keep equal nobody else fills: the rows wait for the contract, behind that of the change they serve
+    early = None if id_ in facts.synced else fill
     return Phased(
-        f"{shown} is never NULL", copy=fill_steps(op, fill), consumed=tuple(filled),
+        f"{shown} is never NULL", copy=fill_steps(op, early), consumed=tuple(filled),
         settles=(settle("set_not_null", id_, fill=fill, prove=True),),
         words=Words(
             expand=(f"{shown} takes no NULL any more from the contract on: new code writes a value always.",),
-            copy=(f"Fills {shown} where it is NULL, in batches.",) if fill else (),
+            copy=(f"Fills {shown} where it is NULL, in batches.",) if early else (),
         ),
     )  # fmt: skip
 
