@@ -191,13 +191,14 @@ def _stands_on(op: ops.MigrateOperation, column: str) -> bool:
         return made is not None and _stands_on(made, column)
     if isinstance(op, SqlOp):
         return isinstance(getattr(op, "part", None), ObjectId) and named_in(op.sql, column)
-    columns: tuple[Any, ...] = (*getattr(op, "columns", ()), *getattr(op, "local_cols", ()))
-    if isinstance(op, ops.CreateTableOp):
+    if not isinstance(op, _BUILT):
         return False
-    if any(str(getattr(one, "name", one)) == column or named_in(str(one), column) for one in columns):
+    columns: tuple[Any, ...] = (*getattr(op, "columns", ()), *getattr(op, "local_cols", ()))
+    if any(str(getattr(one, "name", one)) == column for one in columns):
         return True
-    conditions = [getattr(op, "condition", None), (getattr(op, "kw", None) or {}).get("postgresql_where")]
-    return any(one is not None and named_in(str(one), column) for one in conditions)
+    texts = [one for one in columns if not isinstance(one, str) and not hasattr(one, "name")]
+    texts += [getattr(op, "condition", None), (getattr(op, "kw", None) or {}).get("postgresql_where")]
+    return any(one is not None and named_in(str(one), column) for one in texts)
 
 
 def _refers_to(op: ops.MigrateOperation, place: tuple[str, str], column: str, default: str) -> bool:
