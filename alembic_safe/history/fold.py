@@ -115,7 +115,7 @@ class Fold:
         given.dismiss()
         self._certify(recorded, staged, [*proven, through])
         text = staged.squash.read_text(encoding="utf-8")
-        made = Made(folded.after, 0, (), (), folded.before, folded.carried)
+        made = Made(folded.after, 0, (), (), folded.before, folded.carried, folded.level)
         return staged, Outcome(
             staged.revision, len(self.extent.revisions), staged.final, staged.final_archive, text.count("\n"), made,
             (*proven, through), recorded.chain.state.seconds, seconds, time.monotonic() - began, self.request.dry_run, text,

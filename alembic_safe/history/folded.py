@@ -51,6 +51,7 @@ class Folded:
     :param before: how many operations the files invoke on the way up; :param after: how many the squash has.
     :param carried: which revisions are carried as they are written, and why.
     :param elided: which were marked as no longer needed.
+    :param level: how far it was reduced, as for :func:`fold`.
     """
 
     before: int
@@ -61,6 +62,7 @@ class Folded:
     downgrade: str = field(repr=False)
     imports: tuple[str, ...] = field(repr=False)
     parts: tuple[str, ...] = field(repr=False)
+    level: int = 0
 
 
 def is_elidable(script: Script) -> bool:
@@ -98,6 +100,7 @@ def fold(context: MigrationContext, ways: Sequence[Way], ties: Ties, level: int,
         written.get("downgrade", ""),
         tuple(dict.fromkeys([*text.imports(operations), *carried.imports])),
         (*([guard] if guard else []), *carried.parts),
+        level,
     )
 
 

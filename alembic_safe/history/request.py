@@ -71,6 +71,7 @@ class Made:
     :param not_calls: for which piece there is no operation, though one was tried, and what came of it.
     :param before: how many operations the files of a later range invoke; 0: it begins with the first revision.
     :param carried: which revisions of such a range are carried as they are written, and why.
+    :param level: how far it was reduced: 0: as far as possible; 1: not at all; 2: every revision is carried.
     """
 
     calls: int
@@ -79,6 +80,7 @@ class Made:
     not_calls: tuple[tuple[str, str], ...]
     before: int = 0
     carried: tuple[tuple[str, str], ...] = ()
+    level: int = 0
 
 
 @dataclass(frozen=True)
