@@ -2,13 +2,11 @@
 
     python -m benchmarks.ranges INI [COUNT [SEED [LEAST MOST]]]
 
-COUNT ranges (8) of LEAST to MOST revisions (3 to 15) with one way in and out are drawn from the history of an ``alembic.ini``,
-by SEED (20261125). Each is folded with ``--dry-run``, on a copy of the folder of the scripts: the history is not written to. The
-proof of the squash is what is asked: a database at the start, without rows and with rows, brought to the end by the files and by
-the one revision, and back; any difference fails. What each row says: the operations of the files, those of the one revision,
-how many revisions are carried as they are written, and whether it took a less reduced form to do the same.
-
-Outside of what was drawn, nothing is judged: a refusal is printed with its reason, and counts as a failure.
+COUNT ranges (8) of LEAST to MOST revisions (3 to 15) with one way in and out are drawn, by SEED (20261125), from the history
+of an ``alembic.ini``. Each is folded with ``--dry-run``, on a copy of the folder of the scripts: the history is not written to.
+The proof of the squash is what is asked: a database at the start, without rows and with rows, brought to the end by the files
+and by the one revision, and back; any difference fails, and so does a refusal. What each row says: the operations of the files,
+those of the one revision, how many revisions are carried as they are written, and how far the operations were reduced.
 """
 
 from __future__ import annotations
@@ -43,7 +41,9 @@ def copied(ini: Path, folder: Path) -> Path:
     kept = [line for line in lines if not line.startswith("script_location")]
     at = kept.index("[alembic]") + 1
     made = folder / "alembic.ini"
-    made.write_text("\n".join([*kept[:at], f"script_location = {folder / location.name}", *kept[at:]]), encoding="utf-8")
+    made.write_text(
+        "\n".join([*kept[:at], f"script_location = {folder / location.name}", *kept[at:]]), encoding="utf-8"
+    )
     return made
 
 
@@ -94,7 +94,10 @@ def main(ini: Path, count: int = 8, seed: int = 20261125, least: int = 3, most: 
                 print(f"{word}: FAILED after {seconds:.0f} s\n{found}", flush=True)
                 continue
             counts = f"{found['operations_before']:4} -> {found['operations']:3} operations, {len(found['carried']):2} carried"
-            print(f"{word}: {found['replaced']:2} revisions, {counts}, {FORMS[found['level']]}, {seconds:.0f} s", flush=True)
+            print(
+                f"{word}: {found['replaced']:2} revisions, {counts}, {FORMS[found['level']]}, {seconds:.0f} s",
+                flush=True,
+            )
     print(f"{failed} failed")
     return 1 if failed else 0
 

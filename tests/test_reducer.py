@@ -259,7 +259,10 @@ def _same(drawn: Sequence[ops.MigrateOperation], begun: Callable[[], Any]) -> No
 
 
 def test_rows_of_a_table_without_columns_are_compared(on_start: Callable[[], Any]) -> None:
-    _same([table("new"), ops.DropColumnOp("orders", "c"), ops.DropTableOp("new"), ops.DropColumnOp("orders", "id")], on_start)
+    _same(
+        [table("new"), ops.DropColumnOp("orders", "c"), ops.DropTableOp("new"), ops.DropColumnOp("orders", "id")],
+        on_start,
+    )
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

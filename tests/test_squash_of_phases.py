@@ -107,14 +107,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def finished(whole: ModelsProject, tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelsProject, ModelsProject, str]:
+def finished(
+    whole: ModelsProject, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ModelsProject, ModelsProject, str]:
     """The same, squashed; and what was there before."""
     before = whole
     project = whole.copied_to(tmp_path_factory.mktemp("squashed") / "app", whole.url)
     done = project.run("squash", "-m", "everything", check=0)
     return project, before, done.stdout
-
-
 
 
 def test_nothing_of_the_phases_is_left_in_a_squash_of_finished_changes(
@@ -178,7 +178,9 @@ def test_a_finished_change_is_folded_as_a_whole(
 ) -> None:
     names = [make_database(), make_database()]
     project = whole.copied_to(tmp_path / "app", cluster.url(names[0]))
-    first, expand = (line.split(",")[0].split()[-1] for line in project.run("history", check=0).stdout.splitlines()[:-3:-1])
+    first, expand = (
+        line.split(",")[0].split()[-1] for line in project.run("history", check=0).stdout.splitlines()[:-3:-1]
+    )
     said = " ".join(project.run("squash", f"{first}:head", "-m", "handles", check=0).stdout.split())
     print(said, [one.read_text() for one in project.files])
     assert "through the archive to the same database" in said
