@@ -57,7 +57,7 @@ def squawks(squawk: str, hazard: Hazard) -> str:
     if not squawk or not hazard.bad.sql:
         return "-"
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
-        file.write("".join(f"{one};\n" for one in hazard.bad.sql))
+        file.write("".join(f"{one};\n" for one in (*hazard.bad.sql, *hazard.bad.downgrade_sql)))
         file.flush()
         done = subprocess.run([squawk, "--reporter", "json", file.name], capture_output=True, text=True, check=False)
     found = json.loads(done.stdout or "[]")
