@@ -214,6 +214,8 @@ def test_rows_that_the_revision_took_away_before_are_not_said_to_be_there(watche
     assert "rows that the DELETE before it leaves have no value for it" in one.hit.effect
 
 
+SWAPPED = """ALTER TABLE users ADD COLUMN new bigint; ALTER TABLE users ADD UNIQUE (new); ALTER TABLE users DROP COLUMN id;
+ALTER TABLE users RENAME new TO id"""
 AGAIN = "ALTER TABLE orders ADD CONSTRAINT again FOREIGN KEY (user_id) REFERENCES users (id)"
 
 
@@ -225,12 +227,14 @@ AGAIN = "ALTER TABLE orders ADD CONSTRAINT again FOREIGN KEY (user_id) REFERENCE
         ("CREATE UNIQUE INDEX users_id ON users (id) WHERE name <> ''", "INSERT ... ON CONFLICT (id) fails from then on"),
         ("ALTER TABLE users ADD UNIQUE (name)", "INSERT ... ON CONFLICT (id) fails from then on"),
         (f"ALTER TABLE users ADD PRIMARY KEY (id); {AGAIN}", ""),
+        ("ALTER TABLE users RENAME id TO nr; ALTER TABLE users ADD UNIQUE (nr)", "with it goes orders.orders_user"),
+        (SWAPPED, "with it goes orders.orders_user"),
     ],
 )  # fmt: skip
 def test_a_key_that_the_same_transaction_makes_again_is_still_there(watched: Watched, then: str, said: str) -> None:
     """Seen in two public histories: a key that goes and comes back, with the foreign keys that refer to it."""
     hazard = BY_ID["drop-key-in-use"]
-    example = Example(sql=(*hazard.bad.sql, *then.split("; ")))
+    example = Example(sql=(*hazard.bad.sql, *then.split(";")))
     found = [one for one in hazards_in(watched.run(hazard.setup, example, form="sql")) if one.hazard is hazard]
     assert [one.hit.effect[: len(said)] for one in found] == ([said] if said else [])
 
@@ -239,10 +243,11 @@ def test_a_foreign_key_over_other_columns_deletes_along_as_the_old_one_did(watch
     """Seen in a public history: a key by name becomes one by id."""
     hazard = BY_ID["cascade-disappears"]
     again = "ALTER TABLE orders ADD COLUMN buyer bigint REFERENCES users (id) ON DELETE {}"
-    for act, expected in (("CASCADE", False), ("RESTRICT", True)):
-        example = Example(sql=(*hazard.bad.sql, again.format(act)))
+    gone = "ALTER TABLE orders DROP COLUMN user_id"
+    for more, expected in ((again.format("CASCADE"), False), (again.format("RESTRICT"), True), (gone, False)):
+        example = Example(sql=(*hazard.bad.sql, more))
         trace = watched.run(hazard.setup, example, form="sql")
-        assert (hazard.id in {one.hazard.id for one in hazards_in(trace)}) is expected, act
+        assert (hazard.id in {one.hazard.id for one in hazards_in(trace)}) is expected, more
 
 
 def test_within_one_transaction_nobody_reads_while_an_index_is_replaced(watched: Watched) -> None:
@@ -264,8 +269,12 @@ def test_within_one_transaction_nobody_reads_while_an_index_is_replaced(watched:
 def test_a_column_whose_name_is_taken_at_once_loses_values_and_breaks_no_program(watched: Watched) -> None:
     """Seen in a public history: a column goes and comes back as another one."""
     hazard = BY_ID["drop-column"]
-    for name, said in (("email", "a new column takes its name"), ("mail", "every program that names it fails")):
-        example = Example(sql=(*hazard.bad.sql, f"ALTER TABLE users ADD COLUMN {name} text"))
+    for then, said in (
+        ("ADD COLUMN email text", "a new column takes its name"),
+        ("RENAME name TO email", "a new column takes its name"),
+        ("ADD COLUMN mail text", "every program that names it fails"),
+    ):
+        example = Example(sql=(*hazard.bad.sql, f"ALTER TABLE users {then}"))
         (one,) = [one for one in hazards_in(watched.run(hazard.setup, example, form="sql")) if one.hazard is hazard]
         assert "values are lost" in one.hit.effect
         assert said in one.hit.effect

@@ -40,7 +40,8 @@ def _drop(scene: Scene) -> Iterator[Hit]:
             lost = "its values are lost"
         column = change.before
         again = any(
-            other.kind == "column" and other.action == "added" and (other.relation, other.name) == (relation, change.name)
+            other.kind == "column" and (other.action == "added" or other.what == "name")
+            and (other.relation, other.after.name) == (relation, change.name)
             for later in scene.revision.statements[number:] if later.transaction == statement.transaction
             for other in later.changes
         )  # fmt: skip
