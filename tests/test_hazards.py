@@ -14,6 +14,7 @@ from alembic_safe import commands
 from alembic_safe.inspecting.hazard import SETUP, Example
 from alembic_safe.inspecting.hazards import BY_ID, HAZARDS
 from alembic_safe.inspecting.live import DataFailure, TableFacts
+from alembic_safe.inspecting.policy import read_policy
 from alembic_safe.reporting.hazards import explained, pages
 from tests.test_messages import DESTRUCTIVE
 from tests.traced import Watched, big, emptied, hazards_in
@@ -84,6 +85,23 @@ def test_an_id_is_kebab_case_and_unique_and_each_hazard_has_both_examples() -> N
 def test_the_catalogue_of_research_is_covered() -> None:
     covered = {row for hazard in HAZARDS for row in hazard.rows}
     assert covered == set(range(1, 79))
+
+
+def test_the_table_beside_squawk_has_every_hazard_and_no_form_that_is_missed() -> None:
+    """``python -m benchmarks.hazards`` makes it anew."""
+    lines = (DOCS.parent / "hazards-compared.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")][1:]
+    assert [row[0].partition(" (")[0] for row in rows] == [hazard.id for hazard in HAZARDS]
+    assert {cell for row in rows for cell in row[2:8]} == {"yes", "-"}
+    covered = {int(number) for row in rows if row[1] != "ours" for number in row[1].split(", ")}
+    assert covered == set(range(1, 79))
+
+
+@pytest.mark.parametrize("hazard", [one for one in HAZARDS if one.family == "advice"], ids=lambda hazard: hazard.id)
+def test_advice_is_not_told_by_default(watched: Watched, hazard: Hazard) -> None:
+    trace = watched.run(hazard.setup, hazard.bad, form="sql")
+    assert hazard.id in {one.hazard.id for one in hazards_in(trace, advice=True)}
+    assert hazard.id not in {one.hazard.id for one in hazards_in(trace, advice=read_policy("").advice)}
 
 
 @pytest.mark.parametrize("hazard", HAZARDS, ids=lambda hazard: hazard.id)
