@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from alembic.util import CommandError
 from sqlalchemy import event
 
+from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.inspecting.outside_effects import effects_outside
 from alembic_safe.inspecting.trace import RevisionTrace
 from alembic_safe.inspecting.trace_revision import Watched
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _MEANT = (NotImplementedError, RuntimeError, CommandError)
 """What a revision raises that says itself that there is no way back."""
+_CANCELLED = "57014"  # query_canceled
 
 
 class Arguments:
@@ -66,7 +68,10 @@ def way_back(context: MigrationContext, revision: Script, looking: Looking, argu
         except _MEANT as error:
             not_observed = f"it says itself that there is no way back: {type(error).__name__}: {error}".rstrip(": ")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a revision is anybody's code
-            failed = getattr(error, "summary", "") or f"{type(error).__name__}: {error}".splitlines()[0]
+            if sqlstate_of(error) == _CANCELLED:
+                not_observed = "a statement took longer than shadow_patience, and was cancelled"
+            else:
+                failed = getattr(error, "summary", "") or f"{type(error).__name__}: {error}".splitlines()[0]
     return RevisionTrace(
         revision.revision, revision.doc or "", str(revision.path or ""), tuple(one.seen),
         time.monotonic() - began - one.spent, tuple(outside), failed, "", not_observed,
