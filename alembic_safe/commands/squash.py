@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 @click.argument("end", default="", metavar="[[START:]END]")
 @click.option("--message", "-m", help="What the squash is called; its first line names the file.")
 @click.option("--accept", multiple=True, metavar="FINDING", help="Consent by name, such as outside:REVISION.")
+@click.option("--keep", multiple=True, metavar="REVISION",
+              help="Carry this revision as it is written, with what it does outside of the database.")  # fmt: skip
 @click.option("--bootstrap", default="", metavar="FILE.sql|MODULE:FUNCTION",
               help="What is there before the first revision, where that does not begin with nothing.")  # fmt: skip
 @click.option(
@@ -55,6 +57,7 @@ def command(
     end: str,
     message: str | None,
     accept: tuple[str, ...],
+    keep: tuple[str, ...],
     bootstrap: str,
     shortcut: bool,
     vendor: bool,
@@ -93,7 +96,7 @@ def command(
                 text.folded)  # fmt: skip
     request = Request(
         end, message or "", frozenset(accept), bootstrap,
-        prove_all=prove_all, dry_run=dry_run, vendor=vendor, shortcut=shortcut,
+        prove_all=prove_all, dry_run=dry_run, vendor=vendor, shortcut=shortcut, keep=keep,
     )  # fmt: skip
     if verb == "check":
         from alembic_safe.history.checking import check

@@ -99,6 +99,18 @@ def require_no_prefix_options(request: Request, extent: Extent) -> None:
         )
 
 
+def revision_of(extent: Extent, script: ScriptDirectory, word: str) -> str:
+    """Return the id of one of the revisions that are taken together.
+
+    :param word: as Alembic takes it.
+    :raises WrongUsage: when there is no such revision among them.
+    """
+    found = _one(script, word)
+    if found is None or found.revision not in {one.revision for one in extent.revisions}:
+        raise WrongUsage(f"{word} is none of the revisions that are squashed.", next_steps=_look())
+    return found.revision
+
+
 def _between(script: ScriptDirectory, first: str, last: str) -> Extent:
     start, end = _one(script, first), _one(script, last)
     if start is None or end is None:

@@ -10,7 +10,8 @@ from alembic_safe.database.replay import run_on_shadow
 from alembic_safe.database.squashed import ARCHIVE
 from alembic_safe.errors import NextStep, ProofFailed, ReplayFailed
 from alembic_safe.history.chain import run_chain
-from alembic_safe.history.folded import LEVELS, Way, fold, guard_of, is_elidable
+from alembic_safe.history.effects import effects_of
+from alembic_safe.history.folded import LEVELS, How, Way, fold, guard_of, is_elidable
 from alembic_safe.history.proof import NotEqual, differing_columns, prove_fresh, prove_later, takes_back
 from alembic_safe.history.range_proof import prove_rows, prove_way_back, with_rows
 from alembic_safe.history.range_start import brought_to_start, made_and_taken, ties_at
@@ -21,6 +22,8 @@ from alembic_safe.history.squash_file import Above
 from alembic_safe.inspecting.catalog import read_catalog
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alembic.runtime.migration import MigrationContext
 
     from alembic_safe.database.shadow import Shadow
@@ -117,9 +120,13 @@ class Fold:
         again.dismiss()
         writing = tuple(one.revision for one in work.extent.revisions if chain.writes_rows(one.revision))
         words = tuple(f"{table.name}.{column}" for table, columns in changing.items() for column in columns)
+        carried = frozenset(one.revision for one in work.extent.revisions) - {*elidable(work.extent)}
         work.show.read(
-            Read(writing, chain.state.seconds, (), words, (), no_way_back, work.imported, work.request.vendor)
-        )
+            Read(
+                writing, chain.state.seconds, (), words, effects_of(work.extent.revisions, chain.statements), no_way_back,
+                work.imported, work.request.vendor, carried,
+            )
+        )  # fmt: skip
         return _Recorded(at_start, at_end, before, chain, changing, tuple(ways), no_way_back, ties_at(at_start, at_end))
 
     def _staged(self, recorded: _Recorded, level: int) -> tuple[Staged, Folded]:
@@ -129,14 +136,7 @@ class Fold:
             str(work.extent.start),
             *made_and_taken(recorded.before, recorded.chain.state.catalog, work.default_schema),
         )
-        found: list[Folded] = []
-
-        def note(context: MigrationContext, kw: dict[str, Any]) -> None:
-            del kw
-            found.append(fold(context, recorded.ways, recorded.ties, level, guard))
-
-        run_on_shadow(work.config, work.before(), recorded.end, note)
-        folded = found[0]
+        folded = fold_on(work, recorded.end, recorded.ways, recorded.ties, How(level, work.keep), guard)
         downgrade = f"raise NotImplementedError({recorded.no_way_back!r})" if recorded.no_way_back else folded.downgrade
         above = Above(folded.imports, folded.parts)
         return work.written_aside(folded.upgrade, downgrade, self._docstring(), above), folded
@@ -163,6 +163,22 @@ class Fold:
                 )
             ],
         )
+
+
+def fold_on(work: Work, shadow: Shadow, ways: Sequence[Way], ties: Ties, how: How, guard: str = "") -> Folded:
+    """Make one revision of a range, with everything that ``env.py`` configures.
+
+    :param shadow: a database on which env.py is run.
+    :raises Findings: when a revision can neither be folded nor carried.
+    """
+    found: list[Folded] = []
+
+    def note(context: MigrationContext, kw: dict[str, Any]) -> None:
+        del kw
+        found.append(fold(context, ways, ties, how, guard))
+
+    run_on_shadow(work.config, work.before(), shadow, note)
+    return found[0]
 
 
 def elidable(extent: Extent) -> tuple[str, ...]:

@@ -3,55 +3,75 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.squashed import SHORTCUT
-from alembic_safe.errors import ConsentMissing, NextStep
+from alembic_safe.errors import ReplayFailed
+from alembic_safe.history.anew import Anew, anew_of
 from alembic_safe.history.chain import Chain, run_chain
 from alembic_safe.history.effects import effects_of, require_consent
+from alembic_safe.history.fold import fold_on
+from alembic_safe.history.folded import LEVELS, How, Way
 from alembic_safe.history.orders import require_one_end
 from alembic_safe.history.piece import Wanted
 from alembic_safe.history.pieces import pieces_of
-from alembic_safe.history.proof import Proven, prove_downgrade, prove_fresh, prove_later, takes_back
+from alembic_safe.history.proof import (
+    NotEqual,
+    differing_columns,
+    prove_downgrade,
+    prove_fresh,
+    prove_later,
+    takes_back,
+)
+from alembic_safe.history.range_start import ties_at
+from alembic_safe.history.recording import record
 from alembic_safe.history.request import Outcome, Read
 from alembic_safe.history.rows import beyond, read_contents
 from alembic_safe.history.sample import prove_sample
 from alembic_safe.history.seeding import row_pieces, shared_lines
-from alembic_safe.history.squash_file import docstring_of, made_of, upgrade_body
+from alembic_safe.history.squash_file import Above, docstring_of, made_of, upgrade_body
 from alembic_safe.history.tables_order import tables_in_order
 from alembic_safe.history.trial import Settled, settle
-from alembic_safe.history.volatile import Volatile, volatile
 from alembic_safe.history.way_back import way_back
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.drift import usual_owner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from alembic_safe.database.shadow import Shadow
-    from alembic_safe.history.request import Made
-    from alembic_safe.history.rows import Contents
+    from alembic_safe.history.folded import Folded
+    from alembic_safe.history.operation_touch import Ties
+    from alembic_safe.history.proof import Proven
     from alembic_safe.history.stage import Staged
     from alembic_safe.history.work import Work
     from alembic_safe.inspecting.catalog_records import ObjectId
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """The squash, written beside its place.
+class _Read:
+    """The files, as they ran.
 
-    :param old: a database that the files have brought to the end.
+    :param old: a database that they have brought to the end.
+    :param changing: columns whose values are other ones each time, by table.
+    :param no_way_back: why they cannot be taken back; empty where they can.
     """
 
     chain: Chain
-    staged: Staged
-    wanted: Wanted
-    made: Made
-    changing: Mapping[ObjectId, Sequence[str]]
     old: Shadow
-    goes_back: bool
+    anew: Anew
+    changing: Mapping[ObjectId, Sequence[str]]
+    no_way_back: str
+
+
+@dataclass(frozen=True)
+class _Behind:
+    """The revisions behind what is made anew, as they ran."""
+
+    ways: tuple[Way, ...]
+    ties: Ties
 
 
 class Prefix:
@@ -65,13 +85,43 @@ class Prefix:
 
         :raises ProofFailed: when it does not do the same; nothing was written then.
         """
-        prepared = self._prepared()
-        return prepared.staged, self._outcome(prepared, began)
+        work = self.work
+        read, wanted = self._read()
+        settled = self._settled(wanted, read.anew)
+        made = made_of(settled)
+        work.show.made(made)
+        behind = self._behind(read)
+        for level in range(LEVELS):
+            folded = None if behind is None else self._folded(read, behind, level)
+            staged = self._written(settled, wanted, read, folded)
+            try:
+                proven, seconds = self._proven(read, wanted, staged, as_they_are_found=folded is None)
+                break
+            except (NotEqual, ReplayFailed):
+                if folded is None or level == LEVELS - 1:
+                    raise
+        if folded is not None:
+            made = replace(made, calls=made.calls + folded.after, before=folded.before, carried=folded.carried)
+            work.show.folded(folded)
+            for one in proven:
+                work.show.proved(one)
+        if not work.request.shortcut:  # a database on the way goes on through the same files
+            through = prove_sample(work.sides(staged, work.fresh), work.extent, read.chain, work.request, work.show)
+            work.show.proved(through)
+            proven.append(through)
+        work.certify(staged, read.chain.state, read.changing, proven)
+        text = staged.squash.read_text(encoding="utf-8")
+        return staged, Outcome(
+            staged.revision, len(work.extent.revisions), self._place(staged), staged.final_archive, text.count("\n"),
+            made, tuple(proven), read.chain.state.seconds, seconds, time.monotonic() - began,
+            work.request.dry_run, text, work.request.shortcut,
+        )  # fmt: skip
 
-    def _prepared(self) -> _Prepared:
-        """Run the files, make the squash, write it aside."""
+    def _read(self) -> tuple[_Read, Wanted]:
+        """Run the files, and say what is in them."""
         work = self.work
         end = work.extent.end.revision
+        require_consent(effects_of(work.extent.revisions, {}), work.request, work.keep)  # before any of them runs
         bare = work.fresh()
         with bare.database_for("empty").connect() as connection:
             empty = read_catalog(connection)
@@ -80,107 +130,109 @@ class Prefix:
         old = work.fresh()
         chain = run_chain(work.config, work.before(), old, end, work.show.step)
         effects = effects_of(work.extent.revisions, chain.statements)
-        require_consent(effects, work.request)
-        seeds = self._beyond(chain.state.contents, there)
-        changing = self._changing(chain, seeds, there)
+        require_consent(effects, work.request, work.keep)
+        anew = anew_of(work, chain, old, there)
+        changing = self._changing(chain, anew)
         if f"order:{end}" not in work.request.accept:
-            require_one_end(work.config, work.before(), work.fresh(), work.extent, chain.state, changing.columns)
+            require_one_end(work.config, work.before(), work.fresh(), work.extent, chain.state, changing)
         no_way_back = takes_back(work.originals(work.fresh), old)
         writing = tuple(one.revision for one in work.extent.revisions if chain.writes_rows(one.revision))
-        words = tuple(f"{table.name}.{column}" for table, columns in changing.columns.items() for column in columns)
-        rows = tuple((table.id.name, len(table.rows)) for table in seeds.tables)
+        words = tuple(f"{table.name}.{column}" for table, columns in changing.items() for column in columns)
+        rows = tuple((table.id.name, len(table.rows)) for table in beyond(chain.state.contents, there)[0].tables)
         work.show.read(
             Read(
-                writing, chain.state.seconds, rows, words, effects, no_way_back, work.imported, work.request.vendor
+                writing, chain.state.seconds, rows, words, effects, no_way_back, work.imported, work.request.vendor,
+                frozenset(anew.keep),
             )
         )  # fmt: skip
-        catalog = chain.state.catalog
+        catalog = anew.chain.state.catalog
         wanted = Wanted(
-            catalog, empty, work.default_schema, usual_owner(catalog), frozenset(table.id for table in seeds.tables),
-            seeds.unfilled,
+            catalog, empty, work.default_schema, usual_owner(catalog),
+            frozenset(table.id for table in anew.seeds.tables), anew.seeds.unfilled,
         )  # fmt: skip
-        settled = self._settled(wanted, seeds, changing)
-        made = made_of(settled)
-        work.show.made(made)
-        staged = self._written(settled, wanted, changing, no_way_back)
-        return _Prepared(chain, staged, wanted, made, changing.columns, old, not no_way_back)
+        return _Read(chain, old, anew, changing, no_way_back), wanted
 
-    def _beyond(self, contents: Contents, there: Contents) -> Contents:
-        """Return the rows that the files make beyond those that were there before them."""
-        seeds, changed = beyond(contents, there)
-        if changed:
-            raise ConsentMissing(
-                "The revisions change tables that had rows before the first of them: what they do to these, no squash can"
-                " tell.",
-                detail=[str(id_) for id_ in changed],
-                next_steps=[NextStep("leave these rows out of what was there before: --bootstrap FILE.sql")],
-            )
-        return seeds
-
-    def _changing(self, chain: Chain, contents: Contents, there: Contents) -> Volatile:
-        """Run the files once more where they write rows, and learn which values are other ones each time."""
-        if contents.large_objects:
-            raise ConsentMissing(
-                f"The revisions make {contents.large_objects} large objects, which no file can hold.",
-                next_steps=[NextStep("end the squash before the revision that makes them", "alembic history")],
-            )
-        if not contents.tables:
-            return Volatile()
+    def _changing(self, chain: Chain, anew: Anew) -> Mapping[ObjectId, Sequence[str]]:
+        """Return the columns whose values are other ones each time."""
+        if anew.number == len(self.work.extent.revisions) or not chain.state.contents.tables:
+            return anew.changing.columns
         again = self.work.fresh()
-        second = run_chain(self.work.config, self.work.before(), again, self.work.extent.end.revision)
+        twice = run_chain(self.work.config, self.work.before(), again, self.work.extent.end.revision)
         again.dismiss()
-        found = volatile(contents, self._beyond(second.state.contents, there), chain.began, second.ended)
-        if found.unknown:
-            raise ConsentMissing(
-                "The revisions write values that are other ones each time, and nothing here can tell how they are made.",
-                detail=list(found.unknown),
-                next_steps=[NextStep("end the squash before the revision that writes them", "alembic history")],
-            )
-        return found
+        return differing_columns(chain.state, twice.state)
 
-    def _settled(self, wanted: Wanted, contents: Contents, changing: Volatile) -> tuple[Settled, ...]:
+    def _settled(self, wanted: Wanted, anew: Anew) -> tuple[Settled, ...]:
         order, _ = tables_in_order(wanted.catalog, wanted.seeded)
         pieces = [*pieces_of(wanted)]
-        pieces += row_pieces(contents, changing, wanted.catalog, order, wanted.default_schema)
+        pieces += row_pieces(anew.seeds, anew.changing, wanted.catalog, order, wanted.default_schema)
         trial = self.work.fresh()
-        prelude = "\n".join(["import uuid", *shared_lines(changing)])
+        prelude = "\n".join(["import uuid", *shared_lines(anew.changing)])
         settled = settle(self.work.config, self.work.before(), trial, wanted, pieces, prelude)
         trial.dismiss()
         return settled
 
-    def _written(self, settled: Sequence[Settled], wanted: Wanted, changing: Volatile, no_way_back: str) -> Staged:
-        is_only_base = len(self.work.before().get_bases()) == 1 and self.work.bootstrap is None
-        upgrade = upgrade_body(settled, wanted, shared_lines(changing), must_be_empty=is_only_base)
-        downgrade = f"raise NotImplementedError({no_way_back!r})" if no_way_back else way_back(settled, wanted)
-        return self.work.written_aside(upgrade, downgrade, docstring_of(self.work.extent))
+    def _behind(self, read: _Read) -> _Behind | None:
+        """Note what the revisions invoke that are not made anew."""
+        work, number = self.work, read.anew.number
+        ids = [one.revision for one in work.extent.revisions[number:]]
+        if not ids:
+            return None
+        at_end = read.anew.shadow.copied()
+        script = work.before()
+        up, _ = record(work.config, script, at_end, work.extent.end.revision, only=ids)
+        ways = [Way("upgrade", tuple(script.get_revision(one) for one in up), up)]
+        if not read.no_way_back:
+            down, _ = record(work.config, script, at_end, "base")
+            ways.append(Way("downgrade", tuple(script.get_revision(one) for one in down if one in ids), down))
+        at_end.dismiss()
+        return _Behind(tuple(ways), ties_at(read.anew.shadow, read.old))
 
-    def _outcome(self, made: _Prepared, began: float) -> Outcome:
-        """Prove it, and certify what was proven."""
-        work, staged = self.work, made.staged
-        sides = work.sides(staged, work.fresh)
+    def _folded(self, read: _Read, behind: _Behind, level: int) -> Folded:
+        # what a new database gets of a revision that is no longer needed, it got before: nothing is left out
+        how = How(level, read.anew.keep, elides=False)
+        return fold_on(self.work, read.old, behind.ways, behind.ties, how)
+
+    def _written(self, settled: Sequence[Settled], wanted: Wanted, read: _Read, folded: Folded | None) -> Staged:
+        is_only_base = len(self.work.before().get_bases()) == 1 and self.work.bootstrap is None
+        shared = shared_lines(read.anew.changing)
+        upgrade = upgrade_body(settled, wanted, shared, must_be_empty=is_only_base)
+        downgrade = "" if read.no_way_back else way_back(settled, wanted)
+        imports = ("import uuid",) if shared else ()
+        above = Above(imports)
+        if folded is not None:
+            upgrade = "\n\n".join(part for part in (upgrade, _HEADING, folded.upgrade) if part)
+            downgrade = "\n\n".join(part for part in (folded.downgrade, downgrade) if part)
+            above = Above((*imports, *(one for one in folded.imports if one not in imports)), folded.parts)
+        if read.no_way_back:
+            downgrade = f"raise NotImplementedError({read.no_way_back!r})"
+        return self.work.written_aside(upgrade, downgrade, docstring_of(self.work.extent), above)
+
+    def _proven(
+        self, read: _Read, wanted: Wanted, staged: Staged, *, as_they_are_found: bool
+    ) -> tuple[list[Proven], float]:
+        """Hold it against the files; return what was proven, and how many seconds the squash takes."""
+        sides = self.work.sides(staged, self.work.fresh)
         proven: list[Proven] = []
+        tell: Callable[[Proven], None] = self.work.show.proved if as_they_are_found else lambda _: None
 
         def note(one: Proven) -> None:
             proven.append(one)
-            work.show.proved(one)
+            tell(one)
 
-        new, state, fresh = prove_fresh(sides, made.chain.state, made.changing)
-        note(fresh)
-        for one in prove_later(sides, made.old, new, made.changing):
-            note(one)
-        if made.goes_back:
-            note(prove_downgrade(sides, new, made.wanted.empty))
-        new.dismiss()
-        if not work.request.shortcut:  # a database on the way goes on through the same files
-            note(prove_sample(sides, work.extent, made.chain, work.request, work.show))
-        text = staged.squash.read_text(encoding="utf-8")
-        work.certify(staged, made.chain.state, made.changing, proven)
-        return Outcome(
-            staged.revision, len(work.extent.revisions), self._place(staged), staged.final_archive, text.count("\n"),
-            made.made, tuple(proven), made.chain.state.seconds, state.seconds, time.monotonic() - began,
-            work.request.dry_run, text, work.request.shortcut,
-        )  # fmt: skip
+        new, state, fresh = prove_fresh(sides, read.chain.state, read.changing)
+        try:
+            note(fresh)
+            for one in prove_later(sides, read.old, new, read.changing):
+                note(one)
+            if not read.no_way_back:
+                note(prove_downgrade(sides, new, wanted.empty))
+        finally:
+            new.dismiss()
+        return proven, state.seconds
 
     def _place(self, staged: Staged) -> Path:
         shortcut = staged.final_archive / SHORTCUT / staged.final.name
         return shortcut if self.work.request.shortcut else staged.final
+
+
+_HEADING = "# from here on in the order of the files: what has to run as it is written, and what comes behind it"

@@ -29,6 +29,7 @@ class Request:
     :param dry_run: prove, and write nothing.
     :param shortcut: leave the originals where they are; only new databases take the squash.
     :param vendor: copy what the originals import from the application into the archive.
+    :param keep: revisions that are carried as they are written, as Alembic names them.
     """
 
     words: str
@@ -39,6 +40,7 @@ class Request:
     dry_run: bool = False
     vendor: bool = False
     shortcut: bool = False
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Read:
     :param changing: columns whose values are other ones each time, as words.
     :param no_way_back: why the originals cannot be taken back to base; empty where they can.
     :param imported: what they import from the application; :param vendored: whether it is copied for them.
+    :param carried: revisions of which the squash has everything, what they do outside of the database included.
     """
 
     writing: tuple[str, ...]
@@ -61,6 +64,7 @@ class Read:
     no_way_back: str
     imported: tuple[Imported, ...] = ()
     vendored: bool = False
+    carried: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,8 @@ class Made:
 
     :param calls: pieces that are operations of Alembic's; :param statements: pieces that are SQL.
     :param not_calls: for which piece there is no operation, though one was tried, and what came of it.
-    :param before: how many operations the files of a later range invoke; 0: it begins with the first revision.
-    :param carried: which revisions of such a range are carried as they are written, and why.
+    :param before: how many operations the revisions invoke that are folded; 0: everything is made anew.
+    :param carried: which of these are carried as they are written, and why.
     """
 
     calls: int

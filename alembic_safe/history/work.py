@@ -19,6 +19,7 @@ from alembic_safe.history.certificate import (
     versions_now,
     write_certificate,
 )
+from alembic_safe.history.extent import revision_of
 from alembic_safe.history.proof import Sides
 from alembic_safe.history.rows import digest as rows_digest
 from alembic_safe.history.squash_file import Above, Words, write
@@ -63,6 +64,15 @@ class Work:
     def fresh(self) -> Shadow:
         """Return a shadow with what is there before the first revision."""
         return with_bootstrap(self.shadow.beside(), self.bootstrap)
+
+    @cached_property
+    def keep(self) -> Mapping[str, str]:
+        """Which revisions a person wants to have carried as they are written, and what is said of why.
+
+        :raises WrongUsage: for one that is none of those that are squashed.
+        """
+        script = self.before()
+        return {revision_of(self.extent, script, word): "kept, as asked" for word in self.request.keep}
 
     @cached_property
     def imported(self) -> tuple[Imported, ...]:

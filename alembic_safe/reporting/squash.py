@@ -61,12 +61,13 @@ class SquashText:
         if read.changing:
             self._say("", f"made anew each time: {', '.join(read.changing)}")
         for effect in read.effects:
-            self._say("", f"left to the archive: {effect.what} in {effect.revision} ({effect.seen})")
+            kept = "carried" if effect.revision in read.carried else "left to the archive"
+            self._say("", f"{kept}: {effect.what} in {effect.revision} ({effect.seen})")
         if read.imported:
             names = ", ".join(f"{one.name} ({', '.join(one.by[:_LISTED])})" for one in read.imported[:_LISTED])
             more = f" and {len(read.imported) - _LISTED} more" if len(read.imported) > _LISTED else ""
-            kept = "copied for the archive" if read.vendored else "the archive needs them as they are (or --vendor)"
-            self._say("", f"imported from the application: {names}{more}; {kept}")
+            needs = "copied for the archive" if read.vendored else "the archive needs them as they are (or --vendor)"
+            self._say("", f"imported from the application: {names}{more}; {needs}")
         if read.no_way_back:
             self._say("", f"no downgrade: {read.no_way_back}")
 
@@ -80,7 +81,7 @@ class SquashText:
             self._say("", f"as SQL, since the operation makes something else: {what} ({why})")
 
     def folded(self, folded: Folded) -> None:
-        """Print what a later range came down to."""
+        """Print what the revisions came down to that were not made anew."""
         self._say("Folded", f"{count(folded.before, 'operation')} -> {folded.after}")
         for revision, why in folded.carried[:_LISTED]:
             self._say("", f"carried as it is written: {revision} ({why})")
