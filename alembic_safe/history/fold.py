@@ -103,7 +103,7 @@ class Fold:
         at_end = at_start.copied()
         chain = run_chain(work.config, work.before(), at_end, end, work.show.step)
         again = at_start.copied()
-        script = work.before()
+        script = work.stock()
         up, done = record(work.config, script, again, end)
         with at_start.endpoint.connect() as connection:
             before = read_catalog(connection, leave_out=frozenset({done.contexts[-1].version_table}))

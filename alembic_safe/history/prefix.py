@@ -178,7 +178,7 @@ class Prefix:
         if not ids:
             return None
         at_end = read.anew.shadow.copied()
-        script = work.before()
+        script = work.stock()
         up, _ = record(work.config, script, at_end, work.extent.end.revision, only=ids)
         ways = [Way("upgrade", tuple(script.get_revision(one) for one in up), up)]
         if not read.no_way_back:

@@ -61,6 +61,10 @@ class Work:
         """Return the files as they are."""
         return the_long_way(ScriptDirectory.from_config(self.config))
 
+    def stock(self) -> ScriptDirectory:
+        """Return the same as they are to an Alembic without us: a squash among them runs itself, on the way back, too."""
+        return without_archive(self.before())
+
     def fresh(self) -> Shadow:
         """Return a shadow with what is there before the first revision."""
         return with_bootstrap(self.shadow.beside(), self.bootstrap)
