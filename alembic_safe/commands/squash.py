@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--shortcut", is_flag=True, help="Leave the originals where they are; only new databases take the squash."
 )
+@click.option("--regions", is_flag=True, help="Take every part with one way in and one way out, each as one revision.")
 @click.option("--vendor", is_flag=True, help="Copy what the originals import from the application into the archive.")
 @click.option("--since-deployed", metavar="URL", help="Begin behind the revision that this database has.")
 @click.option("--prove-all", is_flag=True, help="Try a database at every replaced revision, not at a sample of them.")
@@ -60,6 +61,7 @@ def command(
     keep: tuple[str, ...],
     bootstrap: str,
     shortcut: bool,
+    regions: bool,
     vendor: bool,
     since_deployed: str | None,
     prove_all: bool,
@@ -92,11 +94,12 @@ def command(
         from alembic_safe.history.deployed import since
 
         end = since(config, since_deployed, end)
-    show = Show(text.began, text.read, text.made, text.proved, text.note, text.step, text.point,
+    show = Show(text.parts, text.left, text.began, text.read, text.made, text.proved, text.note, text.step, text.point,
                 text.folded)  # fmt: skip
     request = Request(
         end, message or "", frozenset(accept), bootstrap,
         prove_all=prove_all, dry_run=dry_run, vendor=vendor, shortcut=shortcut, keep=keep,
+        regions=regions,
     )  # fmt: skip
     if verb == "check":
         from alembic_safe.history.checking import check
@@ -113,10 +116,13 @@ def command(
             "A squash needs a message.", next_steps=[NextStep("for example", 'alembic squash -m "what it is"')]
         )
     from alembic_safe.history.squash import squash
-    from alembic_safe.reporting.squash import print_outcome, print_outcome_json
+    from alembic_safe.reporting.squash import print_outcomes, print_outcomes_json
 
-    outcome = squash(config, settings, request, show)
-    (print_outcome_json if as_json else print_outcome)(outcome)
+    outcomes = squash(config, settings, request, show)
+    if as_json:
+        print_outcomes_json(outcomes, as_list=regions)
+    else:
+        print_outcomes(outcomes)
     return 0
 
 

@@ -76,16 +76,15 @@ def require_consent(effects: Sequence[Effect], request: Request, keep: Collectio
     waiting = [one for one in effects if one.revision not in keep and f"outside:{one.revision}" not in request.accept]
     if waiting:
         names = list(dict.fromkeys(one.revision for one in waiting))
-        again = " ".join(["alembic squash", *([request.words] if request.words else []), '-m "..."'])
         raise ConsentMissing(
             "Some of the revisions do more than change the database, and a new database would not get that any more.",
             detail=[f"{Path(one.path).name}: {one.what} ({one.seen})" for one in waiting],
             next_steps=[
                 NextStep(
                     "when a new database needs it: carry them as they are written",
-                    f"{again} " + " ".join(f"--keep {n}" for n in names),
+                    f"{request.again} " + " ".join(f"--keep {n}" for n in names),
                 ),
-                NextStep("when it does not", f"{again} " + " ".join(f"--accept outside:{n}" for n in names)),
+                NextStep("when it does not", f"{request.again} " + " ".join(f"--accept outside:{n}" for n in names)),
             ],
         )
 

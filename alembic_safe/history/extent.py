@@ -99,6 +99,22 @@ def require_no_prefix_options(request: Request, extent: Extent) -> None:
         )
 
 
+def heads_named(script: ScriptDirectory, first: str, last: str) -> tuple[str, tuple[str, ...]]:
+    """Return the ids of where a part of a history begins, and of where it ends.
+
+    :param first: as Alembic takes it; empty: before the first revision.
+    :param last: the same, also ``heads``; empty: all heads.
+    :raises WrongUsage: when there is no such revision.
+    """
+    start = _one(script, first or "base")
+    if last in {"", "heads"}:
+        return ("base" if start is None else start.revision), tuple(script.get_heads())
+    end = _one(script, last)
+    if end is None:
+        raise WrongUsage(f"{last}: a squash ends with a revision.", next_steps=_look())
+    return ("base" if start is None else start.revision), (end.revision,)
+
+
 def revision_of(extent: Extent, script: ScriptDirectory, word: str) -> str:
     """Return the id of one of the revisions that are taken together.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from alembic_safe.database.replay import ReplayStep
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from alembic_safe.history.extent import Extent
     from alembic_safe.history.folded import Folded
     from alembic_safe.history.proof import Proven
+    from alembic_safe.history.regions import Left
     from alembic_safe.history.vendoring import Imported
 
 
@@ -30,6 +31,7 @@ class Request:
     :param shortcut: leave the originals where they are; only new databases take the squash.
     :param vendor: copy what the originals import from the application into the archive.
     :param keep: revisions that are carried as they are written, as Alembic names them.
+    :param regions: take every part with one way in and one way out, each as one revision.
     """
 
     words: str
@@ -41,6 +43,13 @@ class Request:
     vendor: bool = False
     shortcut: bool = False
     keep: tuple[str, ...] = ()
+    regions: bool = False
+
+    @property
+    def again(self) -> str:
+        """The command that asks for the same, as far as it names revisions."""
+        words = ["alembic squash", *(["--regions"] if self.regions else []), *([self.words] if self.words else [])]
+        return " ".join([*words, '-m "..."'])
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,8 @@ class Outcome:
 class Show:
     """What hears of the steps as they are done."""
 
+    parts: Callable[[Sequence[Extent], Sequence[Left]], None]
+    left: Callable[[Left], None]
     began: Callable[[Extent, bool], None]
     read: Callable[[Read], None]
     made: Callable[[Made], None]
