@@ -103,16 +103,22 @@ def heads_named(script: ScriptDirectory, first: str, last: str) -> tuple[str, tu
     """Return the ids of where a part of a history begins, and of where it ends.
 
     :param first: as Alembic takes it; empty: before the first revision.
-    :param last: the same, also ``heads``; empty: all heads.
+    :param last: the same, also ``heads``; empty: all heads that come behind the first.
     :raises WrongUsage: when there is no such revision.
     """
     start = _one(script, first or "base")
+    begin = "base" if start is None else start.revision
     if last in {"", "heads"}:
-        return ("base" if start is None else start.revision), tuple(script.get_heads())
+        heads = [one for one in script.get_revisions(script.get_heads()) if one is not None]
+        return begin, tuple(
+            head.revision
+            for head in heads
+            if start is None or start.revision in {one.revision for one in _up_to(script, head)}
+        )
     end = _one(script, last)
     if end is None:
         raise WrongUsage(f"{last}: a squash ends with a revision.", next_steps=_look())
-    return ("base" if start is None else start.revision), (end.revision,)
+    return begin, (end.revision,)
 
 
 def revision_of(extent: Extent, script: ScriptDirectory, word: str) -> str:
