@@ -45,10 +45,14 @@ def parts_of(script: ScriptDirectory, request: Request) -> tuple[tuple[Extent, .
     left = (*found.left, *(one for one in tried if isinstance(one, Left)))
     if not possible:
         raise Findings(
-            "No two of these revisions can become one: there is another way in or out everywhere.",
+            "There are no two revisions here that can become one.",
             detail=[f"{one.revision}: {one.why}" for one in left],
             next_steps=[NextStep("see how they follow each other", "alembic history")],
         )
+    inside = {revision.revision for one in possible for revision in one.revisions}
+    for word in request.keep:
+        if word not in inside and script.get_revision(word).revision not in inside:
+            raise WrongUsage(f"{word} is in none of the parts that are squashed.")
     return possible, left
 
 

@@ -75,7 +75,7 @@ def require_equal(
     :param changing: columns whose values are other ones each time.
     :raises NotEqual: with what differs, and nothing written.
     """
-    found = [str(one) for one in compare(before.catalog, after.catalog, column_order=True)]
+    found = [str(one) for one in compare(before.catalog, after.catalog, column_order=True, inherited_names=True)]
     found += differences(before.contents, after.contents, changing)
     if found:
         more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []

@@ -150,7 +150,7 @@ class _Trial:
 
     def _differences(self) -> tuple[Difference, ...]:
         got = read_catalog(self.connection, leave_out=frozenset({self.context.version_table}))
-        return compare(self.wanted.catalog, got, column_order=True, owners=False)
+        return compare(self.wanted.catalog, got, column_order=True, owners=False, inherited_names=True)
 
     def _next_forms(
         self,
