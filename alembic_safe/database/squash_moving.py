@@ -63,6 +63,21 @@ def move(
         raise Missing(f"{error.filename2 or error.filename} cannot be written: {error.strerror}.") from error
 
 
+def put(folder: Path, place: Path) -> None:
+    """Let a folder take a place; what was there before is where the folder was, and goes with it.
+
+    In one step where the system can do that: an archive that a squash stands on is there at every moment.
+    """
+    exchange = _exchange()
+    if place.exists() and not (exchange is not None and exchange(os.fsencode(folder), os.fsencode(place))):
+        aside = folder.with_name(f".old-{place.name}")
+        place.rename(aside)
+        folder.rename(place)
+        aside.rename(folder)
+    elif not place.exists():
+        folder.rename(place)
+
+
 def finish(archives: Path) -> None:
     """Do what a move that was killed had still to do; nothing where there is none."""
     plan = archives / PLAN

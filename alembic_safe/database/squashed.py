@@ -290,11 +290,22 @@ def _shown(path: str | Path) -> str:
     return shown(path)
 
 
-def _gone(directory: ScriptDirectory, squash: str) -> Missing:
-    folder = archive_folder(directory, squash)
+def pruned_on(directory: ScriptDirectory, squash: str) -> str:
+    """Return the day on which somebody took the originals of a squash away for good; empty: nobody has."""
+    return str(_stone(directory, squash).get("pruned", ""))
+
+
+def _stone(directory: ScriptDirectory, squash: str) -> dict[str, Any]:
     try:
-        stone = json.loads((folder / TOMBSTONE).read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads((archive_folder(directory, squash) / TOMBSTONE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _gone(directory: ScriptDirectory, squash: str) -> Missing:
+    folder, stone = archive_folder(directory, squash), _stone(directory, squash)
+    if not stone:
         return Missing(
             f"The originals of the squash {squash} are needed, and {_shown(folder)} has none.",
             next_steps=[NextStep("bring them back from git", f"git checkout HEAD -- {_shown(folder)}")],

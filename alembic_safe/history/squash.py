@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.envpy import script_of
-from alembic_safe.database.squash_moving import clear, move
+from alembic_safe.database.squash_moving import clear, move, put
 from alembic_safe.database.squashed import ARCHIVE, the_long_way
 from alembic_safe.errors import Findings, ProofFailed, ReplayFailed
 from alembic_safe.history.bootstrap import bootstrap_script
@@ -92,8 +91,7 @@ def move_in(script: ScriptDirectory, made: Sequence[tuple[Extent, Staged]]) -> N
     """Put the archives in their places, then the squashes into those of the files, in one step."""
     gone = []
     for extent, staged in made:
-        shutil.rmtree(staged.final_archive, ignore_errors=True)
-        staged.archive.rename(staged.final_archive)
+        put(staged.archive, staged.final_archive)
         gone += [path for path in [*(path for path, _ in staged.moved), Path(extent.end.path)] if path != staged.final]
     locations = [Path(folder) for folder in script._version_locations]  # noqa: SLF001
     move(

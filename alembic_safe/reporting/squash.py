@@ -128,13 +128,18 @@ class SquashText:
         """Print what was proven again."""
         if as_json:
             sys.stdout.write(json.dumps([asdict(one) for one in found], indent=2) + "\n")
+            return
+        for one in found:
+            if one.pruned:
+                say(
+                    "Note",
+                    f"{one.revision}: its originals were pruned on {one.pruned}; there is nothing to hold it against",
+                )
+        proven = [one for one in found if not one.pruned]
+        if proven:
+            say("Done", f"{count(len(proven), 'squash', 'squashes')}: as certified, and proven again.")
         elif not found:
             say("Done", "there is no squash here.")
-        else:
-            say(
-                "Done",
-                f"{count(len(found), 'squash', 'squashes')}: as certified, and proven again.",
-            )
 
     def undone(self, undone: Undone) -> None:
         """Print what is back."""
