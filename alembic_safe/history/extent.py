@@ -199,6 +199,9 @@ def _no_range(
         next_steps=[
             NextStep(f"take {one.number} of them together", f'alembic squash {one.start}:{one.end} -m "..."')
             for one in found.possible
+        ] + [
+            NextStep("take all of these parts", f'alembic squash --regions {start.revision}:{end.revision} -m "..."')
+            for _ in found.possible[1:2]
         ] or [NextStep("choose another range; see how they follow each other", "alembic history")],
     )  # fmt: skip
 
@@ -243,7 +246,10 @@ def _not_closed(
     )
     steps = [NextStep("choose another revision; see how they follow each other", "alembic history")]
     if possible is not None:
-        steps = [NextStep("the most that can be taken together", f'alembic squash {possible.revision} -m "..."')]
+        steps = [
+            NextStep("the most that can be taken together", f'alembic squash {possible.revision} -m "..."'),
+            NextStep("or every part that can be, each by itself", f'alembic squash --regions {end.revision} -m "..."'),
+        ]
     return Findings(
         f"What leads to {end.revision} cannot become one revision: others begin in the middle of it.",
         detail=[f"{shown(one.path)} follows or depends on {parent}." for one, parent in crossing[:_SHOWN]],
