@@ -14,6 +14,7 @@ from alembic_safe.settings import Settings
 if TYPE_CHECKING:
     from alembic.config import Config
 
+    from alembic_safe.history.request import Request, Show
     from alembic_safe.reporting.squash import SquashText
 
 
@@ -102,15 +103,9 @@ def command(
         regions=regions,
     )  # fmt: skip
     if verb == "check":
-        from alembic_safe.history.checking import check
-
-        text.checked(check(config, settings, request, show), as_json=as_json)
-        return 0
+        return _checked(config, settings, request, show, text, as_json=as_json)
     if verb == "advise":
-        from alembic_safe.history.advice import advise
-
-        text.advice(advise(config, settings, urls, show))
-        return 0
+        return _advised(config, settings, urls, show, text)
     if message is None:
         raise WrongUsage(
             "A squash needs a message.", next_steps=[NextStep("for example", 'alembic squash -m "what it is"')]
@@ -123,6 +118,22 @@ def command(
         print_outcomes_json(outcomes, as_list=regions)
     else:
         print_outcomes(outcomes)
+    return 0
+
+
+def _checked(
+    config: Config, settings: Settings, request: Request, show: Show, text: SquashText, *, as_json: bool
+) -> int:
+    from alembic_safe.history.checking import check
+
+    text.checked(check(config, settings, request, show), as_json=as_json)
+    return 0
+
+
+def _advised(config: Config, settings: Settings, urls: tuple[str, ...], show: Show, text: SquashText) -> int:
+    from alembic_safe.history.advice import advise
+
+    text.advice(advise(config, settings, urls, show))
     return 0
 
 
