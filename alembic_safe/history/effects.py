@@ -8,6 +8,7 @@ import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from alembic_safe.errors import ConsentMissing, NextStep
@@ -82,9 +83,12 @@ def require_consent(effects: Sequence[Effect], request: Request, keep: Collectio
             next_steps=[
                 NextStep(
                     "when a new database needs it: carry them as they are written",
-                    f"{request.again} " + " ".join(f"--keep {n}" for n in names),
+                    f"{request.again} " + " ".join(f"--keep {quote(n)}" for n in names),
                 ),
-                NextStep("when it does not", f"{request.again} " + " ".join(f"--accept outside:{n}" for n in names)),
+                NextStep(
+                    "when it does not",
+                    f"{request.again} " + " ".join(f"--accept {quote(f'outside:{n}')}" for n in names),
+                ),
             ],
         )
 

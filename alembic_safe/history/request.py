@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ class Request:
     @property
     def again(self) -> str:
         """The command that asks for the same, as far as it names revisions."""
-        words = ["alembic squash", *(["--regions"] if self.regions else []), *([self.words] if self.words else [])]
+        words = [
+            "alembic squash",
+            *(["--regions"] if self.regions else []),
+            *([quote(self.words)] if self.words else []),
+        ]
         return " ".join([*words, '-m "..."'])
 
 
