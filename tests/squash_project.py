@@ -86,7 +86,7 @@ op.execute("CREATE TABLE logs_2026 PARTITION OF logs FOR VALUES FROM ('2026-01-0
 op.execute("CREATE TABLE logs_2027 (at date CONSTRAINT \\"Own\\" NOT NULL, what text NOT NULL)")
 op.execute("ALTER TABLE logs ATTACH PARTITION logs_2027 FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')")
 op.execute("CREATE TABLE \\"Audit: 50%\\".parent (id int CONSTRAINT \\"a.b\\" NOT NULL)")
-op.execute("CREATE TABLE notes (at date NOT NULL) INHERITS (\\"Audit: 50%\\".parent)")
+op.execute("CREATE TABLE notes (id int, at date NOT NULL) INHERITS (\\"Audit: 50%\\".parent)")
 op.execute("CREATE TABLE \\"Audit: 50%\\".\\"t.x\\" (LIKE people INCLUDING ALL)")
 """, """
 op.execute('DROP TABLE "Audit: 50%"."t.x"'); op.execute("DROP TABLE logs"); op.execute("DROP TABLE notes")

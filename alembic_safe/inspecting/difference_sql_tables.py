@@ -87,7 +87,10 @@ def column_sql(catalog: Catalog, column: ObjectId) -> str:
         sql += f" {identity_sql(catalog, column)}"
     elif "default" in a:
         sql += f" DEFAULT {a['default']}"
-    if a.get("not_null") and not a.get("not_null_not_valid"):
+    table = catalog.objects.get(column._replace(kind="table", name=column.parent, parent=""), {})
+    # an heir has it from its parent, with that one's name; said here as well, it would be its own
+    from_parent = INHERITED_NAME in a and "partition_bound" not in table
+    if a.get("not_null") and not a.get("not_null_not_valid") and not from_parent:
         default = f"{column.parent}_{column.name}_not_null"
         # left to itself PostgreSQL 18 chooses another name while a table of the schema has a constraint of that name
         own = a.get("not_null_name", a.get(INHERITED_NAME))
