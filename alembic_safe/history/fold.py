@@ -68,10 +68,11 @@ class Fold:
         :raises ProofFailed: when it does not do the same in any form; nothing was written then.
         """
         work = self.work
+        keep = work.keep  # a word that is none of them is told before anything runs
         recorded = self._recorded()
         given = with_rows(work.originals(recorded.start.copied), recorded.chain, elidable(work.extent))
         for level in range(LEVELS):
-            staged, folded = self._staged(recorded, level)
+            staged, folded = self._staged(recorded, How(level, keep))
             sides = work.sides(staged, recorded.start.copied)
             try:
                 proven, seconds = prove_range(
@@ -129,14 +130,14 @@ class Fold:
         )  # fmt: skip
         return _Recorded(at_start, at_end, before, chain, changing, tuple(ways), no_way_back, ties_at(at_start, at_end))
 
-    def _staged(self, recorded: _Recorded, level: int) -> tuple[Staged, Folded]:
+    def _staged(self, recorded: _Recorded, how: How) -> tuple[Staged, Folded]:
         """Write the squash aside."""
         work = self.work
         guard = guard_of(
             str(work.extent.start),
             *made_and_taken(recorded.before, recorded.chain.state.catalog, work.default_schema),
         )
-        folded = fold_on(work, recorded.end, recorded.ways, recorded.ties, How(level, work.keep), guard)
+        folded = fold_on(work, recorded.end, recorded.ways, recorded.ties, how, guard)
         downgrade = f"raise NotImplementedError({recorded.no_way_back!r})" if recorded.no_way_back else folded.downgrade
         above = Above(folded.imports, folded.parts)
         return work.written_aside(folded.upgrade, downgrade, self._docstring(), above), folded
