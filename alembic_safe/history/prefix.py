@@ -135,7 +135,9 @@ class Prefix:
         changing = self._changing(chain, anew)
         if f"order:{end}" not in work.request.accept:
             require_one_end(work.config, work.before(), work.fresh(), work.extent, chain.state, changing)
-        no_way_back = takes_back(work.originals(work.fresh), old)
+        # what is made anew is taken back whatever the files do; what is folded, as they do it
+        is_folded = anew.number < len(work.extent.revisions)
+        no_way_back = takes_back(work.originals(work.fresh), old, empty=empty if is_folded else None)
         writing = tuple(one.revision for one in work.extent.revisions if chain.writes_rows(one.revision))
         words = tuple(f"{table.name}.{column}" for table, columns in changing.items() for column in columns)
         rows = tuple((table.id.name, len(table.rows)) for table in beyond(chain.state.contents, there)[0].tables)

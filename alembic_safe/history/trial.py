@@ -186,5 +186,8 @@ def _different(differences: Sequence[Difference]) -> ProofFailed:
     return ProofFailed(
         "What the files make cannot be made in one go: these remain different, as operations and as SQL.",
         detail=[*map(str, differences[:_SHOWN]), *([f"and {more} more"] if more > 0 else [])],
-        next_steps=[NextStep("end the squash before the revision that makes it; or report it")],
+        next_steps=[
+            NextStep("carry the revision that makes it as it is written: the same command with --keep REVISION"),
+            NextStep("or end the squash before that revision", "alembic history"),
+        ],
     )
