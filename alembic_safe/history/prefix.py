@@ -89,7 +89,8 @@ class Prefix:
         read, wanted = self._read()
         settled = self._settled(wanted, read.anew)
         made = made_of(settled)
-        work.show.made(made)
+        if settled:
+            work.show.made(made)
         behind = self._behind(read)
         for level in range(LEVELS):
             folded = None if behind is None else self._folded(read, behind, level)
