@@ -147,6 +147,7 @@ def test_a_value_that_only_its_code_can_make_is_made_by_that(tmp_path: Path, clu
     assert rows(cluster, database, 'SELECT "the kind", length(key) FROM "Users: ""50%""", keys') == [("100% :root", 12)]
 
 
+@pytest.mark.long
 def test_what_cannot_be_made_in_one_go_is_carried(
     project: Project, cluster: Cluster, make_database: Callable[..., str]
 ) -> None:
