@@ -125,4 +125,4 @@ def test_what_the_first_revisions_depend_on_is_not_taken_with_them() -> None:
 def test_machines_get_a_list_of_them(parts: tuple[Project, Project, str], cluster: Cluster, database: str) -> None:
     project = on(parts[0], cluster.url(database))
     done = project.run("squash", "--regions", "-m", "x", "--json", "--dry-run", check=0)
-    assert [one["revision"] for one in json.loads(done.stdout)] == ["z3", "m6", "d8"]
+    assert sorted(one["revision"] for one in json.loads(done.stdout)) == ["d8", "m6", "z3"]
