@@ -9,7 +9,7 @@ import pytest
 from tests.deploys import columns, heads, rows, safe_upgrade
 from tests.models_project import ENV_WITH_REWRITER, ModelsProject
 from tests.phased import SETTLES, park, phase
-from tests.squash_project import dump, with_template
+from tests.squash_project import with_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -182,9 +182,8 @@ def test_a_finished_change_is_folded_as_a_whole(
         line.split(",")[0].split()[-1] for line in project.run("history", check=0).stdout.splitlines()[:-3:-1]
     )
     said = " ".join(project.run("squash", f"{first}:head", "-m", "handles", check=0).stdout.split())
-    print(said, [one.read_text() for one in project.files])
+    assert f"carried as it is written: {expand} (SyncColumnsOp)" in said
     assert "through the archive to the same database" in said
-    found = []
     for name, at in zip(names, (first, expand), strict=True):
         here = project.copied_to(tmp_path / at, cluster.url(name))
         here.run("upgrade", at, check=0)
@@ -192,5 +191,4 @@ def test_a_finished_change_is_folded_as_a_whole(
         here.run("upgrade", "head", check=0)
         assert columns(cluster, name, "users") == ["id", "handle"]
         assert rows(cluster, name, "SELECT count(*) AS n FROM users WHERE handle = 'n' || id") == [{"n": 50}]
-        found.append(dump(cluster, name))
-    assert found[0] == found[1]
+        assert heads(cluster, name) == here.run("heads", check=0).stdout.split()[:1]
