@@ -86,6 +86,10 @@ def test_pruning_asks_the_databases_and_leaves_word_for_the_late(
     assert "No other database was asked" in app.run(*prune[:-2], check=3).stderr
     app.run(*prune, check=0)
     assert list(tree(app.folder / "migrations" / "squashed")) == ["a3/pruned.json"]
+    assert "a3: its originals were pruned on" in app.run("squash", "--check", check=0).stdout
+    assert "nothing to hold it against, or to put back" in " ".join(
+        app.run("squash", "--undo", "a3", check=10).stderr.split()
+    )
     app.run("upgrade", "head", check=0)
     told = on(app, cluster.url(late)).run("upgrade", "head")
     assert told.returncode == 10
@@ -145,6 +149,29 @@ def test_a_branch_whose_revision_follows_a_replaced_one_is_rebased(project: Proj
     assert path.read_text() == before.replace("'a2'", "'a3'").replace("Revises: a2", "Revises: a3")
     project.run("upgrade", "head", check=0)
     assert project.run("current", check=0).stdout.strip() == "f1 (head)"
+
+
+def test_a_branch_whose_revision_follows_one_in_a_folded_range_is_rebased(project: Project) -> None:
+    with_template(project)
+    git(project, "init", "-q")
+    commit(project, "begin")
+    git(project, "switch", "-q", "-c", "feature")
+    path = project.revision("f1", "a2", "a feature", 'op.add_column("users", sa.Column("f", sa.Text))')
+    commit(project, "feature")
+    git(project, "switch", "-q", "main")
+    project.run("upgrade", "a1", check=0)
+    project.run("squash", "a1:a3", "-m", "names and mails", check=0)
+    commit(project, "squash")
+    git(project, "merge", "-q", "feature", "-m", "merge")
+    command = "alembic squash --rebase migrations/versions/f1_a_feature.py"
+    assert command in " ".join(project.run("upgrade", "head").stderr.split())
+    project.run(*command.split()[1:], check=0)
+    assert "Revises: a3" in path.read_text()
+    project.run("upgrade", "head", check=0)
+    assert project.run("history", check=0).stdout.splitlines() == [
+        "a3 -> f1 (head), a feature", "a1 -> a3, names and mails", "<base> -> a1, users",
+    ]  # fmt: skip
+    project.run("squash", "--check", check=0)
 
 
 def test_an_original_that_a_merge_brings_back_is_taken_out(project: Project) -> None:
