@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alembic.script import ScriptDirectory
-
+from alembic_safe.database.env_locations import directory_of
 from alembic_safe.database.replay import run_on_shadow
 from alembic_safe.database.squashed import ARCHIVE, digest, file_hash
 from alembic_safe.errors import NextStep, ProofFailed, ReplayFailed
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
     from alembic_safe.database.shadow import Shadow
     from alembic_safe.history.chain import Chain
@@ -87,7 +87,7 @@ class Fold:
 
     def before(self) -> ScriptDirectory:
         """Return the files as they are."""
-        return ScriptDirectory.from_config(self.config)
+        return directory_of(self.config)
 
     def made(self, began: float) -> tuple[Staged, Outcome]:
         """Fold the range, prove it, and leave it beside its place.

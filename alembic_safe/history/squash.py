@@ -10,8 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from alembic.script import ScriptDirectory
-
+from alembic_safe.database.env_locations import directory_of
 from alembic_safe.database.envpy import script_of
 from alembic_safe.database.squash_moving import clear, move
 from alembic_safe.database.squashed import ARCHIVE, SHORTCUT, digest, file_hash, the_long_way
@@ -68,6 +67,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
     from alembic_safe.database.shadow import Shadow
     from alembic_safe.history.extent import Extent
@@ -146,7 +146,7 @@ class _Job:
 
     def before(self) -> ScriptDirectory:
         """Return the files as they are."""
-        return the_long_way(ScriptDirectory.from_config(self.config))
+        return the_long_way(directory_of(self.config))
 
     def fresh(self) -> Shadow:
         """Return a shadow with what is there before the first revision."""
