@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from alembic_safe.inspecting.comparison import EXISTS, Difference, compare
@@ -27,6 +28,8 @@ _SAID: Mapping[str, frozenset[str]] = {
 DROPPED = frozenset({"table", "column", "constraint", "index", "sequence", "enum", "domain", "domain constraint"})
 """The kinds that a database can have too much of; a view, a trigger or a function is never one."""
 
+_NAME = re.compile(r'"((?:[^"]|"")*)"|([^."]+)')
+
 DEFAULT_TABLE_ACCESS = frozenset({"access_method"})
 
 
@@ -43,7 +46,7 @@ def differences(models: Catalog, database: Catalog, *, without: Iterable[ObjectI
     found: list[Difference] = []
     for difference in compare(models, database, owners=False, grants=False):
         id_ = difference.object
-        table = (id_.schema, id_.parent or id_.name)
+        table = _owner(id_, models, database) or (id_.schema, id_.parent or id_.name)
         if id_ in single or (table in left_out and id_.kind in {"table", "column", "constraint", "index", "sequence"}):
             continue
         if difference.what == EXISTS:
@@ -55,6 +58,15 @@ def differences(models: Catalog, database: Catalog, *, without: Iterable[ObjectI
         elif difference.what in _SAID[id_.kind]:
             found.append(difference)
     return tuple(found)
+
+
+def _owner(id_: ObjectId, *catalogs: Catalog) -> tuple[str, str] | None:
+    """Return the table that a counting column's sequence belongs to: it is named otherwise than its table."""
+    if id_.kind != "sequence":
+        return None
+    owned = next((str(one.objects[id_]["owned_by"]) for one in catalogs if "owned_by" in one.objects.get(id_, {})), "")
+    schema, table, *_ = [*(quoted.replace('""', '"') or plain for quoted, plain in _NAME.findall(owned)), "", ""]
+    return (schema, table) if table else None
 
 
 def _can_go(id_: ObjectId, database: Catalog) -> bool:
