@@ -8,6 +8,7 @@ import pytest
 
 from alembic_safe.database.env_locations import directory_of
 from tests.project import ENV_PY, Project
+from tests.squash_project import with_template
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,18 +38,19 @@ def test_what_env_py_names_is_deployed(placed: Project) -> None:
 
 
 def test_what_env_py_names_is_squashed_and_counted(placed: Project) -> None:
-    (placed.folder / "migrations" / "script.py.mako").write_text("x = ${repr(up_revision)}\n")
+    with_template(placed)
     assert "3 revision files" in placed.run("safe-init", check=2).stdout
     done = placed.run("squash", "-m", "all", "--dry-run")
     assert "3 revisions, a1 to a3" in done.stdout
 
 
 def test_env_py_is_asked_without_a_database_and_once(tmp_path: Path) -> None:
-    counted = f"import pathlib\npathlib.Path({str(tmp_path / 'runs')!r}).open('a').write('once ')\n{SAYS}config ="
+    runs = tmp_path / "runs"
+    counted = f"with open({str(runs)!r}, 'a') as file:\n    file.write('once ')\n{SAYS}config ="
     project = written(tmp_path / "p", "postgresql://nobody@127.0.0.1:1/none", ENV_PY.replace("config =", counted, 1))
     config = project.config
     assert [directory_of(config).get_current_head() for _ in range(2)] == ["a3", "a3"]
-    assert (tmp_path / "runs").read_text() == "once "
+    assert runs.read_text() == "once "
 
 
 def test_an_env_py_that_cannot_be_asked_is_as_before(tmp_path: Path) -> None:
