@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.project import Project
+from tests.squash_project import with_template
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +68,8 @@ def test_a_push_makes_no_sequence_of_a_table_that_it_does_not_make(project: Proj
     done = project.run("dev-push")
     assert "elsewhere" not in done.stdout
     assert "There is no difference" in project.run("safe-diff").stdout
+    with_template(project)
+    assert "is marked as" in project.run("milestone", "-m", "pets").stdout
 
 
 def test_the_models_of_all_contexts_are_compared(tmp_path: Path, cluster: Cluster, database: str) -> None:

@@ -71,7 +71,7 @@ def looked_at(catalog: Catalog, without: Iterable[ObjectId]) -> Catalog:
     kept = {
         id_: said
         for id_, said in catalog.objects.items()
-        if (id_.schema, id_.parent or (id_.name if id_.kind == "table" else "")) not in hidden
+        if (_owner(id_, catalog) or (id_.schema, id_.parent or (id_.name if id_.kind == "table" else ""))) not in hidden
     }
     return Catalog(kept, catalog.server_version)
 

@@ -137,8 +137,6 @@ def write(
     imports = [line for line in above.imports if line not in _TEMPLATES and "__future__" not in line]
     if "postgresql." in code:
         imports.append("from sqlalchemy.dialects import postgresql")
-    if "uuid." in upgrade and not above.parts:
-        imports.insert(0, "import uuid")
     template = _template(script)
     if "import sqlalchemy as sa" not in template.read_text(encoding="utf-8"):
         imports.insert(0, "import sqlalchemy as sa")
