@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.squashed import SHORTCUT
 from alembic_safe.errors import ReplayFailed
-from alembic_safe.history.anew import Anew, anew_of
+from alembic_safe.history.anew import Anew, anew_of, require_same_numbers
 from alembic_safe.history.chain import Chain, run_chain
 from alembic_safe.history.effects import effects_in_files, effects_sent, require_consent
 from alembic_safe.history.fold import fold_on
@@ -163,6 +163,7 @@ class Prefix:
         again = self.work.fresh()
         twice = run_chain(self.work.config, self.work.before(), again, self.work.extent.end.revision)
         again.dismiss()
+        require_same_numbers(chain.state.contents, twice.state.contents)
         return differing_columns(chain.state, twice.state)
 
     def _settled(self, wanted: Wanted, anew: Anew) -> tuple[Settled, ...]:
