@@ -102,7 +102,9 @@ class Prefix:
                 if folded is None or level == LEVELS - 1:
                     raise
         if folded is not None:
-            made = replace(made, calls=made.calls + folded.after, before=folded.before, carried=folded.carried)
+            made = replace(
+                made, calls=made.calls + folded.after, before=folded.before, carried=folded.carried, level=folded.level
+            )
             work.show.folded(folded)
             for one in proven:
                 work.show.proved(one)
