@@ -145,7 +145,7 @@ def measured(cluster: Cluster, folder: Path, megabytes: float) -> Iterable[Took]
     ]
     print(f"rehearsed on {found['rehearsal']['on']} in {found['rehearsal']['seconds']:.1f} s, restoring included")
     said = run(config, "safe-rehearse", "--on", "backup", "--backup", str(flipped(backup)), code=8)
-    print(f"one byte flipped: exit 8: {said.splitlines()[-1] if said else ''}", flush=True)
+    print(f"one byte flipped: exit 8: {' '.join(said.split())[:120]}", flush=True)
     run(config, "safe-upgrade", "--no-backup", "--rehearse", "off", "--yes")
     with cluster.connect("shop") as connection:
         rows = connection.execute("SELECT revision, milliseconds FROM alembic_safe.revisions").fetchall()
