@@ -6,19 +6,30 @@ import re
 from typing import TYPE_CHECKING
 
 from alembic_safe.authoring.change_collations import recollated
-from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, ExcludeOp, GeneratedOp, SqlOp
+from alembic_safe.authoring.change_operations import (
+    CheckOp,
+    DefaultOp,
+    DropPartOp,
+    DropTypeOp,
+    ExcludeOp,
+    GeneratedOp,
+    KeyOp,
+    SqlOp,
+)
 from alembic_safe.database.statements import quoted, run
+from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.comparison import Difference
 from alembic_safe.inspecting.difference_sql import undo_sql
-from alembic_safe.inspecting.difference_sql_make import create_sql, drop_sql
+from alembic_safe.inspecting.difference_sql_make import TYPES, create_sql, drop_sql
+from alembic_safe.inspecting.difference_sql_parts import constraint_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from alembic.operations import ops
     from sqlalchemy import Connection
 
-    from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
+    from alembic_safe.inspecting.catalog_records import Catalog
     from alembic_safe.inspecting.difference_sql import Undo
 
 FIRST = frozenset({"schema", "extension", "collation", "enum", "domain", "composite type", "range type", "sequence",
@@ -137,20 +148,35 @@ class CatalogChanges:
             return
         turned = Difference(id_, difference.what, difference.right, difference.left)
         back = [SqlOp(sql) for one in undo_sql([turned], now, self.models) for sql in one.statements]
-        about = id_ if difference.is_extra and not id_.parent else None
         if id_.kind == "column" and "generated" in self.models.objects.get(id_, {}) and not difference.is_extra:
             is_stored = self.models.objects[id_]["generated"] == "stored"
             self.do(*(GeneratedOp(id_, sql, is_stored=is_stored) for sql in undo.statements), backward=back)
             return
-        self.do(*(SqlOp(sql, about=about) for sql in undo.statements), backward=back)
+        self.do(*self._typed(undo, now), backward=back)
+
+    def _typed(self, undo: Undo, now: Catalog) -> Iterator[SqlOp]:
+        """Yield the statements as operations that say what they are about, as far as a recipe asks for it."""
+        difference = undo.difference
+        id_ = difference.object
+        is_part = id_.kind in {"constraint", "index"}
+        goes = frozenset(drop_sql(now, id_)) if (is_part or id_.kind in TYPES) and id_ in now.objects else frozenset()
+        for sql in undo.statements:
+            if sql in goes:
+                yield DropPartOp(id_, sql) if is_part else DropTypeOp(id_, sql)
+            elif id_.kind == "constraint" and sql == constraint_sql(id_, self.models.objects[id_]):
+                yield self._made(id_) or (KeyOp(id_, sql) if _sort(self.models, id_) in {"p", "u"} else SqlOp(sql))
+            else:
+                yield SqlOp(sql, about=id_ if difference.is_extra and not id_.parent else None)
 
     def _structured(self, difference: Difference, now: Catalog) -> ops.MigrateOperation | None:
         """Return an operation that says more than its SQL, so that a recipe finds what it is about."""
         id_ = difference.object
         if id_.kind == "column" and difference.what == "collation":
             return recollated(self.connection, id_, self.models, now)
-        if not difference.is_missing or id_.kind != "constraint":
-            return None
+        return self._made(id_) if difference.is_missing and id_.kind == "constraint" else None
+
+    def _made(self, id_: ObjectId) -> CheckOp | ExcludeOp | None:
+        """Return the operation that makes a check or an exclusion of the models, where it says all of it."""
         said = self.models.objects[id_]
         if not said.keys() <= _PLAIN:
             return None
@@ -164,7 +190,9 @@ class CatalogChanges:
         rows = run(self.connection, _KEYS_ON, {"schema": id_.schema, "table": id_.parent, "name": id_.name})
         for row in rows:
             alter, name = f"ALTER TABLE {quoted(row['schema'], row['table'])}", quoted(row["name"])
-            self.do(SqlOp(f"{alter} DROP CONSTRAINT {name}", f"{alter} ADD CONSTRAINT {name} {row['definition']}"))
+            part = ObjectId("constraint", row["schema"], row["name"], row["table"])
+            back = SqlOp(f"{alter} ADD CONSTRAINT {name} {row['definition']}")
+            self.do(DropPartOp(part, f"{alter} DROP CONSTRAINT {name}"), backward=[back])
 
 
 def _sort(catalog: Catalog, id_: ObjectId) -> object:

@@ -16,6 +16,7 @@ from alembic_safe.authoring.change_operations import (
     ExcludeOp,
     FillOp,
     GeneratedOp,
+    KeyOp,
     RenamedPartOp,
     plain_text,
 )
@@ -98,7 +99,7 @@ def names_on(table: Table, column: str) -> dict[str, str]:
 
 def table_of(op: ops.MigrateOperation, facts: Facts) -> ObjectId:
     """Return the table that an operation is about."""
-    if isinstance(op, (CheckOp, DropPartOp, ExcludeOp, RenamedPartOp)):
+    if isinstance(op, (CheckOp, DropPartOp, ExcludeOp, KeyOp, RenamedPartOp)):
         return facts.id_of(op.part.parent, op.part.schema or None)
     if isinstance(op, (DefaultOp, FillOp, GeneratedOp)):
         return facts.id_of(op.column.parent, op.column.schema or None)
