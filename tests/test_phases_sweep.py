@@ -40,7 +40,7 @@ from tests.model_strategy import (
 from tests.recipe_cases import assert_drops_nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from alembic_safe.authoring.phases import Plan
     from alembic_safe.inspecting.catalog_records import ObjectId
@@ -48,10 +48,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def sweep(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield Sweep(cluster)
+def sweep(cluster: Cluster, module_cache: None) -> Sweep:
+    del module_cache
+    return Sweep(cluster)
 
 
 class Sweep:
