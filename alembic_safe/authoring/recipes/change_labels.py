@@ -19,7 +19,7 @@ from alembic_safe.authoring.existing_types import existing_enum
 from alembic_safe.authoring.keeping import taken_back_by
 from alembic_safe.authoring.recipes.at_once import require_consent
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
-from alembic_safe.authoring.recipes.replacing import Replacement, default_sql, quoted_if_needed, replaced
+from alembic_safe.authoring.recipes.replacing import Replacement, default_sql, guarded_twice, quoted_if_needed, replaced
 from alembic_safe.authoring.recipes.standing_on import built_for, dropped_name, table_of, unbuildable
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.enum_types import CreateEnumTypeOp
@@ -273,7 +273,9 @@ class _Split:
             "", expand=split.expand, copy=(*split.copy, *(step for _, (_, steps) in coming for step in steps)),
             settles=(*split.settles, swap, *then, *names), fresh=(id_._replace(name=new),),
             consumed=(*defaults, *gone, *(one for one, _ in coming)),
-            words=Words(copy=(f"Fills {shown}, then builds for it what stands on {id_.name}.",)),
+            words=Words(
+                copy=(f"Fills {shown}, then builds for it what stands on {id_.name}.", *guarded_twice(split.unique)),
+            ),
         )  # fmt: skip
 
     def _type(self, type_: Any) -> Any:

@@ -15,7 +15,7 @@ from alembic_safe.authoring.recipes.conversions import collated, conversion, is_
 from alembic_safe.authoring.recipes.moving import Moves, foreign_keys
 from alembic_safe.authoring.recipes.naming import worded
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
-from alembic_safe.authoring.recipes.replacing import Replacement, replaced
+from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
 from alembic_safe.authoring.recipes.standing_on import built_for, dropped_name, last_of, parts_on, table_of, unbuildable
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.kept import LONGEST_NAME, cut
@@ -96,7 +96,10 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
                 f"Adds {new} beside {shown}, of type {becomes}, and keeps both equal.",
                 *_not_yet(shown, was, becomes), *referring.words,
             ),
-            copy=(f"Fills {new} in the rows that were there, then builds for it what stands on {old.name}.",),
+            copy=(
+                f"Fills {new} in the rows that were there, then builds for it what stands on {old.name}.",
+                *guarded_twice([*split.unique, *([beside(key)] if key and _key_steps(table, old.name, mine) else [])]),
+            ),
         ),
     )  # fmt: skip
 

@@ -48,11 +48,13 @@ class Standing:
     :param steps: what builds it, behind the copy.
     :param settles: what goes with the old column, and what gets its final name when that has gone.
     :param names: what stands on the old column, by name.
+    :param unique: the indexes among what is built that let no value in twice, as the old ones beside them.
     """
 
     steps: tuple[Step, ...] = ()
     settles: tuple[Settle, ...] = ()
     names: frozenset[str] = frozenset()
+    unique: tuple[str, ...] = ()
 
 
 def built_anew(
@@ -70,6 +72,7 @@ def built_anew(
     """
     steps: list[Step] = []
     settles: list[Settle] = []
+    unique: list[str] = []
     every: set[str] = set()
     new = moves[old]
     for part in parts_on(table, old):
@@ -87,9 +90,10 @@ def built_anew(
         if was in dropped or final in dropped:
             continue
         steps += steps_for(part, table, moves, made)
+        unique += [made] if isinstance(part, UniqueConstraint) or getattr(part, "unique", False) else []
         if made != final and not swaps:
             settles.append(settle(f"rename_{kind}", id_._replace(name=made), to=final, behind=old))
-    return Standing(tuple(steps), tuple(settles), frozenset(every))
+    return Standing(tuple(steps), tuple(settles), frozenset(every), tuple(unique))
 
 
 def names_on(table: Table, column: str) -> dict[str, str]:
