@@ -68,6 +68,21 @@ def test_a_check_that_says_something_else_is_read_beside_the_writers(case: Case)
     assert found == [("above", "CHECK ((size > 1))")]
 
 
+def test_a_check_that_leaves_a_column_whose_type_changes_has_its_name_in_the_end(case: Case) -> None:
+    def above(type_: Any, column: str) -> sa.MetaData:
+        metadata = sa.MetaData()
+        columns = [sa.Column("id", sa.Integer, primary_key=True), sa.Column("size", type_), sa.Column("age", sa.Integer)]
+        sa.Table("users", metadata, *columns, sa.CheckConstraint(f"{column} > 0", name="above"))
+        return metadata
+
+    milestone(case, above(sa.Integer, "size"), above(sa.BigInteger, "age"), "INSERT INTO users VALUES (7, 5, 6)")
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    found = case.run("SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c'")
+    assert found == [("above", "CHECK ((age > 0))")]
+
+
 @pytest.mark.long
 def test_a_check_comes_for_new_rows_first(case: Case) -> None:
     def and_a_check(context: Any, revision: Any, directives: list[Any]) -> None:
