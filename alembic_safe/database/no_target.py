@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-
-from alembic_safe.database.libpq_words import libpq_names, place_in_environment
-from alembic_safe.database.shadow import url_of
+from alembic_safe.database.redirected import connections_redirected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from alembic_safe.database.endpoint import Endpoint
     from alembic_safe.database.shadow import Shadow
@@ -24,26 +20,16 @@ def without_target(shadow: Shadow) -> Iterator[None]:
 
     One for each database that is asked for. Connections to the shadow's own databases are left as they are.
     """
-    instead: dict[tuple[str, ...], Endpoint] = {}
+    made: dict[tuple[str, ...], Endpoint] = {}
 
-    def redirect(dialect: Any, record: Any, arguments: list[Any], parameters: dict[str, Any]) -> None:
-        del record
-        if dialect.name != "postgresql":
-            return
-        asked = place_in_environment() | libpq_names(parameters)
-        ours = {one.database for one in (*shadow.databases.values(), *instead.values())}
-        if asked.get("dbname") in ours:
-            return
-        place = tuple(str(asked.get(word) or "") for word in ("host", "hostaddr", "port", "dbname"))
-        if place not in instead:
-            instead[place] = shadow.another()
-        _, own = dialect.create_connect_args(url_of(instead[place], f"postgresql+{dialect.driver}"))
-        arguments.clear()
-        parameters.clear()
-        parameters.update(own)
+    def instead(asked: Mapping[str, str | None], driver: str) -> Endpoint | None:
+        del driver
+        if asked.get("dbname") in {one.database for one in (*shadow.databases.values(), *made.values())}:
+            return None
+        place = tuple(asked.get(word) or "" for word in ("host", "hostaddr", "port", "dbname"))
+        if place not in made:
+            made[place] = shadow.another()
+        return made[place]
 
-    event.listen(Engine, "do_connect", redirect)
-    try:
+    with connections_redirected(instead):
         yield
-    finally:
-        event.remove(Engine, "do_connect", redirect)

@@ -7,22 +7,23 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event
-from sqlalchemy.engine import Connection, Engine, RootTransaction
+from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from alembic_safe.database.endpoint import Endpoint
-from alembic_safe.database.libpq_words import DEFAULT_PORT, libpq_names, place_in_environment
+from alembic_safe.database.libpq_words import DEFAULT_PORT
+from alembic_safe.database.redirected import connections_redirected
 from alembic_safe.database.shadow import url_of
 from alembic_safe.database.shadow_patience import Patience
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import MigrationContext
+    from sqlalchemy.engine import Connection, Engine, RootTransaction
 
     from alembic_safe.database.shadow import Shadow
 
@@ -153,28 +154,17 @@ def elsewhere_refused(swap: Swap) -> Iterator[None]:
     """
     places = {place: swap.shadow.database_for(place) for place in swap.places}
 
-    def redirect(dialect: Any, record: Any, arguments: list[Any], parameters: dict[str, Any]) -> None:
-        del record
-        if dialect.name != "postgresql":
-            return
-        asked = place_in_environment() | libpq_names(parameters)
+    def instead(asked: Mapping[str, str | None], driver: str) -> Endpoint | None:
         endpoint = places.get(_place(asked.get("host"), asked.get("hostaddr"), asked.get("port"), asked.get("dbname")))
-        if endpoint is None:
-            return
-        if dialect.driver not in _SYNC_DRIVERS or arguments:
+        if endpoint is not None and driver not in _SYNC_DRIVERS:
             raise WrongUsage(
-                f"A revision connects to the target by itself, with {dialect.driver}, while it is replayed on a shadow;"
+                f"A revision connects to the target by itself, with {driver}, while it is replayed on a shadow;"
                 " its connection was not made.",
             )
-        _, instead = dialect.create_connect_args(url_of(endpoint, f"postgresql+{dialect.driver}"))
-        parameters.clear()
-        parameters.update(instead)
+        return endpoint
 
-    event.listen(Engine, "do_connect", redirect)
-    try:
+    with connections_redirected(instead):
         yield
-    finally:
-        event.remove(Engine, "do_connect", redirect)
 
 
 def place_of(connection: Connection) -> str:

@@ -103,9 +103,6 @@ class Fold:
                 proven, seconds = self._proven(recorded, given, staged)
                 break
             except (NotEqual, ReplayFailed) as error:
-                import sys
-
-                print("DEBUG", level, error.summary, error.detail, file=sys.stderr)
                 if level == LEVELS - 1:
                     raise self._failed(error) from error
         self.show.folded(folded)
