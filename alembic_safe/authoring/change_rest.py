@@ -24,7 +24,7 @@ from alembic_safe.inspecting.difference_sql_make import TYPES, create_sql, drop_
 from alembic_safe.inspecting.difference_sql_parts import constraint_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from alembic.operations import ops
     from sqlalchemy import Connection
@@ -142,6 +142,8 @@ class CatalogChanges:
             to, was = (None if value is None else str(value) for value in (difference.left, difference.right))
             self.do(DefaultOp(id_, to, was))
             return
+        if id_.kind in {"constraint", "index"} and self._part(undo, now):
+            return
         said_otherwise = self._structured(difference, now)
         if said_otherwise is not None:
             self.do(said_otherwise)
@@ -152,31 +154,44 @@ class CatalogChanges:
             is_stored = self.models.objects[id_]["generated"] == "stored"
             self.do(*(GeneratedOp(id_, sql, is_stored=is_stored) for sql in undo.statements), backward=back)
             return
-        self.do(*self._typed(undo, now), backward=back)
+        if id_.kind in TYPES and difference.is_extra:
+            self.do(*(DropTypeOp(id_, sql) for sql in undo.statements), backward=back)
+            return
+        about = id_ if difference.is_extra and not id_.parent else None
+        self.do(*(SqlOp(sql, about=about) for sql in undo.statements), backward=back)
 
-    def _typed(self, undo: Undo, now: Catalog) -> Iterator[SqlOp]:
-        """Yield the statements as operations that say what they are about, as far as a recipe asks for it."""
-        difference = undo.difference
-        id_ = difference.object
-        is_part = id_.kind in {"constraint", "index"}
-        goes = frozenset(drop_sql(now, id_)) if (is_part or id_.kind in TYPES) and id_ in now.objects else frozenset()
-        for sql in undo.statements:
-            if sql in goes:
-                yield DropPartOp(id_, sql) if is_part else DropTypeOp(id_, sql)
-            elif id_.kind == "constraint" and sql == constraint_sql(id_, self.models.objects[id_]):
-                yield self._made(id_) or (KeyOp(id_, sql) if _sort(self.models, id_) in {"p", "u"} else SqlOp(sql))
-            else:
-                yield SqlOp(sql, about=id_ if difference.is_extra and not id_.parent else None)
+    def _part(self, undo: Undo, now: Catalog) -> bool:
+        """Settle an index or a constraint that goes or comes: each of the two has its own way back, as they may be split."""
+        id_, statements = undo.difference.object, list(undo.statements)
+        if id_ in now.objects:
+            goes = list(drop_sql(now, id_))
+            if statements[: len(goes)] != goes:
+                return False
+            del statements[: len(goes)]
+            self._drop(id_, now)
+        if statements:
+            made = self._made(id_)
+            if made is not None:
+                self.do(made)
+                return True
+            is_key = _sort(self.models, id_) in {"p", "u"}
+            forward = [
+                KeyOp(id_, sql) if is_key and sql == constraint_sql(id_, self.models.objects[id_]) else SqlOp(sql)
+                for sql in statements
+            ]
+            self.do(*forward, backward=[SqlOp(sql) for sql in drop_sql(self.models, id_)])
+        return True
 
     def _structured(self, difference: Difference, now: Catalog) -> ops.MigrateOperation | None:
         """Return an operation that says more than its SQL, so that a recipe finds what it is about."""
         id_ = difference.object
-        if id_.kind == "column" and difference.what == "collation":
-            return recollated(self.connection, id_, self.models, now)
-        return self._made(id_) if difference.is_missing and id_.kind == "constraint" else None
+        is_collation = id_.kind == "column" and difference.what == "collation"
+        return recollated(self.connection, id_, self.models, now) if is_collation else None
 
     def _made(self, id_: ObjectId) -> CheckOp | ExcludeOp | None:
         """Return the operation that makes a check or an exclusion of the models, where it says all of it."""
+        if id_.kind != "constraint":
+            return None
         said = self.models.objects[id_]
         if not said.keys() <= _PLAIN:
             return None

@@ -49,7 +49,10 @@ def test_a_column_that_every_row_is_written_for_needs_consent(case: Case) -> Non
 def test_a_primary_key_over_other_columns_needs_consent(case: Case) -> None:
     def keyed(*columns: str, **kw: Any) -> sa.MetaData:
         metadata = sa.MetaData()
-        made = [sa.Column(name, sa.Integer, primary_key=name in columns, nullable=False) for name in ("id", "org")]
+        made = [
+            sa.Column(name, sa.BigInteger, primary_key=name in columns, nullable=False, autoincrement=False)
+            for name in ("id", "org")
+        ]
         sa.Table("users", metadata, *made, **kw)
         return metadata
 
