@@ -24,6 +24,7 @@ from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.shadow import open_shadow
 from alembic_safe.errors import Refused
 from alembic_safe.inspecting.catalog import Catalog, read_catalog
+from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.models_catalog import ground_of, models_catalog
 from alembic_safe.settings import Settings
 from tests.held_locks import Held
@@ -44,8 +45,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alembic_safe.authoring.phases import Plan
-    from alembic_safe.inspecting.catalog_records import ObjectId
     from tests.cluster import Cluster
+
+
+MOOD = ObjectId("enum", "public", "mood")
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +138,7 @@ class Sweep:
                     own.exec_driver_sql(statement)
             transaction = files.begin()
             changes = apply_changes(context, aim)
-            found: list[Any] = [AddLabelOp(statement) for statement in new.statements]
+            found: list[Any] = [AddLabelOp(statement, MOOD) for statement in new.statements]
             transaction.rollback()
             return split(tuple(keeping_rows(flattened([*found, *changes.upgrade]))), facts)
         transaction.rollback()

@@ -114,7 +114,7 @@ def test_a_new_enum_on_a_new_column_lets_both_applications_live(case: Case) -> N
     metadata = sa.MetaData()
     ways = {"up": "replace(status::text, 'finished', 'done')", "down": "replace(state::text, 'done', 'finished')"}
     type_ = sa.Enum("open", "done", name="state")
-    state = sa.Column("state", type_, info=renamed_from("status") | ways, server_default="done")
+    state: Any = sa.Column("state", type_, info=renamed_from("status") | ways, server_default="done")
     sa.Table("orders", metadata, sa.Column("id", sa.Integer, primary_key=True), state)
     case.revise(metadata)
     case.upgrade()
@@ -169,7 +169,7 @@ def test_a_column_of_it_that_comes_in_the_same_revision_is_refused(case: Case) -
 def test_a_column_that_becomes_one_of_it_in_the_same_revision_is_refused(case: Case) -> None:
     case.begin(orders("open", "finished", more=(sa.Column("before", sa.Text),)))
     said = {"up": "before::order_status", "down": "before::text"}
-    before = sa.Column("before", sa.Enum("open", name="order_status"), info=said)
+    before: Any = sa.Column("before", sa.Enum("open", name="order_status"), info=said)
     new = orders("open", more=(before,), info={"enum": {"finished": "open"}})
     with case.unchanged(), pytest.raises(Refused, match=r"orders\.before of it comes in the same revision"):
         case.revise(new)
