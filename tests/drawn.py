@@ -26,7 +26,8 @@ RECIPES_DRAWN = 3
 OTHERS_DRAWN = 20
 """How many files besides the recipes' have their turn."""
 LEFT_OUT = (
-    "tests/test_changes.py", "tests/test_phases_sweep.py", "tests/test_squash_killed.py", "tests/test_squash_mutations.py",
+    "tests/browser/", "tests/test_changes.py",
+    "tests/test_phases_sweep.py", "tests/test_squash_killed.py", "tests/test_squash_mutations.py",
     "tests/test_push_killed.py", "tests/test_shadow_patience.py", "test_of_ten_deploys_of_a_gigabyte",
     "tests/compat/test_stock_output.py", "test_behind_a_real_pgbouncer", "test_nothing_is_lost_in_ten_thousand_steps",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Thirty ways in which rows make a revision fail, counted before anything runs."""
+"""More than thirty ways in which rows make a revision fail: counted before anything runs, and refused."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from alembic_safe.deploying.safe_plan import judged_by
 from alembic_safe.inspecting.data_failures import data_failures
 from alembic_safe.inspecting.hazard import Example, judge
 from alembic_safe.inspecting.hazards import HAZARDS
 from alembic_safe.inspecting.live_facts import read_live
+from alembic_safe.inspecting.policy import read_policy
+from tests.deploys import heads, safe_upgrade
+from tests.project import Project
 from tests.traced import EMPTY_AGAIN, Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from alembic_safe.inspecting.hazard import Found
     from tests.cluster import Cluster
@@ -55,6 +60,10 @@ class Case:
 
 def case(sql: str, kind: str, rows: int | None, object_: str) -> Case:
     return Case(tuple(part.strip() for part in sql.split(";")), kind, rows, object_)
+
+
+def block(sql: str, kind: str, rows: int | None, object_: str) -> Case:
+    return Case((f"DO $$ BEGIN {sql} END $$",), kind, rows, object_)
 
 
 CASES = [
@@ -97,7 +106,24 @@ CASES = [
     case("ALTER TABLE orders ALTER kind TYPE smallint", "uncastable-values", 1, "orders.kind"),
     case("ALTER TYPE mood RENAME TO old; CREATE TYPE mood AS ENUM ('sad', 'ok');"
          "ALTER TABLE users ALTER mood TYPE mood USING mood::text::mood", "uncastable-values", 2, "users.mood"),
+    case("ALTER TABLE users ADD CONSTRAINT u UNIQUE (mood)", "duplicate-rows", 2, "users.u"),
+    case("ALTER TABLE orders ALTER id SET NOT NULL", "null-values", 1, "orders.id"),
+    case("ALTER TABLE users ALTER name TYPE varchar(2)", "uncastable-values", 2, "users.name"),
+    case("ALTER TABLE users ALTER email TYPE char(9)", "uncastable-values", 1, "users.email"),
+    case("ALTER TABLE users ALTER age TYPE date USING age::date", "uncastable-values", 3, "users.age"),
+    case("ALTER TABLE users ALTER name TYPE uuid USING name::uuid", "uncastable-values", 2, "users.name"),
+    case("ALTER TABLE users ALTER age TYPE boolean USING age::boolean", "uncastable-values", 3, "users.age"),
+    case("ALTER TABLE users ALTER points TYPE smallint", "uncastable-values", 1, "users.points"),
+    block("ALTER TABLE users ALTER name SET NOT NULL;", "null-values", 1, "users.name"),
+    block("ALTER TABLE users ALTER name TYPE uuid USING name::uuid;", "uncastable-values", 2, "users.name"),
+    block("EXECUTE 'ALTER TABLE users ALTER age TYPE int USING replace(age, ''old'', ''x'')::int';", "uncastable-values", None,
+          "users.age"),
+    block("EXECUTE $x$ALTER TABLE users ALTER age TYPE integer USING age::integer$x$;", "uncastable-values", 2, "users.age"),
+    block("EXECUTE 'ALTER TABLE orders ADD FOREIGN KEY (user_id) REFERENCES users';", "orphan-rows", 2,
+          "orders.orders_user_id_fkey"),
 ]  # fmt: skip
+FAILS = BY_DATA - {"values-change", "not-valid-before-copy"}
+"""What the database itself refuses; the other two pass, and are told because of what they leave."""
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +162,12 @@ def test_what_stands_against_a_statement_is_counted_before_it_runs(
         assert said[f"{one.kind}:{one.object}"].severity == "danger"
         assert ("at least one row" if one.rows is None else f"{one.rows} row") in effect
         assert "ann" not in effect
+        for protected in (True, False):
+            (judged,) = judged_by([said[f"{one.kind}:{one.object}"]], read_policy(""), environment="", protected=protected,
+                                  in_files={}, given=frozenset())  # fmt: skip
+            assert judged.stops or one.kind == "not-valid-before-copy"
     # and that is what happens: the database itself is asked
-    fails = one.kind in BY_DATA - {"values-change", "not-valid-before-copy"}
+    fails = one.kind in FAILS
     with cluster.connect("rows_target", autocommit=False) as c:
         try:
             for sql in one.sql:
@@ -148,6 +178,56 @@ def test_what_stands_against_a_statement_is_counted_before_it_runs(
         else:
             assert not fails
             c.rollback()
+
+
+def test_there_are_thirty_failures_and_more() -> None:
+    assert len({one.sql for one in CASES if one.kind in FAILS}) >= 30
+
+
+@pytest.fixture
+def shop(cluster: Cluster, tmp_path: Path, make_database: Callable[..., str]) -> Project:
+    """A project whose database has the tables and the rows, and nothing that is pending."""
+    name = make_database()
+    project = Project.create(tmp_path / "app", cluster.url(name), plain=False)
+    project.revision("a1", None, "tables", f"op.execute({SETUP!r})")
+    project.run("upgrade", "head", check=0)
+    with cluster.connect(name) as c:
+        c.execute(ROWS)
+    return project
+
+
+def pending(project: Project, cases: Sequence[Case]) -> None:
+    """Write one revision with the statements of some cases."""
+    project.revision("b1", "a1", "fails", "\n".join(f"op.execute({sql!r})" for one in cases for sql in one.sql))
+
+
+def test_the_deployment_is_refused_for_each_of_them_before_anything_runs(shop: Project, cluster: Cluster) -> None:
+    sqls = (
+        "UNIQUE (kind)",
+        "ALTER name SET NOT NULL",
+        "REFERENCES users",
+        "(length(name) > 3)",
+        "email TYPE varchar(10)",
+    )
+    chosen = [next(one for one in CASES if one.kind in FAILS and one.sql[-1].endswith(sql)) for sql in sqls]
+    pending(shop, chosen)
+    ended = safe_upgrade(shop, "--yes", check=3)
+    for one in chosen:
+        assert f"{one.kind}:{one.object}" in ended.text
+        assert f"{one.rows} row" in ended.text
+    assert "Nothing was changed." in ended.text
+    assert heads(cluster, shop.url.rpartition("/")[2]) == ["a1"]
+
+
+@pytest.mark.long
+def test_the_deployment_is_refused_for_every_one_alone(shop: Project, cluster: Cluster) -> None:
+    for one in CASES:
+        if one.kind not in FAILS:
+            continue
+        pending(shop, [one])
+        ended = safe_upgrade(shop, "--yes", check=3)
+        assert f"{one.kind}:{one.object}" in ended.text, one.sql
+        assert heads(cluster, shop.url.rpartition("/")[2]) == ["a1"]
 
 
 def test_rows_are_named_only_where_they_may_be(urls: tuple[str, str]) -> None:

@@ -14,6 +14,7 @@ from alembic_safe import commands
 from alembic_safe.inspecting.hazard import SETUP, Example
 from alembic_safe.inspecting.hazards import BY_ID, HAZARDS
 from alembic_safe.inspecting.live import DataFailure, TableFacts
+from alembic_safe.inspecting.policy import read_policy
 from alembic_safe.reporting.hazards import explained, pages
 from tests.test_messages import DESTRUCTIVE
 from tests.traced import Watched, big, emptied, hazards_in
@@ -83,7 +84,24 @@ def test_an_id_is_kebab_case_and_unique_and_each_hazard_has_both_examples() -> N
 
 def test_the_catalogue_of_research_is_covered() -> None:
     covered = {row for hazard in HAZARDS for row in hazard.rows}
-    assert set(range(1, 79)) - covered == {78}  # what a downgrade destroys is told by a rehearsal
+    assert covered == set(range(1, 79))
+
+
+def test_the_table_beside_squawk_has_every_hazard_and_no_form_that_is_missed() -> None:
+    """``python -m benchmarks.hazards`` makes it anew."""
+    lines = (DOCS.parent / "hazards-compared.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")][1:]
+    assert [row[0].partition(" (")[0] for row in rows] == [hazard.id for hazard in HAZARDS]
+    assert {cell for row in rows for cell in row[2:8]} == {"yes", "-"}
+    covered = {int(number) for row in rows if row[1] != "ours" for number in row[1].split(", ")}
+    assert covered == set(range(1, 79))
+
+
+@pytest.mark.parametrize("hazard", [one for one in HAZARDS if one.family == "advice"], ids=lambda hazard: hazard.id)
+def test_advice_is_not_told_by_default(watched: Watched, hazard: Hazard) -> None:
+    trace = watched.run(hazard.setup, hazard.bad, form="sql")
+    assert hazard.id in {one.hazard.id for one in hazards_in(trace, advice=True)}
+    assert hazard.id not in {one.hazard.id for one in hazards_in(trace, advice=read_policy("").advice)}
 
 
 @pytest.mark.parametrize("hazard", HAZARDS, ids=lambda hazard: hazard.id)
@@ -212,6 +230,72 @@ def test_rows_that_the_revision_took_away_before_are_not_said_to_be_there(watche
     example = replace(hazard.bad, sql=("DELETE FROM users", *hazard.bad.sql))
     (one,) = [one for one in hazards_in(watched.run(hazard.setup, example, form="sql")) if one.hazard is hazard]
     assert "rows that the DELETE before it leaves have no value for it" in one.hit.effect
+
+
+SWAPPED = """ALTER TABLE users ADD COLUMN new bigint; ALTER TABLE users ADD UNIQUE (new); ALTER TABLE users DROP COLUMN id;
+ALTER TABLE users RENAME new TO id"""
+AGAIN = "ALTER TABLE orders ADD CONSTRAINT again FOREIGN KEY (user_id) REFERENCES users (id)"
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        ("ALTER TABLE users ADD PRIMARY KEY (id)", "with it goes orders.orders_user"),
+        ("CREATE UNIQUE INDEX users_id ON users (id)", "with it goes orders.orders_user"),
+        ("CREATE UNIQUE INDEX users_id ON users (id) WHERE name <> ''", "INSERT ... ON CONFLICT (id) fails from then on"),
+        ("ALTER TABLE users ADD UNIQUE (name)", "INSERT ... ON CONFLICT (id) fails from then on"),
+        (f"ALTER TABLE users ADD PRIMARY KEY (id); {AGAIN}", ""),
+        ("ALTER TABLE users RENAME id TO nr; ALTER TABLE users ADD UNIQUE (nr)", "with it goes orders.orders_user"),
+        (SWAPPED, "with it goes orders.orders_user"),
+    ],
+)  # fmt: skip
+def test_a_key_that_the_same_transaction_makes_again_is_still_there(watched: Watched, then: str, said: str) -> None:
+    """Seen in two public histories: a key that goes and comes back, with the foreign keys that refer to it."""
+    hazard = BY_ID["drop-key-in-use"]
+    example = Example(sql=(*hazard.bad.sql, *then.split(";")))
+    found = [one for one in hazards_in(watched.run(hazard.setup, example, form="sql")) if one.hazard is hazard]
+    assert [one.hit.effect[: len(said)] for one in found] == ([said] if said else [])
+
+
+def test_a_foreign_key_over_other_columns_deletes_along_as_the_old_one_did(watched: Watched) -> None:
+    """Seen in a public history: a key by name becomes one by id."""
+    hazard = BY_ID["cascade-disappears"]
+    again = "ALTER TABLE orders ADD COLUMN buyer bigint REFERENCES users (id) ON DELETE {}"
+    gone = "ALTER TABLE orders DROP COLUMN user_id"
+    for more, expected in ((again.format("CASCADE"), False), (again.format("RESTRICT"), True), (gone, False)):
+        example = Example(sql=(*hazard.bad.sql, more))
+        trace = watched.run(hazard.setup, example, form="sql")
+        assert (hazard.id in {one.hazard.id for one in hazards_in(trace)}) is expected, more
+
+
+def test_within_one_transaction_nobody_reads_while_an_index_is_replaced(watched: Watched) -> None:
+    """Seen in three public histories: the lock of the DROP keeps everybody out until the new index is there."""
+    hazard = BY_ID["replace-index"]
+    apart = (
+        "DROP INDEX CONCURRENTLY users_name",
+        "CREATE INDEX CONCURRENTLY users_name_email ON users (name, email)",
+    )
+    for sql, autocommit, said in (
+        (hazard.bad.sql, False, "nobody reads or writes users"),
+        (apart, True, "queries that need it read all of users"),
+    ):
+        trace = watched.run(hazard.setup, Example(sql=sql, autocommit=autocommit), form="sql")
+        (one,) = [one for one in hazards_in(trace) if one.hazard is hazard]
+        assert said in one.hit.effect
+
+
+def test_a_column_whose_name_is_taken_at_once_loses_values_and_breaks_no_program(watched: Watched) -> None:
+    """Seen in a public history: a column goes and comes back as another one."""
+    hazard = BY_ID["drop-column"]
+    for then, said in (
+        ("ADD COLUMN email text", "a new column takes its name"),
+        ("RENAME name TO email", "a new column takes its name"),
+        ("ADD COLUMN mail text", "every program that names it fails"),
+    ):
+        example = Example(sql=(*hazard.bad.sql, f"ALTER TABLE users {then}"))
+        (one,) = [one for one in hazards_in(watched.run(hazard.setup, example, form="sql")) if one.hazard is hazard]
+        assert "values are lost" in one.hit.effect
+        assert said in one.hit.effect
 
 
 def test_what_looks_at_the_catalog_first_may_be_committed_early(watched: Watched) -> None:

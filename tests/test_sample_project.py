@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 import os
 import re
 import subprocess
@@ -26,6 +27,7 @@ from pytest_alembic.tests import (
     test_upgrade,  # noqa: F401
 )
 
+from alembic_safe import commands
 from tests import warm
 from tests.patience import PATIENCE, eventually
 
@@ -388,3 +390,32 @@ def test_the_live_command_ends_with_one_when_something_was_lost(cluster, shop):
 def test_operations_that_wait_together_stall_the_shop_once():
     waits = [(0.0, 1.0), (0.5, 1.0), (0.9, 1.5), (3.0, 3.05), (4.0, 4.2)]
     assert stalled_seconds([Operation("pay", due, done) for due, done in waits]) == pytest.approx(1.7)
+
+
+HAZARDS = {
+    "f876a6b15003": {"lock-held-on:products, warehouse.warehouses"},
+    "0cfae23b34ab": {"add-check:orders.ck_orders_total_is_not_negative", "lock-held-on:orders", "write-all-rows:orders"},
+    "5d9d4c410c8f": {"create-index:customers.uq_customers_email_lower", "write-all-rows:customers"},
+    "6bf4108f25d9": {
+        "add-check:warehouse.stock.ck_stock_reserved_is_there", "add-check:payments.ck_payments_method_is_known",
+        "lock-held-on:warehouse.stock, payments", "several-tables-locked:payments, warehouse.stock",
+        "write-all-rows:warehouse.stock",
+    },
+    "cf77a009741c": {"lock-held-on:orders"},
+    "5280f6b3f5fc": {"drop-column:customers.import_ref"},
+}  # fmt: skip
+"""What the shop's history did to tables in use, each looked at by a person: nothing else is worse than information."""
+
+
+def test_safe_plan_finds_what_the_history_did_and_raises_no_false_alarm(cluster, make_database, tmp_path, monkeypatch):
+    """The other fourteen revisions add tables, columns and views: nobody waits for them, and nothing is lost."""
+    url = cluster.url(make_database())
+    monkeypatch.setenv("DATABASE_URL", url)
+    file = tmp_path / "plan.json"
+    assert commands.run("safe-plan", ("--all-history", "--format", "json", "-o", str(file)), config_of(url)) == 0
+    revisions = json.loads(file.read_text())["plans"][0]["revisions"]
+    found = {
+        r["revision"]: {h["id"] for h in r["hazards"] if h["severity"] in {"warning", "danger"}} for r in revisions
+    }
+    assert len(found) == 20
+    assert {revision: ids for revision, ids in found.items() if ids} == HAZARDS

@@ -86,6 +86,10 @@ def test_pruning_asks_the_databases_and_leaves_word_for_the_late(
     assert "No other database was asked" in app.run(*prune[:-2], check=3).stderr
     app.run(*prune, check=0)
     assert list(tree(app.folder / "migrations" / "squashed")) == ["a3/pruned.json"]
+    assert "a3: its originals were pruned on" in app.run("squash", "--check", check=0).stdout
+    assert "nothing to hold it against, or to put back" in " ".join(
+        app.run("squash", "--undo", "a3", check=10).stderr.split()
+    )
     app.run("upgrade", "head", check=0)
     told = on(app, cluster.url(late)).run("upgrade", "head")
     assert told.returncode == 10

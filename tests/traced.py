@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy.pool import NullPool
 
-from alembic_safe.inspecting.hazard import judge
+from alembic_safe.inspecting.hazard import Example, judge
 from alembic_safe.inspecting.hazards import HAZARDS
 from alembic_safe.inspecting.live import Live, TableFacts
 from alembic_safe.inspecting.tracing import Tracer
@@ -20,7 +20,7 @@ from alembic_safe.inspecting.tracing import Tracer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from alembic_safe.inspecting.hazard import Example, Found
+    from alembic_safe.inspecting.hazard import Found
     from alembic_safe.inspecting.trace import Trace
 
 BIG = TableFacts(rows=5_000_000, exact=False, bytes=2 * 1000**3, heap=1000**3)
@@ -50,14 +50,17 @@ class Watched:
             raw.commit()
             context = MigrationContext.configure(connection, opts={"transaction_per_migration": True})
             connection.rollback()
-            tracer = Tracer()
+            back = Example(example.downgrade, example.downgrade_sql)
+            tracer = Tracer(downgrades=back != Example())
+            module = SimpleNamespace(downgrade=lambda: self._body(context, connection, back, form))
             step: Any = SimpleNamespace(
                 is_upgrade=True,
-                revision=SimpleNamespace(revision="e1", doc="an example", path=f"<{form}>", module=SimpleNamespace()),
+                migration_fn=lambda: self._body(context, connection, example, form),
+                revision=SimpleNamespace(revision="e1", doc="an example", path=f"<{form}>", module=module),
             )
             try:
                 with tracer.watch(context, step), context.begin_transaction(_per_migration=True):
-                    self._body(context, connection, example, form)
+                    step.migration_fn()
             except Exception as error:
                 if not any(one.failed for trace in tracer.traces.values() for one in trace.revisions):
                     raise AssertionError(f"{form}: {error}") from error

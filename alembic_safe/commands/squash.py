@@ -14,6 +14,7 @@ from alembic_safe.settings import Settings
 if TYPE_CHECKING:
     from alembic.config import Config
 
+    from alembic_safe.history.request import Request, Show
     from alembic_safe.reporting.squash import SquashText
 
 
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
 @click.argument("end", default="", metavar="[[START:]END]")
 @click.option("--message", "-m", help="What the squash is called; its first line names the file.")
 @click.option("--accept", multiple=True, metavar="FINDING", help="Consent by name, such as outside:REVISION.")
+@click.option("--keep", multiple=True, metavar="REVISION",
+              help="Carry this revision as it is written, with what it does outside of the database.")  # fmt: skip
 @click.option("--bootstrap", default="", metavar="FILE.sql|MODULE:FUNCTION",
               help="What is there before the first revision, where that does not begin with nothing.")  # fmt: skip
 @click.option(
     "--shortcut", is_flag=True, help="Leave the originals where they are; only new databases take the squash."
 )
+@click.option("--regions", is_flag=True, help="Take every part with one way in and one way out, each as one revision.")
 @click.option("--vendor", is_flag=True, help="Copy what the originals import from the application into the archive.")
 @click.option("--since-deployed", metavar="URL", help="Begin behind the revision that this database has.")
 @click.option("--prove-all", is_flag=True, help="Try a database at every replaced revision, not at a sample of them.")
@@ -55,8 +59,10 @@ def command(
     end: str,
     message: str | None,
     accept: tuple[str, ...],
+    keep: tuple[str, ...],
     bootstrap: str,
     shortcut: bool,
+    regions: bool,
     vendor: bool,
     since_deployed: str | None,
     prove_all: bool,
@@ -89,31 +95,45 @@ def command(
         from alembic_safe.history.deployed import since
 
         end = since(config, since_deployed, end)
-    show = Show(text.began, text.read, text.made, text.proved, text.note, text.step, text.point,
+    show = Show(text.parts, text.left, text.began, text.read, text.made, text.proved, text.note, text.step, text.point,
                 text.folded)  # fmt: skip
     request = Request(
         end, message or "", frozenset(accept), bootstrap,
-        prove_all=prove_all, dry_run=dry_run, vendor=vendor, shortcut=shortcut,
+        prove_all=prove_all, dry_run=dry_run, vendor=vendor, shortcut=shortcut, keep=keep,
+        regions=regions,
     )  # fmt: skip
     if verb == "check":
-        from alembic_safe.history.checking import check
-
-        text.checked(check(config, settings, request, show), as_json=as_json)
-        return 0
+        return _checked(config, settings, request, show, text, as_json=as_json)
     if verb == "advise":
-        from alembic_safe.history.advice import advise
-
-        text.advice(advise(config, settings, urls, show))
-        return 0
+        return _advised(config, settings, urls, show, text)
     if message is None:
         raise WrongUsage(
             "A squash needs a message.", next_steps=[NextStep("for example", 'alembic squash -m "what it is"')]
         )
     from alembic_safe.history.squash import squash
-    from alembic_safe.reporting.squash import print_outcome, print_outcome_json
+    from alembic_safe.reporting.squash import print_outcomes, print_outcomes_json
 
-    outcome = squash(config, settings, request, show)
-    (print_outcome_json if as_json else print_outcome)(outcome)
+    outcomes = squash(config, settings, request, show)
+    if as_json:
+        print_outcomes_json(outcomes, as_list=regions)
+    else:
+        print_outcomes(outcomes)
+    return 0
+
+
+def _checked(
+    config: Config, settings: Settings, request: Request, show: Show, text: SquashText, *, as_json: bool
+) -> int:
+    from alembic_safe.history.checking import check
+
+    text.checked(check(config, settings, request, show), as_json=as_json)
+    return 0
+
+
+def _advised(config: Config, settings: Settings, urls: tuple[str, ...], show: Show, text: SquashText) -> int:
+    from alembic_safe.history.advice import advise
+
+    text.advice(advise(config, settings, urls, show))
     return 0
 
 

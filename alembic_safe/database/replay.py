@@ -264,6 +264,7 @@ def _replay_context(
             if patience.cut is not None:  # the revision caught it, and went on without what it had asked for
                 raise out_of_time(patience.cut, step)
             watched.close()
+            patience.cut = None  # what was cut since then was tried by whoever watches, and is told there
 
     with ExitStack() as watched, _as_a_stock_run(context, steps):
         try:

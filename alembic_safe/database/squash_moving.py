@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from alembic_safe.errors import Missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 PLAN = ".moving.json"
 """What a move that is not finished has to do, in the archive's folder."""
@@ -33,7 +33,7 @@ def move(
     add: Sequence[tuple[Path, Path]],
     remove: Sequence[Path],
     *,
-    leftover: Path | None = None,
+    leftover: Sequence[Path] = (),
 ) -> None:
     """Put files into the folders of revisions and take others out, in one step.
 
@@ -41,7 +41,7 @@ def move(
     :param locations: the folders of the revisions.
     :param add: files, each with the place where it belongs.
     :param remove: files that go; copies of them are elsewhere.
-    :param leftover: a folder that goes afterwards.
+    :param leftover: folders that go afterwards.
     :raises Missing: when that cannot be done; nothing has changed then.
     """
     paths = [path.resolve() for path in [*remove, *(final for _, final in add)]]
@@ -55,12 +55,27 @@ def move(
             {
                 "add": [[str(source), str(final)] for source, final in add],
                 "remove": [str(path) for path in remove],
-                "leftover": str(leftover) if leftover else "",
+                "leftover": [str(path) for path in leftover],
             },
         )
         finish(archives)
     except OSError as error:
         raise Missing(f"{error.filename2 or error.filename} cannot be written: {error.strerror}.") from error
+
+
+def put(folder: Path, place: Path) -> None:
+    """Let a folder take a place; what was there before is where the folder was, and goes with it.
+
+    In one step where the system can do that: an archive that a squash stands on is there at every moment.
+    """
+    exchange = _exchange()
+    if place.exists() and not (exchange is not None and exchange(os.fsencode(folder), os.fsencode(place))):
+        aside = folder.with_name(f".old-{place.name}")
+        place.rename(aside)
+        folder.rename(place)
+        aside.rename(folder)
+    elif not place.exists():
+        folder.rename(place)
 
 
 def finish(archives: Path) -> None:
@@ -81,7 +96,7 @@ def finish(archives: Path) -> None:
         if path not in added:
             Path(path).unlink(missing_ok=True)
     plan.unlink()
-    _forget(Path(todo["leftover"]) if todo["leftover"] else None)
+    _forget(Path(path) for path in todo["leftover"])
 
 
 def clear(archives: Path) -> None:
@@ -164,6 +179,6 @@ def _write_durably(path: Path, plan: dict[str, object]) -> None:
     part.replace(path)
 
 
-def _forget(folder: Path | None) -> None:
-    if folder is not None:
+def _forget(folders: Iterable[Path]) -> None:
+    for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

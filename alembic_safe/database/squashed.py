@@ -36,7 +36,7 @@ SHORTCUT = "shortcut"
 LONG_WAY = "_alembic_safe_long_way"
 """Says of a script directory that a new database takes no shortcut."""
 STAGED = "_alembic_safe_staged"
-"""Where a script directory has an archive that is not in its place yet."""
+"""Where a script directory has archives that are not in their places yet."""
 
 _MEMOIZED = ("heads", "bases", "_real_heads", "_real_bases", "_revision_map")
 _RELATIVE = re.compile(r"(?:[^@]*@)?(.*?)(?:[+-]\d+)?")
@@ -57,12 +57,9 @@ class Original:
 
 def archive_folder(directory: ScriptDirectory, squash: str) -> Path:
     """Return where the originals of a squash are."""
-    staged: Path | None = directory.__dict__.get(STAGED)
-    return (
-        staged
-        if staged is not None and staged.name == f".{squash}"
-        else Path(directory.dir, ARCHIVE, squash).absolute()
-    )
+    staged: Iterable[Path] = directory.__dict__.get(STAGED, ())
+    there = Path(directory.dir, ARCHIVE, squash).absolute()
+    return next((one for one in staged if one.name == f".{squash}"), there)
 
 
 def is_squash(script: Any) -> bool:
@@ -293,11 +290,22 @@ def _shown(path: str | Path) -> str:
     return shown(path)
 
 
-def _gone(directory: ScriptDirectory, squash: str) -> Missing:
-    folder = archive_folder(directory, squash)
+def pruned_on(directory: ScriptDirectory, squash: str) -> str:
+    """Return the day on which somebody took the originals of a squash away for good; empty: nobody has."""
+    return str(_stone(directory, squash).get("pruned", ""))
+
+
+def _stone(directory: ScriptDirectory, squash: str) -> dict[str, Any]:
     try:
-        stone = json.loads((folder / TOMBSTONE).read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads((archive_folder(directory, squash) / TOMBSTONE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _gone(directory: ScriptDirectory, squash: str) -> Missing:
+    folder, stone = archive_folder(directory, squash), _stone(directory, squash)
+    if not stone:
         return Missing(
             f"The originals of the squash {squash} are needed, and {_shown(folder)} has none.",
             next_steps=[NextStep("bring them back from git", f"git checkout HEAD -- {_shown(folder)}")],

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from alembic_safe.database.replay import Replayed
     from alembic_safe.database.shadow import Shadow
+    from alembic_safe.inspecting.policy import Policy
     from alembic_safe.settings import Settings
 
 
@@ -45,13 +46,14 @@ def check_files(config: Config, settings: Settings, files: Sequence[Path]) -> Sa
     :raises ReplayFailed: when another revision does not run through.
     :raises Missing: when there is no server for a shadow, or ``env.py`` cannot be run.
     """
+    policy = read_policy(settings.policy or "")
     script = script_of(config)
     given = {file.resolve() for file in files}
     every = [one for one in reversed(list(script.walk_revisions())) if one.path]
     changed = {one.revision: one for one in every if Path(one.path).resolve() in given}
     if not changed:
-        return SafePlan(Plan((), ()), (), Trace(), Live(), read_policy(settings.policy or ""))
-    tracer = Tracer(each_alone=True)
+        return SafePlan(Plan((), ()), (), Trace(), Live(), policy)
+    tracer = Tracer(each_alone=True, downgrades=policy.downgrades)
     failed: ReplayFailed | None = None
     with open_shadow(None, settings) as shadow:
         on = f"PostgreSQL {shadow.server_version // 10000}.{shadow.server_version % 10000}"
@@ -62,7 +64,7 @@ def check_files(config: Config, settings: Settings, files: Sequence[Path]) -> Sa
     seen = [one for trace in tracer.traces.values() for one in trace.revisions]
     if failed is not None and (not seen or seen[-1].revision not in changed):
         raise failed
-    return _judged(tracer, changed, settings, on)
+    return _judged(tracer, changed, policy, on)
 
 
 def _replayed(config: Config, shadow: Shadow, tracer: Tracer, changed: dict[str, Script]) -> Replayed:
@@ -78,8 +80,7 @@ def _replayed(config: Config, shadow: Shadow, tracer: Tracer, changed: dict[str,
         return replay(config, script_of(config), shadow, watch=watch)
 
 
-def _judged(tracer: Tracer, changed: dict[str, Script], settings: Settings, on: str) -> SafePlan:
-    policy = read_policy(settings.policy or "")
+def _judged(tracer: Tracer, changed: dict[str, Script], policy: Policy, on: str) -> SafePlan:
     (trace,) = list(tracer.traces.values())[:1]
     stopped = trace.revisions[-1]
     behind = tuple(

@@ -20,6 +20,7 @@ from alembic_safe.inspecting.live_facts import read_live, touched
 from alembic_safe.inspecting.own_schema import OwnSchema
 from alembic_safe.inspecting.pending_trace import trace_pending
 from alembic_safe.inspecting.policy import LEVELS, read_policy
+from alembic_safe.inspecting.required_columns import mapped_columns
 from alembic_safe.inspecting.trace import RevisionTrace
 
 if TYPE_CHECKING:
@@ -191,13 +192,20 @@ def judged_again(upgrade: Upgrade, connection: Any, safe: SafePlan) -> SafePlan:
         return replace(safe, fingerprint=fingerprint)
     live = read_live(connection, trace, small=policy.small, large=policy.large)
     rows = data_failures(connection, trace, show_examples=not identity.protected)
-    live = replace(live, failures=rows.failures)
+    live = replace(live, failures=rows.failures, mapped=_mapped(upgrade))
     judged = judged_by(
         judge(trace, live, HAZARDS, advice=policy.advice), policy, environment=identity.environment,
         protected=identity.protected, in_files=safe.in_files, given=upgrade.request.accept,
     )  # fmt: skip
     unsure = (*rows.unsure, *live.not_counted)
     return replace(safe, judged=judged, live=live, unsure=unsure, fingerprint=fingerprint)
+
+
+def _mapped(upgrade: Upgrade) -> dict[tuple[str, str], frozenset[str]]:
+    """Return what the models have; nothing where the plan ends before the revision that they belong to."""
+    if upgrade.request.revision not in {"head", "heads"}:
+        return {}
+    return mapped_columns(upgrade.context.opts, upgrade.context.dialect.default_schema_name or "public")
 
 
 def _trace(upgrade: Upgrade, plan: Plan, catalog: Catalog, *, dry_run: bool) -> tuple[Trace | None, str, str]:

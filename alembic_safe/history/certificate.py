@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from alembic_safe.database.squashed import CERTIFICATE, archive_folder, file_hash, original_files
+from alembic_safe.database.revision_files import shown
+from alembic_safe.database.squashed import CERTIFICATE, archive_folder, file_hash, original_files, pruned_on
 from alembic_safe.database.vendored import vendored_folder
 from alembic_safe.errors import Findings, Missing, NextStep
 from alembic_safe.history.bootstrap import BOOTSTRAP
@@ -70,6 +71,13 @@ def read_certificate(directory: ScriptDirectory, squash: str) -> Certificate:
     :raises Findings: when somebody has changed it.
     """
     path = archive_folder(directory, squash) / CERTIFICATE
+    pruned = pruned_on(directory, squash)
+    if pruned:
+        raise Missing(
+            f"The originals of the squash {squash} were pruned on {pruned}: there is nothing to hold it against, or to put"
+            " back.",
+            next_steps=[NextStep("see the commit that took them away", f"git log -- {shown(path.parent)}")],
+        )
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

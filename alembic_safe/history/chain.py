@@ -16,7 +16,7 @@ from alembic_safe.history.rows import Contents, read_contents
 from alembic_safe.inspecting.expected import FilesCatalog, catalogs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -73,9 +73,11 @@ def run_chain(
     shadow: Shadow,
     to: str,
     on_step: Callable[[ReplayStep], None] | None = None,
+    only: Sequence[str] | None = None,
 ) -> Chain:
     """Run the files on an empty shadow up to a revision, and note what each of them sends.
 
+    :param only: these revisions, one after the other, in the place of all that lead there.
     :raises ReplayFailed: when one does not run through.
     :raises WrongUsage: where ``env.py`` configures several databases.
     """
@@ -87,7 +89,7 @@ def run_chain(
             if on_step is not None:
                 on_step(one)
 
-        done = replay(config, script, shadow, to=to, on_step=step)
+        done = replay(config, script, shadow, to=to, only=only, on_step=step)
     return Chain(state_of(shadow, done), sent.by_revision(), began, datetime.now(timezone.utc))
 
 

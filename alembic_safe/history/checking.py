@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from alembic.script import ScriptDirectory
 
 from alembic_safe.database.envpy import script_of
-from alembic_safe.database.squashed import SHORTCUT, archive_folder, replaced_by, shortcuts, the_long_way
+from alembic_safe.database.squashed import SHORTCUT, archive_folder, pruned_on, replaced_by, shortcuts, the_long_way
 from alembic_safe.history.afterwards import squash_named, squashes
 from alembic_safe.history.bootstrap import BOOTSTRAP, with_bootstrap
 from alembic_safe.history.certificate import require_unchanged
@@ -38,11 +38,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checked:
-    """A squash that is still what it was."""
+    """A squash that is still what it was.
+
+    :param pruned: the day on which its originals were taken away; then there is nothing to hold it against.
+    """
 
     revision: str
     originals: int
     proven: tuple[Proven, ...]
+    pruned: str = ""
 
 
 def check(config: Config, settings: Settings, request: Request, show: Show) -> tuple[Checked, ...]:
@@ -58,12 +62,15 @@ def check(config: Config, settings: Settings, request: Request, show: Show) -> t
         found = [short[request.words]]
     else:
         found = [squash_named(script, request.words)] if request.words else [*squashes(script), *short.values()]
+    gone = {one.revision: day for one in found if (day := pruned_on(script, one.revision)) and not request.words}
+    pruned = tuple(Checked(id_, 0, (), day) for id_, day in gone.items())
+    found = [one for one in found if one.revision not in gone]
     for one in found:
         (require_unchanged_shortcut if one.revision in short else require_unchanged)(script, one)
     if not found:
-        return ()
+        return pruned
     with open_for(config, script, settings, show) as (shadow, _):
-        return tuple(_checked(config, one, shadow, request, show) for one in found)
+        return (*pruned, *(_checked(config, one, shadow, request, show) for one in found))
 
 
 def _checked(config: Config, squash: Script, shadow: Shadow, request: Request, show: Show) -> Checked:

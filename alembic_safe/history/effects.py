@@ -8,12 +8,13 @@ import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from alembic_safe.errors import ConsentMissing, NextStep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from alembic.script import Script
 
@@ -67,12 +68,13 @@ def effects_of(revisions: Iterable[Script], statements: Mapping[str, Iterable[st
     return tuple(found)
 
 
-def require_consent(effects: Sequence[Effect], request: Request) -> None:
-    """Stop at effects that nobody has consented to lose.
+def require_consent(effects: Sequence[Effect], request: Request, keep: Collection[str]) -> None:
+    """Stop at effects that would be lost, and of which nobody has said what becomes of them.
 
+    :param keep: revisions that are carried as they are written.
     :raises ConsentMissing: naming each of them.
     """
-    waiting = [one for one in effects if f"outside:{one.revision}" not in request.accept]
+    waiting = [one for one in effects if one.revision not in keep and f"outside:{one.revision}" not in request.accept]
     if waiting:
         names = list(dict.fromkeys(one.revision for one in waiting))
         raise ConsentMissing(
@@ -80,10 +82,13 @@ def require_consent(effects: Sequence[Effect], request: Request) -> None:
             detail=[f"{Path(one.path).name}: {one.what} ({one.seen})" for one in waiting],
             next_steps=[
                 NextStep(
-                    "when a new database does not need it",
-                    f'alembic squash {request.words} -m "..." ' + " ".join(f"--accept outside:{n}" for n in names),
+                    "when a new database needs it: carry them as they are written",
+                    f"{request.again} " + " ".join(f"--keep {quote(n)}" for n in names),
                 ),
-                NextStep("when it does: end the squash before that revision", "alembic history"),
+                NextStep(
+                    "when it does not",
+                    f"{request.again} " + " ".join(f"--accept {quote(f'outside:{n}')}" for n in names),
+                ),
             ],
         )
 

@@ -99,6 +99,40 @@ def require_no_prefix_options(request: Request, extent: Extent) -> None:
         )
 
 
+def heads_named(script: ScriptDirectory, first: str, last: str) -> tuple[str, tuple[str, ...]]:
+    """Return the ids of where a part of a history begins, and of where it ends.
+
+    :param first: as Alembic takes it; empty: before the first revision.
+    :param last: the same, also ``heads``; empty: all heads that come behind the first.
+    :raises WrongUsage: when there is no such revision.
+    """
+    start = _one(script, first or "base")
+    begin = "base" if start is None else start.revision
+    if last in {"", "heads"}:
+        heads = [one for one in script.get_revisions(script.get_heads()) if one is not None]
+        return begin, tuple(
+            head.revision
+            for head in heads
+            if start is None or start.revision in {one.revision for one in _up_to(script, head)}
+        )
+    end = _one(script, last)
+    if end is None:
+        raise WrongUsage(f"{last}: a squash ends with a revision.", next_steps=_look())
+    return begin, (end.revision,)
+
+
+def revision_of(extent: Extent, script: ScriptDirectory, word: str) -> str:
+    """Return the id of one of the revisions that are taken together.
+
+    :param word: as Alembic takes it.
+    :raises WrongUsage: when there is no such revision among them.
+    """
+    found = _one(script, word)
+    if found is None or found.revision not in {one.revision for one in extent.revisions}:
+        raise WrongUsage(f"{word} is none of the revisions that are squashed.", next_steps=_look())
+    return found.revision
+
+
 def _between(script: ScriptDirectory, first: str, last: str) -> Extent:
     start, end = _one(script, first), _one(script, last)
     if start is None or end is None:
@@ -165,6 +199,9 @@ def _no_range(
         next_steps=[
             NextStep(f"take {one.number} of them together", f'alembic squash {one.start}:{one.end} -m "..."')
             for one in found.possible
+        ] + [
+            NextStep("take all of these parts", f'alembic squash --regions {start.revision}:{end.revision} -m "..."')
+            for _ in found.possible[1:2]
         ] or [NextStep("choose another range; see how they follow each other", "alembic history")],
     )  # fmt: skip
 
@@ -209,7 +246,10 @@ def _not_closed(
     )
     steps = [NextStep("choose another revision; see how they follow each other", "alembic history")]
     if possible is not None:
-        steps = [NextStep("the most that can be taken together", f'alembic squash {possible.revision} -m "..."')]
+        steps = [
+            NextStep("the most that can be taken together", f'alembic squash {possible.revision} -m "..."'),
+            NextStep("or every part that can be, each by itself", f'alembic squash --regions {end.revision} -m "..."'),
+        ]
     return Findings(
         f"What leads to {end.revision} cannot become one revision: others begin in the middle of it.",
         detail=[f"{shown(one.path)} follows or depends on {parent}." for one, parent in crossing[:_SHOWN]],

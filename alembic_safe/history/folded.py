@@ -63,25 +63,38 @@ class Folded:
     parts: tuple[str, ...] = field(repr=False)
 
 
+@dataclass(frozen=True)
+class How:
+    """How the operations of a range are folded.
+
+    :param level: 0: as few operations as possible; 1: the same operations; 2: every revision as it is written.
+    :param keep: revisions that are carried as they are written in any case, and why.
+    :param elides: whether what marked revisions do beside operations is left out.
+    """
+
+    level: int = 0
+    keep: Mapping[str, str] = field(default_factory=dict)
+    elides: bool = True
+
+
 def is_elidable(script: Script) -> bool:
     """Whether a revision says that what it does beside operations is no longer needed: ``elidable = True``."""
     return getattr(script.module, "elidable", False) is True
 
 
-def fold(context: MigrationContext, ways: Sequence[Way], ties: Ties, level: int, guard: str) -> Folded:
+def fold(context: MigrationContext, ways: Sequence[Way], ties: Ties, how: How, guard: str) -> Folded:
     """Make one revision of a range.
 
     :param ways: up, and down where that is possible.
-    :param level: 0: as few operations as possible; 1: the same operations; 2: every revision as it is written.
-    :param guard: the function that looks whether a database is at the start.
+    :param guard: the function that looks whether a database is at the start; empty: none does.
     :raises Findings: when a revision can neither be folded nor carried.
     """
     text = OperationText(context)
     bodies: dict[str, list[Item]] = {}
     why: dict[str, str] = {}
     for way in ways:
-        items, reasons = _items(way, text, level)
-        bodies[way.function] = _reduced(items, ties, text) if level == 0 else items
+        items, reasons = _items(way, text, how)
+        bodies[way.function] = _reduced(items, ties, text) if how.level == 0 else items
         if way.function == "upgrade":
             why = reasons
     carried = _Carried(ways)
@@ -93,7 +106,7 @@ def fold(context: MigrationContext, ways: Sequence[Way], ties: Ties, level: int,
         sum(isinstance(one, Operation) for one in bodies["upgrade"])
         + sum(up.invoked[one.revision].number for one in bodies["upgrade"] if isinstance(one, Verbatim)),
         tuple(why.items()),
-        tuple(one.revision for one in up.revisions if is_elidable(one)),
+        tuple(one.revision for one in up.revisions if _is_elided(one, how)),
         "\n\n".join(part for part in (f"{GUARD}()" if guard else "", written["upgrade"]) if part),
         written.get("downgrade", ""),
         tuple(dict.fromkeys([*text.imports(operations), *carried.imports])),
@@ -101,16 +114,18 @@ def fold(context: MigrationContext, ways: Sequence[Way], ties: Ties, level: int,
     )
 
 
-def _items(way: Way, text: OperationText, level: int) -> tuple[list[Item], dict[str, str]]:
+def _items(way: Way, text: OperationText, how: How) -> tuple[list[Item], dict[str, str]]:
     items: list[Item] = []
     reasons: dict[str, str] = {}
     for one in way.revisions:
         invoked = way.invoked[one.revision]
         operations = invoked.operations
-        if is_elidable(one):
+        if one.revision in how.keep:
+            why = how.keep[one.revision]
+        elif _is_elided(one, how):
             operations = tuple(op for op in operations if not isinstance(op, ops.ExecuteSQLOp))
             why = text.why_not_written(operations)
-        elif level == LEVELS - 1:
+        elif how.level == LEVELS - 1:
             why = "folded, it did not do the same"
         else:
             why = (
@@ -120,10 +135,14 @@ def _items(way: Way, text: OperationText, level: int) -> tuple[list[Item], dict[
             )
         if not why:
             items += [Operation(op, (one.revision,)) for op in operations]
-        elif invoked.number or not _does_nothing(one, way.function):
+        elif invoked.number or one.revision in how.keep or not _does_nothing(one, way.function):
             items.append(Verbatim(one.revision))
             reasons[one.revision] = why
     return items, reasons
+
+
+def _is_elided(script: Script, how: How) -> bool:
+    return how.elides and is_elidable(script) and script.revision not in how.keep
 
 
 def _does_nothing(script: Script, function: str) -> bool:

@@ -75,7 +75,7 @@ def require_equal(
     :param changing: columns whose values are other ones each time.
     :raises NotEqual: with what differs, and nothing written.
     """
-    found = [str(one) for one in compare(before.catalog, after.catalog, column_order=True)]
+    found = [str(one) for one in compare(before.catalog, after.catalog, column_order=True, inherited_names=True)]
     found += differences(before.contents, after.contents, changing)
     if found:
         more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
@@ -180,16 +180,20 @@ def prove_downgrade(sides: Sides, after: Shadow, empty: Catalog) -> Proven:
     return Proven("downgrade", "taken back with its own downgrade(): nothing is left")
 
 
-def takes_back(sides: Sides, before: Shadow, to: str = "base") -> str:
-    """Return why the originals cannot be taken back from the end of the squash to where it begins; empty where they can."""
+def takes_back(sides: Sides, before: Shadow, to: str = "base", empty: Catalog | None = None) -> str:
+    """Return why the originals cannot be taken back from the end of the squash to where it begins; empty where they can.
+
+    :param empty: what has to be left afterwards, where that is asked.
+    """
     made = before.copied()
     try:
-        replay(sides.config, sides.before(), made, to=to)
+        done = replay(sides.config, sides.before(), made, to=to)
+        left = compare(empty, state_of(made, done).catalog, owners=False) if empty is not None else ()
     except ReplayFailed as error:
         return said_of(error)
     finally:
         made.dismiss()
-    return ""
+    return f"{left[0].object} is left after the downgrades of the revisions that this one stands for" if left else ""
 
 
 def said_of(error: ReplayFailed) -> str:

@@ -47,25 +47,25 @@ class Regions:
     left: tuple[Left, ...]
 
 
-def regions(script: ScriptDirectory, start: str, end: str) -> Regions:
-    """Return the largest regions of at least two revisions between two of a history."""
+def regions(script: ScriptDirectory, start: str, *ends: str) -> Regions:
+    """Return the largest regions of at least two revisions between one of a history and others."""
     parents: dict[str, tuple[str, ...]] = {}
     needs: dict[str, tuple[str, ...]] = {}
     for one in script.walk_revisions():
         parents[one.revision] = one._versioned_down_revisions or (BASE,)  # noqa: SLF001 - without what it only depends on
         needs[one.revision] = tuple(one._resolved_dependencies)  # noqa: SLF001
-    return regions_of(parents, needs, start, end)
+    return regions_of(parents, needs, start, *ends)
 
 
 def regions_of(
-    parents: Mapping[str, Sequence[str]], needs: Mapping[str, Sequence[str]], start: str, end: str
+    parents: Mapping[str, Sequence[str]], needs: Mapping[str, Sequence[str]], start: str, *ends: str
 ) -> Regions:
     """Return the largest regions in a graph.
 
     :param parents: of each revision, what it follows; ``base`` for the first ones.
     :param needs: of each revision, what it depends on beside that.
     """
-    behind = _reached(parents, end)
+    behind = {one for end in ends for one in _reached(parents, end)}
     wanted = behind - _reached(parents, start) - {BASE} if start != BASE else behind - {BASE}
     order = [one for one in _sorted(parents) if one in wanted]
     edges = {one: {*parents[one], *needs.get(one, ())} for one in parents}
@@ -135,6 +135,8 @@ def _region(
         return None
     if any(edges[one] & inside - {last} for one in edges if one not in inside):
         return None
+    if first == BASE and any(edges[one] - inside - {BASE} for one in inside):
+        return None  # what it depends on would be in the squash, too
     return Region(first, last, frozenset(inside))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from alembic_safe.database.replay import ReplayStep
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from alembic_safe.history.extent import Extent
     from alembic_safe.history.folded import Folded
     from alembic_safe.history.proof import Proven
+    from alembic_safe.history.regions import Left
     from alembic_safe.history.vendoring import Imported
 
 
@@ -29,6 +31,8 @@ class Request:
     :param dry_run: prove, and write nothing.
     :param shortcut: leave the originals where they are; only new databases take the squash.
     :param vendor: copy what the originals import from the application into the archive.
+    :param keep: revisions that are carried as they are written, as Alembic names them.
+    :param regions: take every part with one way in and one way out, each as one revision.
     """
 
     words: str
@@ -39,6 +43,18 @@ class Request:
     dry_run: bool = False
     vendor: bool = False
     shortcut: bool = False
+    keep: tuple[str, ...] = ()
+    regions: bool = False
+
+    @property
+    def again(self) -> str:
+        """The command that asks for the same, as far as it names revisions."""
+        words = [
+            "alembic squash",
+            *(["--regions"] if self.regions else []),
+            *([quote(self.words)] if self.words else []),
+        ]
+        return " ".join([*words, '-m "..."'])
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,7 @@ class Read:
     :param changing: columns whose values are other ones each time, as words.
     :param no_way_back: why the originals cannot be taken back to base; empty where they can.
     :param imported: what they import from the application; :param vendored: whether it is copied for them.
+    :param carried: revisions of which the squash has everything, what they do outside of the database included.
     """
 
     writing: tuple[str, ...]
@@ -61,6 +78,7 @@ class Read:
     no_way_back: str
     imported: tuple[Imported, ...] = ()
     vendored: bool = False
+    carried: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -69,8 +87,8 @@ class Made:
 
     :param calls: pieces that are operations of Alembic's; :param statements: pieces that are SQL.
     :param not_calls: for which piece there is no operation, though one was tried, and what came of it.
-    :param before: how many operations the files of a later range invoke; 0: it begins with the first revision.
-    :param carried: which revisions of such a range are carried as they are written, and why.
+    :param before: how many operations the revisions invoke that are folded; 0: everything is made anew.
+    :param carried: which of these are carried as they are written, and why.
     """
 
     calls: int
@@ -108,6 +126,8 @@ class Outcome:
 class Show:
     """What hears of the steps as they are done."""
 
+    parts: Callable[[Sequence[Extent], Sequence[Left]], None]
+    left: Callable[[Left], None]
     began: Callable[[Extent, bool], None]
     read: Callable[[Read], None]
     made: Callable[[Made], None]

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.squash_moving import put
 from alembic_safe.database.squashed import SHORTCUT, archive_folder, file_hash, is_squash, shortcuts
 from alembic_safe.errors import NextStep, WrongUsage
 from alembic_safe.history.certificate import changed, held_against, read_certificate
@@ -43,22 +44,17 @@ def require_no_squash(extent: Extent, *, vendor: bool) -> None:
         )
 
 
-def place(staged: Staged | None) -> Path:
+def place(staged: Staged) -> Path:
     """Put a shortcut where new databases find it, in one step, and leave everything else as it is.
 
     :return: its file.
     """
-    assert staged is not None  # noqa: S101 - it was made before
     for _, copy in staged.moved:
         copy.unlink()
     inside = staged.archive / SHORTCUT
     inside.mkdir()
     shutil.copy2(staged.squash, inside / staged.final.name)
-    before = staged.archive.with_name(f".old-{staged.revision}")
-    if staged.final_archive.exists():  # a shortcut of the same id, which this one takes the place of
-        staged.final_archive.rename(before)
-    staged.archive.rename(staged.final_archive)
-    shutil.rmtree(before, ignore_errors=True)
+    put(staged.archive, staged.final_archive)  # also in that of a shortcut of the same id
     return staged.final_archive / SHORTCUT / staged.final.name
 
 

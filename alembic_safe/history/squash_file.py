@@ -136,8 +136,6 @@ def write(
     imports = [line for line in above.imports if line not in _TEMPLATES and "__future__" not in line]
     if "postgresql." in code:
         imports.append("from sqlalchemy.dialects import postgresql")
-    if "uuid." in upgrade and not above.parts:
-        imports.insert(0, "import uuid")
     template = Path(script.dir, "script.py.mako")
     if "import sqlalchemy as sa" not in template.read_text(encoding="utf-8"):
         imports.insert(0, "import sqlalchemy as sa")

@@ -101,22 +101,20 @@ def copy_originals(script: ScriptDirectory, extent: Extent) -> tuple[tuple[Path,
     return tuple(moved)
 
 
-def with_squash(config: Config, staged: Staged) -> ScriptDirectory:
-    """Return a script directory in which the squash is where it belongs."""
+def with_squash(config: Config, *staged: Staged) -> ScriptDirectory:
+    """Return a script directory in which one squash, or several, are where they belong."""
     script = ScriptDirectory.from_config(config)
-    gone = {path.resolve() for path, _ in staged.moved}
+    gone = {path.resolve() for one in staged for path, _ in one.moved}
+    made = {one.revision for one in staged}
     load = script._load_revisions  # noqa: SLF001 - Alembic's own generator, on this one instance
 
     def revisions() -> Iterator[Script]:
-        yield from (
-            one for one in load() if Path(one.path).resolve() not in gone and one.revision != staged.revision
-        )  # fmt: skip
-        squash = Script._from_path(script, staged.squash)  # noqa: SLF001 - what Alembic loads files with
-        if squash is not None:
-            yield squash
+        yield from (one for one in load() if Path(one.path).resolve() not in gone and one.revision not in made)
+        loaded = (Script._from_path(script, one.squash) for one in staged)  # noqa: SLF001 - what Alembic loads files with
+        yield from (squash for squash in loaded if squash is not None)
 
     script._load_revisions = revisions  # type: ignore[method-assign]  # noqa: SLF001
-    script.__dict__[STAGED] = staged.archive
+    script.__dict__[STAGED] = tuple(one.archive for one in staged)
     script.revision_map = SquashedMap(script)
     return script
 

@@ -150,7 +150,7 @@ class _Trial:
 
     def _differences(self) -> tuple[Difference, ...]:
         got = read_catalog(self.connection, leave_out=frozenset({self.context.version_table}))
-        return compare(self.wanted.catalog, got, column_order=True, owners=False)
+        return compare(self.wanted.catalog, got, column_order=True, owners=False, inherited_names=True)
 
     def _next_forms(
         self,
@@ -186,5 +186,8 @@ def _different(differences: Sequence[Difference]) -> ProofFailed:
     return ProofFailed(
         "What the files make cannot be made in one go: these remain different, as operations and as SQL.",
         detail=[*map(str, differences[:_SHOWN]), *([f"and {more} more"] if more > 0 else [])],
-        next_steps=[NextStep("end the squash before the revision that makes it; or report it")],
+        next_steps=[
+            NextStep("carry the revision that makes it as it is written: the same command with --keep REVISION"),
+            NextStep("or end the squash before that revision", "alembic history"),
+        ],
     )

@@ -24,6 +24,12 @@ IMPLIED = frozenset({"view column", "partition trigger", "system grant"})
 NOT_COMPARED = frozenset({"position", "depends_on", "columns", "references", "sort", "result", "arguments"})
 """Attributes that help to write statements; what they say is told by others as well."""
 
+INHERITED_NAME = "inherited_not_null_name"
+"""What a column's NOT NULL is called that came from a parent, where that is not as if it were its own (PostgreSQL 18).
+
+Nothing but its name depends on whether a partition was made as one or attached, and no statement changes it.
+"""
+
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 FORMAT = 1
@@ -70,7 +76,14 @@ class Catalog:
     def fingerprint(self) -> str:
         """The SHA-256 of everything that is compared by default: equal catalogs, equal fingerprints."""
         lines = [
-            [*id_, {name: value for name, value in sorted(attributes.items()) if name not in NOT_COMPARED}]
+            [
+                *id_,
+                {
+                    name: value
+                    for name, value in sorted(attributes.items())
+                    if name not in {*NOT_COMPARED, INHERITED_NAME}
+                },
+            ]
             for id_, attributes in sorted(self.objects.items())
         ]
         return hashlib.sha256(_compact(lines).encode()).hexdigest()

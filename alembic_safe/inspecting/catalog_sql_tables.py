@@ -45,12 +45,15 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't' AND {fr
 """
 
 # A NOT NULL is a constraint of its own from PostgreSQL 18 on. Its name, and whether it is valid, are told only where
-# they are not what the same table has on an older server; pg_dump decides by the same rule.
+# they are not what the same table has on an older server; pg_dump decides by the same rule. One that came from a parent
+# has its parent's name where the parent made it, and another where a table was attached.
 _COLUMN = """
   'position', a.attnum, 'type', format_type(a.atttypid, a.atttypmod),
   'collation', CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END,
   'not_null', a.attnotnull,
   'not_null_name', CASE WHEN nn.conislocal AND nn.conname <> c.relname || '_' || a.attname || '_not_null'
+    THEN nn.conname END,
+  'inherited_not_null_name', CASE WHEN NOT nn.conislocal AND nn.conname <> c.relname || '_' || a.attname || '_not_null'
     THEN nn.conname END,
   'not_null_not_valid', NOT nn.convalidated, 'not_null_no_inherit', nn.connoinherit,
   'not_null_comment', CASE WHEN nn.oid IS NOT NULL THEN obj_description(nn.oid, 'pg_constraint') END,

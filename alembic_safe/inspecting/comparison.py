@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alembic_safe.inspecting.catalog_records import IMPLIED, NOT_COMPARED, ObjectId
+from alembic_safe.inspecting.catalog_records import IMPLIED, INHERITED_NAME, NOT_COMPARED, ObjectId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +51,13 @@ class Difference:
 
 
 def compare(
-    left: Catalog, right: Catalog, *, column_order: bool = False, owners: bool = True, grants: bool = True
+    left: Catalog,
+    right: Catalog,
+    *,
+    column_order: bool = False,
+    owners: bool = True,
+    grants: bool = True,
+    inherited_names: bool = False,
 ) -> tuple[Difference, ...]:
     """Return every difference, sorted by object.
 
@@ -60,8 +66,10 @@ def compare(
     :param column_order: whether columns in another order are a difference.
     :param owners: whether another owner is a difference.
     :param grants: whether other rights, default privileges included, are a difference.
+    :param inherited_names: whether another name of a NOT NULL that came from a parent is a difference.
     """
     without = NOT_COMPARED | (frozenset() if owners else {"owner"}) | (frozenset() if grants else {"grants"})
+    without |= frozenset() if inherited_names else {INHERITED_NAME}
     gone = {
         (id_.schema, id_.name)
         for id_ in left.objects.keys() ^ right.objects.keys()

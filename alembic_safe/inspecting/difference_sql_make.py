@@ -9,7 +9,7 @@ from alembic_safe.inspecting import difference_sql_code as code
 from alembic_safe.inspecting import difference_sql_parts as parts
 from alembic_safe.inspecting import difference_sql_rest as rest
 from alembic_safe.inspecting import difference_sql_tables as tables
-from alembic_safe.inspecting.catalog_records import NOT_COMPARED, ObjectId
+from alembic_safe.inspecting.catalog_records import INHERITED_NAME, NOT_COMPARED, ObjectId
 from alembic_safe.inspecting.comparison import Difference
 from alembic_safe.inspecting.difference_sql_names import (
     address,
@@ -35,8 +35,8 @@ _PART_ORDER = ("constraint", "index", "rule", "trigger", "policy", "column", "vi
 _SAID = {
     "table": {"unlogged", "partition_key", "partition_bound", "inherits", "access_method", "server", "foreign_options",
               "definition", "options"},
-    "column": {"type", "collation", "not_null", "not_null_name", "not_null_no_inherit", "default", "generated",
-               "expression", "identity", "inherited", "foreign_options"},
+    "column": {"type", "collation", "not_null", "not_null_name", "not_null_no_inherit", INHERITED_NAME, "default",
+               "generated", "expression", "identity", "inherited", "foreign_options"},
     "constraint": {"definition", "not_valid", "not_enforced", "deferrable", "inherited", "attached_to"},
     "index": {"definition", "index_options", "attached_to"},
     "sequence": {"type", "start", "increment", "minimum", "maximum", "cache", "cycle", "unlogged", "owned_by"},

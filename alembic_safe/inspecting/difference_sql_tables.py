@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted
+from alembic_safe.inspecting.catalog_records import INHERITED_NAME
 from alembic_safe.inspecting.difference_sql_names import (
     foreign_options_sql,
     fresh_foreign_options,
@@ -86,11 +87,15 @@ def column_sql(catalog: Catalog, column: ObjectId) -> str:
         sql += f" {identity_sql(catalog, column)}"
     elif "default" in a:
         sql += f" DEFAULT {a['default']}"
-    if a.get("not_null") and not a.get("not_null_not_valid"):
+    table = catalog.objects.get(column._replace(kind="table", name=column.parent, parent=""), {})
+    # an heir has it from its parent, with that one's name; said here as well, it would be its own
+    from_parent = INHERITED_NAME in a and "partition_bound" not in table
+    if a.get("not_null") and not a.get("not_null_not_valid") and not from_parent:
         default = f"{column.parent}_{column.name}_not_null"
         # left to itself PostgreSQL 18 chooses another name while a table of the schema has a constraint of that name
-        if "not_null_name" in a or (catalog.server_version >= 180000 and len(default.encode()) < 64):
-            sql += f" CONSTRAINT {quoted(str(a.get('not_null_name', default)))}"
+        own = a.get("not_null_name", a.get(INHERITED_NAME))
+        if own is not None or (catalog.server_version >= 180000 and len(default.encode()) < 64):
+            sql += f" CONSTRAINT {quoted(str(default if own is None else own))}"
         sql += " NOT NULL" + (" NO INHERIT" if a.get("not_null_no_inherit") else "")
     return sql
 
@@ -230,7 +235,8 @@ def _not_null(column: ObjectId, what: str, left: Attributes, right: Attributes) 
     table = f"ALTER TABLE {parent_of(column)}"
     alter = f"{table} ALTER COLUMN {quoted(column.name)}"
     default = f"{column.parent}_{column.name}_not_null"
-    name = quoted(str(left.get("not_null_name", default)))
+    came = right.get(INHERITED_NAME, left.get(INHERITED_NAME, default))
+    name = quoted(str(left.get("not_null_name", came)))
     add = f"{table} ADD CONSTRAINT {name} NOT NULL {quoted(column.name)}"
     add += " NO INHERIT" if left.get("not_null_no_inherit") else ""
     add += " NOT VALID" if left.get("not_null_not_valid") else ""

@@ -55,12 +55,15 @@ class Example:
     :param sql: the same as SQL, one statement for each.
     :param autocommit: the SQL runs outside of a transaction, each statement by itself.
     :param in_block: whether PostgreSQL runs the SQL inside a DO block.
+    :param downgrade: the body of ``downgrade()`` where the example is about that; ``downgrade_sql``: the same as SQL.
     """
 
     operation: str = ""
     sql: tuple[str, ...] = ()
     autocommit: bool = False
     in_block: bool = True
+    downgrade: str = ""
+    downgrade_sql: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,8 @@ class Live:
     :param tables: by schema and name.
     :param oldest_transaction: seconds since the oldest transaction of another session began; 0: none.
     :param invalid_indexes: INVALID ones, by schema and name.
+    :param mapped: the columns of each table that the models of the application have, by schema and name; empty where there
+        are no models, or they are ahead of where the plan ends.
     """
 
     known: bool = False
@@ -85,6 +87,7 @@ class Live:
     small: int = SMALL
     large: int = LARGE
     not_counted: tuple[str, ...] = ()
+    mapped: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
     def facts(self, relation: Relation) -> TableFacts | None:
         """Return what is known of a table; ``None`` for one that the target does not have."""

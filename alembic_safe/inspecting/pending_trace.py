@@ -12,6 +12,8 @@ from alembic_safe.database.shadow import open_shadow
 from alembic_safe.errors import ReplayFailed, SafeError
 from alembic_safe.inspecting.comparison import compare
 from alembic_safe.inspecting.expected import catalogs_of, replayed
+from alembic_safe.inspecting.policy import read_policy
+from alembic_safe.inspecting.required_columns import required_columns
 from alembic_safe.inspecting.tracing import Tracer
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.shadow import Shadow
     from alembic_safe.inspecting.expected import ShadowWish
     from alembic_safe.inspecting.own_schema import OwnSchema
+    from alembic_safe.inspecting.required_columns import Required
     from alembic_safe.inspecting.trace import Trace
 
 T = TypeVar("T")
@@ -89,7 +92,7 @@ def _on_replay(config: Config, script: ScriptDirectory, wish: ShadowWish, own: O
             files = next((one for one in catalogs_of(shadow, done) if one.place == own.place), None)
             if files is None or compare(files.catalog, own.catalog, owners=False, grants=False):
                 return None
-            return _watched(config, script, shadow, way, Tracer())
+            return _watched(config, script, shadow, way, Tracer(downgrades=_downgrades(wish)))
     except ReplayFailed:
         return None
 
@@ -99,7 +102,7 @@ def _on_own_schema(config: Config, script: ScriptDirectory, wish: ShadowWish, ow
         wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=wish.dry_run, tell=wish.tell
     ) as shadow:
         own.pour_into(shadow.database_for(own.place))
-        found = _watched(config, script, shadow, way, Tracer())
+        found = _watched(config, script, shadow, way, Tracer(downgrades=_downgrades(wish)))
     return replace(found, on=f"{found.on}, with the target's own schema, which differs from what the files say")
 
 
@@ -113,9 +116,15 @@ def trace_history(config: Config, script: ScriptDirectory, wish: ShadowWish) -> 
         with open_shadow(
             wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=wish.dry_run, tell=wish.tell
         ) as shadow:
-            return _watched(config, script, shadow, _Way("heads"), Tracer(each_alone=True))
+            return _watched(
+                config, script, shadow, _Way("heads"), Tracer(each_alone=True, downgrades=_downgrades(wish))
+            )
 
     return beside_a_loop(work)
+
+
+def _downgrades(wish: ShadowWish) -> bool:
+    return read_policy(wish.settings.policy or "").downgrades
 
 
 def _watched(config: Config, script: ScriptDirectory, shadow: Shadow, way: _Way, tracer: Tracer) -> Traced:
@@ -125,8 +134,18 @@ def _watched(config: Config, script: ScriptDirectory, shadow: Shadow, way: _Way,
     except ReplayFailed:
         if not tracer.traces:
             raise
+        required = {}
+    else:
+        required = {name: _required(shadow, name) for name in tracer.traces}
     places = {endpoint.database: place for place, endpoint in shadow.databases.items()}
-    return Traced({places.get(name, name): trace for name, trace in tracer.traces.items()}, "", on)
+    traces = {name: replace(trace, required=required.get(name, ())) for name, trace in tracer.traces.items()}
+    return Traced({places.get(name, name): trace for name, trace in traces.items()}, "", on)
+
+
+def _required(shadow: Shadow, database: str) -> tuple[Required, ...]:
+    endpoint = next(one for one in shadow.databases.values() if one.database == database)
+    with endpoint.connect() as connection:
+        return required_columns(connection)
 
 
 def beside_a_loop(work: Callable[[], T]) -> T:

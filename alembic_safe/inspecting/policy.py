@@ -54,6 +54,7 @@ class Policy:
 
     :param since: revisions up to this one are history that nobody judges.
     :param advice: whether matters of style are told.
+    :param downgrades: whether ``downgrade()`` is tried and judged, too.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -62,6 +63,7 @@ class Policy:
     since: str = ""
     advice: bool = False
     rehearsed: bool = False
+    downgrades: bool = False
 
     def level(self, found: Found, *, environment: str, protected: bool) -> Level:
         """Return what happens on a hazard; the last rule that fits decides."""
@@ -93,8 +95,8 @@ def read_policy(text: str) -> Policy:
             continue
         what, equals, value = (word.strip() for word in part.partition("="))
         if not equals:
-            if what not in {"advice", "rehearsed"}:
-                raise _wrong(part, "it is neither WHAT=LEVEL nor advice nor rehearsed")
+            if what not in {"advice", "rehearsed", "downgrades"}:
+                raise _wrong(part, "it is neither WHAT=LEVEL nor advice, rehearsed or downgrades")
             given[what] = True
         elif what in {"small", "large"}:
             try:

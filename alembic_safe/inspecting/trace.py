@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from alembic_safe.inspecting.required_columns import Required
+
 Action = Literal["added", "gone", "changed"]
 
 LOCKS = (
@@ -196,6 +198,7 @@ class RevisionTrace:
     :param failed: why it did not run through; empty where it did.
     :param phase: what the file says of itself: ``expand``, ``copy``, ``contract``, or nothing.
     :param not_observed: why nobody knows what it does, or all that it does: it ran out of time, or one before it did.
+    :param downgrade: what its ``downgrade()`` did, tried behind it; ``None``: nobody wanted to know.
     """
 
     revision: str
@@ -207,6 +210,7 @@ class RevisionTrace:
     failed: str = ""
     phase: str = ""
     not_observed: str = ""
+    downgrade: RevisionTrace | None = None
 
     @property
     def ran_through(self) -> bool:
@@ -236,6 +240,7 @@ class Trace:
 
     :param server_version: the shadow's server, such as 160014.
     :param columns: the columns that each table of the target had before, by relation.
+    :param required: what every INSERT must fill behind the last revision; empty where that was not reached.
     """
 
     revisions: tuple[RevisionTrace, ...] = ()
@@ -243,3 +248,4 @@ class Trace:
     columns: dict[Relation, tuple[Column, ...]] = field(default_factory=dict)
     indexes: dict[Relation, tuple[Index, ...]] = field(default_factory=dict)
     constraints: dict[Relation, tuple[Constraint, ...]] = field(default_factory=dict)
+    required: tuple[Required, ...] = ()

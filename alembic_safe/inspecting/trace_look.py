@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from alembic_safe.inspecting.trace_changes import other_changes, relation_change
 from alembic_safe.inspecting.trace_state import CHECKSUM, OTHERS, OtherState, read_others, read_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from alembic.runtime.migration import MigrationContext
 
@@ -151,6 +152,17 @@ class Looking:
         else:
             self._relations, self._others, self._checksum = before, others, was
         return look
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Look at what is going to be rolled back: behind it everything is what it was before."""
+        held = self._relations, self._others, self._checksum, self._classes, self._held, self.has_unwatched
+        self._relations = dict(self._relations)
+        try:
+            yield
+        finally:
+            self._relations, self._others, self._checksum, self._classes, self._held, self.has_unwatched = held
+            self._signatures.clear()
 
     def afresh(self) -> Look:
         """Look at everything again: behind a statement that is committed already, its locks are gone."""

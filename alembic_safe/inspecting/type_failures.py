@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _USING = re.compile(r"\bUSING\b(?P<it>.*)$", re.IGNORECASE | re.DOTALL)
+_END = re.compile(r";|\$\w*\$")
+"""Where a statement ends that stands in a DO block or in the body of a function."""
 _PLAIN = re.compile(r'^\(*\s*"?[\w$]+"?\s*\)*(\s*::\s*[\w\s."\[\]()]+)+$')
 _BOUNDED = re.compile(r"^(?P<type>character varying|character|bit varying|bit)\((?P<most>\d+)\)$")
 _TEXTUAL = ("text", "character", "citext", "name", "json", "jsonb", "xml", "bytea")
+_FRACTIONS = ("numeric", "double precision", "real")
+_INTEGERS = ("smallint", "integer", "bigint")
 _DATA = ("22", "23")
 """The classes of SQLSTATE that say that a value is wrong: data exception, integrity constraint violation."""
 
@@ -75,7 +79,10 @@ def type_failure(connection: Any, one: Converting) -> TypeFailure | None:
         )
     text = f"do not convert from {one.old} to {one.new}"
     if plain:
-        where = f"NOT pg_input_is_valid({column}::text, '{one.new.replace(chr(39), chr(39) * 2)}')"
+        # a number is rounded on its way to an integer, which its text is not
+        rounded = _is_one_of(one.old, _FRACTIONS) and one.new in _INTEGERS
+        value = f"round({column})" if rounded else column
+        where = f"NOT pg_input_is_valid({value}::text, '{one.new.replace(chr(39), chr(39) * 2)}')"
         counted = ask(connection, f"SELECT count(*) AS it FROM {one.rows} x WHERE {where}")
         if not isinstance(counted, DBAPIError) and counted[0]["it"]:
             return TypeFailure("uncastable-values", int(counted[0]["it"]), text, where)
@@ -119,7 +126,14 @@ def _counted(connection: Any, one: Converting, where: str, kind: str, text: str)
 def _using(statement: str) -> str | None:
     """Return the formula of an ALTER TYPE that stands there by itself; only what the database is asked depends on it."""
     match = _USING.search(statement)
-    return match["it"].rstrip("; \n") if match is not None else None
+    if match is None:
+        return None
+    if statement.lstrip()[:5].upper() == "ALTER":
+        return match["it"].rstrip("; \n")
+    it = _END.split(match["it"], maxsplit=1)[0]
+    if it.count("'") % 2:  # EXECUTE 'ALTER ... USING ...': its own quotes stand there twice
+        it = it[: it.rindex("'")].replace("''", "'")
+    return it
 
 
 def _is_one_of(type_: str, names: Iterable[str]) -> bool:

@@ -49,7 +49,20 @@ def explained(hazard: Hazard, columns: int) -> str:
 
 
 def _shown(example: Example) -> str:
-    return example.operation or "\n".join(f"{one};" for one in example.sql)
+    return _operation(example) or _sql(example)
+
+
+def _operation(example: Example) -> str:
+    """Return the body of ``upgrade()``, and both functions where the example is about ``downgrade()``."""
+    if not example.downgrade:
+        return example.operation
+    up, down = (textwrap.indent(body, "    ") for body in (example.operation, example.downgrade))
+    return f"def upgrade():\n{up}\n\ndef downgrade():\n{down}"
+
+
+def _sql(example: Example) -> str:
+    up, down = ("\n".join(f"{one};" for one in part) for part in (example.sql, example.downgrade_sql))
+    return f"-- upgrade\n{up}\n-- downgrade\n{down}" if down else up
 
 
 def _indented(text: str) -> list[str]:
@@ -74,9 +87,9 @@ def page(hazard: Hazard) -> str:
 
 def _blocks(example: Example) -> Iterable[str]:
     if example.operation:
-        yield _fenced("python", example.operation)
+        yield _fenced("python", _operation(example))
     if example.sql:
-        yield _fenced("sql", "\n".join(f"{one};" for one in example.sql))
+        yield _fenced("sql", _sql(example))
 
 
 def _fenced(language: str, text: str) -> str:

@@ -134,7 +134,7 @@ def _hazard(one: Judged) -> Iterator[str]:
         yield f'<p class="where"><code>{escape(shown_path(found.file))}:{found.line}</code></p>'
     yield f"<details{' open' if one.stops else ''}><summary>Instead</summary>"
     remedy = escape(found.hazard.advises(found.hit))
-    yield f'<pre tabindex="0" aria-label="instead of {escape(found.id)}">{remedy}</pre></details>'
+    yield f'<pre role="group" tabindex="0" aria-label="instead of {escape(found.id)}">{remedy}</pre></details>'
     yield "</section>"
 
 
@@ -144,7 +144,8 @@ def _statements(traced: RevisionTrace) -> Iterator[str]:
     yield f"<details><summary>{count(len(traced.statements), 'statement')}</summary>"
     for number, one in enumerate(traced.statements, 1):
         locks = ", ".join(f"{mode} on {relation}" for relation, mode in one.strongest.items())
-        yield f'<pre tabindex="0" aria-label="statement {number} of {escape(traced.revision)}">{escape(one.text)}</pre>'
+        name = f"statement {number} of {escape(traced.revision)}"
+        yield f'<pre role="group" tabindex="0" aria-label="{name}">{escape(one.text)}</pre>'
         said = [locks] if locks else []
         said += [f"not observed: {one.why_not_observed}"] if not one.observed else []
         said += ["committed by itself"] if one.autocommit else []

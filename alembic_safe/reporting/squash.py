@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from alembic_safe.history.folded import Folded
     from alembic_safe.history.proof import Proven
     from alembic_safe.history.pruning import Pruned
+    from alembic_safe.history.regions import Left
     from alembic_safe.history.request import Made, Outcome, Read
 
 _LISTED = 8
 _EVERY = 50
 _WORDS = {"fresh": "new", "later": "later", "downgrade": "back", "autogenerate": "models", "through": "on the way",
-          "rows": "rows"}  # fmt: skip
+          "rows": "rows", "together": "together"}  # fmt: skip
 
 
 class SquashText:
@@ -40,9 +41,23 @@ class SquashText:
         self.quiet = quiet
         self._proved = False
 
+    def parts(self, extents: Sequence[Extent], left: Sequence[Left]) -> None:
+        """Print which parts there are, and why other revisions are in none."""
+        self._say("Parts", f"{count(len(extents), 'part')} with one way in and one way out")
+        for one in extents:
+            self._say("", f"{one.start or 'base'}:{one.end.revision}, {count(len(one.revisions), 'revision')}")
+        for stays in left:
+            self._say("", f"not in a part: {stays.revision}, {stays.why}")
+
+    def left(self, left: Left) -> None:
+        """Print which part stays as it is."""
+        self._say("Stays", f"{left.revision}: {left.why}")
+        self._proved = False
+
     def began(self, extent: Extent, watched: bool) -> None:
         """Print the range."""
         first = extent.revisions[0].revision
+        self._proved = False
         self._say("Target", f"files only: {count(len(extent.revisions), 'revision')}, {first} to {extent.end.revision}")
         if not watched:
             self._say("Note", "git does not watch over these files: nothing but the archive will keep the originals.")
@@ -61,12 +76,13 @@ class SquashText:
         if read.changing:
             self._say("", f"made anew each time: {', '.join(read.changing)}")
         for effect in read.effects:
-            self._say("", f"left to the archive: {effect.what} in {effect.revision} ({effect.seen})")
+            kept = "carried" if effect.revision in read.carried else "left to the archive"
+            self._say("", f"{kept}: {effect.what} in {effect.revision} ({effect.seen})")
         if read.imported:
             names = ", ".join(f"{one.name} ({', '.join(one.by[:_LISTED])})" for one in read.imported[:_LISTED])
             more = f" and {len(read.imported) - _LISTED} more" if len(read.imported) > _LISTED else ""
-            kept = "copied for the archive" if read.vendored else "the archive needs them as they are (or --vendor)"
-            self._say("", f"imported from the application: {names}{more}; {kept}")
+            needs = "copied for the archive" if read.vendored else "the archive needs them as they are (or --vendor)"
+            self._say("", f"imported from the application: {names}{more}; {needs}")
         if read.no_way_back:
             self._say("", f"no downgrade: {read.no_way_back}")
 
@@ -80,7 +96,7 @@ class SquashText:
             self._say("", f"as SQL, since the operation makes something else: {what} ({why})")
 
     def folded(self, folded: Folded) -> None:
-        """Print what a later range came down to."""
+        """Print what the revisions came down to that were not made anew."""
         self._say("Folded", f"{count(folded.before, 'operation')} -> {folded.after}")
         for revision, why in folded.carried[:_LISTED]:
             self._say("", f"carried as it is written: {revision} ({why})")
@@ -112,13 +128,18 @@ class SquashText:
         """Print what was proven again."""
         if as_json:
             sys.stdout.write(json.dumps([asdict(one) for one in found], indent=2) + "\n")
+            return
+        for one in found:
+            if one.pruned:
+                say(
+                    "Note",
+                    f"{one.revision}: its originals were pruned on {one.pruned}; there is nothing to hold it against",
+                )
+        proven = [one for one in found if not one.pruned]
+        if proven:
+            say("Done", f"{count(len(proven), 'squash', 'squashes')}: as certified, and proven again.")
         elif not found:
             say("Done", "there is no squash here.")
-        else:
-            say(
-                "Done",
-                f"{count(len(found), 'squash', 'squashes')}: as certified, and proven again.",
-            )
 
     def undone(self, undone: Undone) -> None:
         """Print what is back."""
@@ -169,34 +190,34 @@ class SquashText:
             say(label, text)
 
 
-def print_outcome(outcome: Outcome) -> None:
+def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     """Print what was written, and the ways on."""
-    faster = f"a new database {duration(outcome.before)} -> {duration(outcome.after)}"
-    if outcome.dry_run:
-        sys.stdout.write(f"\n{outcome.text}\n")
-        say("Done", f"in {duration(outcome.seconds)}; {faster}. Nothing was written.")
+    spent = duration(sum(one.seconds for one in outcomes))
+    faster = f"; a new database {duration(outcomes[0].before)} -> {duration(outcomes[0].after)}"
+    said = f"in {spent}{faster if len(outcomes) == 1 else ''}"
+    if outcomes[0].dry_run:
+        sys.stdout.write("".join(f"\n{one.text}\n" for one in outcomes))
+        say("Done", f"{said}. Nothing was written.")
         return
-    say("Wrote", f"{shown_path(str(outcome.path))}, {outcome.lines} lines, revision id still {outcome.revision}")
-    if outcome.shortcut:
-        say("Kept", f"{count(outcome.replaced, 'file')} where they are; a new database runs this one in their place")
-    else:
-        say(
-            "Moved",
-            f"{count(outcome.replaced, 'file')} to {shown_path(str(outcome.archive))}, for databases that stand before it",
-        )
-    say("Done", f"in {duration(outcome.seconds)}; {faster}. No database of yours was touched; those at {outcome.revision} or"
-        " later need nothing.")  # fmt: skip
-    print_next(
-        [
-            NextStep("look at it, then commit", "git status"),
-            NextStep("take it back", f"alembic squash --undo {outcome.revision}"),
-        ]
-    )
+    for one in outcomes:
+        say("Wrote", f"{shown_path(str(one.path))}, {one.lines} lines, revision id still {one.revision}")
+        if one.shortcut:
+            say("Kept", f"{count(one.replaced, 'file')} where they are; a new database runs this one in their place")
+        else:
+            say("Moved", f"{count(one.replaced, 'file')} to {shown_path(str(one.archive))}, for databases that stand before"
+                " it")  # fmt: skip
+    ids = " or ".join(one.revision for one in outcomes)
+    say("Done", f"{said}. No database of yours was touched; those at {ids} or later need nothing.")
+    print_next([
+        NextStep("look at it, then commit", "git status"),
+        *(NextStep("take it back", f"alembic squash --undo {one.revision}") for one in outcomes),
+    ])  # fmt: skip
 
 
-def print_outcome_json(outcome: Outcome) -> None:
-    """Print one JSON object."""
-    sys.stdout.write(json.dumps(_as_json(outcome), indent=2) + "\n")
+def print_outcomes_json(outcomes: Sequence[Outcome], *, as_list: bool) -> None:
+    """Print one JSON object; or, where several parts were asked for, a list of them."""
+    found = [_as_json(one) for one in outcomes]
+    sys.stdout.write(json.dumps(found if as_list else found[0], indent=2) + "\n")
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.inspecting.hazard import Example, Hazard, Hit, Scene
 from alembic_safe.inspecting.live import shown_number
+from alembic_safe.inspecting.trace import Relation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from alembic_safe.inspecting.hazard import Severity
+    from alembic_safe.inspecting.required_columns import Required
     from alembic_safe.inspecting.trace import Change, Statement
 
 
@@ -21,7 +24,7 @@ def gone(scene: Scene) -> Iterator[tuple[int, Statement, Change]]:
 
 
 def _drop(scene: Scene) -> Iterator[Hit]:
-    for number, _, change in gone(scene):
+    for number, statement, change in gone(scene):
         relation = change.relation
         assert relation is not None  # noqa: S101
         severity = scene.by_rows(relation)
@@ -36,9 +39,18 @@ def _drop(scene: Scene) -> Iterator[Hit]:
         else:
             lost = "its values are lost"
         column = change.before
+        again = any(
+            other.kind == "column" and (other.action == "added" or other.what == "name")
+            and (other.relation, other.after.name) == (relation, change.name)
+            for later in scene.revision.statements[number:] if later.transaction == statement.transaction
+            for other in later.changes
+        )  # fmt: skip
+        then = (
+            "a new column takes its name, and programs read that" if again
+            else "every program that names it fails from then on"
+        )  # fmt: skip
         yield Hit(
-            change.object, number,
-            f"{scene.about(relation)}: {lost}, and every program that names it fails from then on", severity,
+            change.object, number, f"{scene.about(relation)}: {lost}, and {then}", severity,
             {"table": str(relation), "column": change.name, "type": column.type},
         )  # fmt: skip
 
@@ -79,6 +91,46 @@ def _unfilled(scene: Scene) -> Iterator[Hit]:
             " default",
             "warning", {"table": str(relation), "column": change.name, "type": column.type},
         )  # fmt: skip
+    yield from _not_in_the_models(scene)
+
+
+def _not_in_the_models(scene: Scene) -> Iterator[Hit]:
+    """Yield what is required behind the last revision, and what the models, which fill the rest of the table, do not have."""
+    for one in scene.trace.required:
+        mapped = scene.live.mapped.get((one.schema, one.table))
+        if mapped is None or one.name in mapped:
+            continue
+        relation = Relation(one.schema, one.table)
+        number, statement = _made_required(scene, one)
+        if scene.number != (len(scene.trace.revisions) - 1 if number < 0 else number):
+            continue
+        severity: Severity = "info" if one.triggers else "danger" if number >= 0 else "warning"
+        unless = f", unless a trigger fills it ({', '.join(one.triggers)})" if one.triggers else ""
+        yield Hit(
+            f"{relation}.{one.name}", statement,
+            f"the models have {relation} without {one.name}, which is NOT NULL and has no default: every INSERT of the"
+            f" application fails{unless}",
+            severity, {"table": str(relation), "column": one.name},
+        )  # fmt: skip
+
+
+def _made_required(scene: Scene, column: Required) -> tuple[int, int]:
+    """Return the revision and the statement that made a column required; -1 for what was so before."""
+    found = -1, -1
+    table = (column.schema, column.table)
+    for number, revision in enumerate(scene.trace.revisions):
+        for statement, _, change in revision.changes():
+            relation = change.relation
+            if change.kind == "table" and change.action == "added":
+                came = (change.after.schema, change.after.name) == table
+            else:
+                came = (
+                    change.kind == "column" and relation is not None and (relation.schema, relation.name) == table
+                    and change.after is not None and change.after.name == column.name
+                    and change.what in {"", "not null", "default", "identity", "name"}
+                )  # fmt: skip
+            found = (number, statement) if came else found
+    return found
 
 
 def _rename(scene: Scene) -> Iterator[Hit]:
@@ -145,7 +197,8 @@ CREATE INDEX orders_user_note ON orders (user_id, note);""",
         "unfilled-column", "A required column that new programs no longer fill", "breaks",
         "Between the start of the new programs and the end of the column, their INSERTs leave out a column that is NOT NULL"
         " and has"
-        " no default: they fail.",
+        " no default: they fail. The same where the column stays: what is required behind the last pending revision, and"
+        " what the models that env.py names do not have. A trigger before INSERT may fill it.",
         'in an earlier release, before the models lose it:\nop.alter_column("$table", "$column", existing_type=...,'
         " nullable=True)",
         _unfilled,

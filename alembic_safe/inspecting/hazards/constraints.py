@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic_safe.inspecting.hazard import Example, Hazard
 from alembic_safe.inspecting.hazards import constraints_seen as seen
+from alembic_safe.inspecting.hazards import keys_gone
 
 _NOT_VALID = """in one revision
 op.{make}, postgresql_not_valid=True)
@@ -141,7 +142,7 @@ CREATE TABLE orders (id bigint PRIMARY KEY, user_id integer, big bigint);""",
     Hazard(
         "drop-foreign-key", "A foreign key goes", "blocks",
         "ACCESS EXCLUSIVE on both tables, the one that it refers to included.",
-        "a revision of its own, so that both locks are short", seen.drop_key,
+        "a revision of its own, so that both locks are short", keys_gone.drop_key,
         Example('op.drop_constraint("orders_user", "orders")', ("ALTER TABLE orders DROP CONSTRAINT orders_user",)),
         Example('op.execute("ALTER TABLE orders RENAME CONSTRAINT orders_user TO orders_buyer")',
                 ("ALTER TABLE orders RENAME CONSTRAINT orders_user TO orders_buyer",)),
@@ -154,7 +155,7 @@ CREATE TABLE orders (id bigint PRIMARY KEY, user_id integer, big bigint);""",
         " fails.",
         'make it again with the same action:\nop.create_foreign_key("$name", "$table", "$other", ["$column"], ["id"],'
         ' ondelete="CASCADE", postgresql_not_valid=True)',
-        seen.cascade,
+        keys_gone.cascade,
         Example('op.drop_constraint("orders_user", "orders")\n'
                 'op.create_foreign_key("orders_user", "orders", "users", ["user_id"], ["id"], postgresql_not_valid=True)',
                 ("ALTER TABLE orders DROP CONSTRAINT orders_user", _FK + " NOT VALID")),
@@ -206,7 +207,7 @@ CREATE UNIQUE INDEX users_number ON users (number);""",
         "INSERT ... ON CONFLICT needs it, foreign keys refer to it (with CASCADE they go along, without a word), logical"
         " replication"
         " finds rows by it.",
-        "the new key first, built CONCURRENTLY; then the old one", seen.key_in_use,
+        "the new key first, built CONCURRENTLY; then the old one", keys_gone.key_in_use,
         Example('op.execute("ALTER TABLE users DROP CONSTRAINT users_pkey CASCADE")',
                 ("ALTER TABLE users DROP CONSTRAINT users_pkey CASCADE",)),
         Example('op.drop_constraint("orders_user", "orders")', ("ALTER TABLE orders DROP CONSTRAINT orders_user",)),

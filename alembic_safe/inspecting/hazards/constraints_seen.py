@@ -170,63 +170,6 @@ def _types_of(scene: Scene, relation: Relation) -> dict[str, str]:
     return found
 
 
-def drop_key(scene: Scene) -> Iterator[Hit]:
-    """Yield the foreign keys that go, and lock two tables for it."""
-    for number, statement, change, relation in constraints(scene, "gone", "f"):
-        other = change.before.references
-        severity = scene.by_use(relation)
-        table_goes = any(c.kind == "table" and c.action == "gone" and c.relation == relation for c in statement.changes)
-        if severity and other is not None and not table_goes:
-            yield Hit(
-                change.object, number,
-                f"nobody reads or writes {scene.about(relation)}, nor {scene.about(other)}, until the transaction ends",
-                severity, words_of(change),
-            )  # fmt: skip
-
-
-def cascade(scene: Scene) -> Iterator[Hit]:
-    """Yield the foreign keys that deleted along, and do not come again."""
-    acts = {"c": "ON DELETE CASCADE", "n": "ON DELETE SET NULL", "d": "ON DELETE SET DEFAULT"}
-    for number, statement, change, relation in constraints(scene, "gone", "f"):
-        one = change.before
-        again = [
-            other.after for later in (statement, *scene.later(number)) for other in later.changes
-            if other.kind == "constraint" and other.action == "added" and other.relation == relation
-            and other.after.columns == one.columns and other.after.type == "f"
-        ]  # fmt: skip
-        kept = any(other.on_delete == one.on_delete for other in again)
-        column_goes = any(
-            c.kind == "column" and c.action == "gone" and c.name in one.columns for c in statement.changes
-        )
-        if one.on_delete in acts and not kept and not column_goes and scene.by_rows(relation):
-            yield Hit(
-                change.object, number,
-                f"{acts[one.on_delete]} went with it: deleting from {one.references} leaves rows of {relation} that refer to"
-                " nothing, or fails",
-                "warning", words_of(change),
-            )  # fmt: skip
-
-
-def key_in_use(scene: Scene) -> Iterator[Hit]:
-    """Yield the keys that go, and what relied on them."""
-    for number, statement, change, relation in constraints(scene, "gone", "pu"):
-        severity = scene.by_rows(relation)
-        lost = [
-            other for other in statement.changes
-            if other.kind == "constraint" and other.action == "gone" and other.before.type == "f"
-            and other.before.references == relation
-        ]  # fmt: skip
-        if not severity:
-            continue
-        keys = f"; with it goes {', '.join(other.object for other in lost)}" if lost else ""
-        yield Hit(
-            change.object, number,
-            f"INSERT ... ON CONFLICT ({', '.join(change.before.columns)}) fails from then on, and nothing keeps rows of"
-            f" {relation} from being there twice{keys}",
-            "danger" if lost and severity == "danger" else "warning" if severity == "danger" else "info", words_of(change),
-        )  # fmt: skip
-
-
 def not_valid_first(scene: Scene) -> Iterator[Hit]:
     """Yield the constraints that old rows violate when they begin to hold."""
     for number, statement, change, relation in constraints(scene, "added", "cn"):

@@ -53,18 +53,22 @@ def _drop(scene: Scene) -> Iterator[Hit]:
 
 
 def _replaced(scene: Scene) -> Iterator[Hit]:
-    for number, _, change, relation in _indexes(scene, "gone"):
+    for number, statement, change, relation in _indexes(scene, "gone"):
         for later in scene.revision.statements[number + 1 :]:
             for other in later.changes:
                 if other.kind != "index" or other.action != "added" or other.relation != relation:
                     continue
                 same = other.after.columns[:1] == change.before.columns[:1] and bool(other.after.columns)
                 severity = scene.by_size(relation)
+                together = later.transaction == statement.transaction  # then its lock keeps everybody out in between
+                meanwhile = (
+                    f"nobody reads or writes {scene.about(relation)}" if together
+                    else f"queries that need it read all of {scene.about(relation)}"
+                )  # fmt: skip
                 if same and severity:
                     yield Hit(
-                        change.object, number,
-                        f"until {other.after.name} is built, queries that need it read all of {scene.about(relation)}",
-                        severity, _words(change) | {"new": other.after.name},
+                        change.object, number, f"until {other.after.name} is built, {meanwhile}", severity,
+                        _words(change) | {"new": other.after.name},
                     )  # fmt: skip
 
 
@@ -214,7 +218,9 @@ op.create_index("$name", "$table", ["$column"], postgresql_concurrently=True)"""
     ),
     Hazard(
         "replace-index", "An index goes before the one that replaces it comes", "blocks",
-        "In between, the queries that need it read the whole table.", "build the new one first, CONCURRENTLY; then let the"
+        "In between, the queries that need it read the whole table, or, within one transaction, wait until the new one is"
+        " built.",
+        "build the new one first, CONCURRENTLY; then let the"
         " old one go",
         _replaced,
         Example('op.drop_index("users_name", "users")\nop.create_index("users_name_email", "users", ["name", "email"])',
