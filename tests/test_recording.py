@@ -52,6 +52,20 @@ def test_a_foreign_key_inside_of_a_column_is_kept() -> None:
     assert sum("FOREIGN KEY" in one for one in found.sql) == 2
 
 
+def test_an_index_inside_of_a_table_is_kept() -> None:
+    def work(op: Operations) -> None:
+        op.create_table(
+            "t",
+            sa.Column("id", sa.Integer, primary_key=True),
+            sa.Index("Odd: 5%", "id", sa.text("lower('A')"), unique=True, postgresql_where=sa.text("id > 0")),
+        )
+
+    found, text = invoked(work)
+    assert found.number == 2
+    for part in ('"Odd: 5%", "t", ["id", sa.', "lower('A')", "unique=True", 'postgresql_where=sa.text("id > 0")'):
+        assert part in " ".join(text[1].replace("\n    ", " ").split()).replace('( "', '("')
+
+
 def test_names_of_a_naming_convention_are_kept() -> None:
     naming = {"ck": "ck_%(table_name)s_%(constraint_name)s", "pk": "pk_%(table_name)s"}
 

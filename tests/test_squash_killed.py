@@ -94,7 +94,7 @@ def test_files_are_moved_as_a_whole_or_not_at_all(tmp_path: Path, way: str) -> N
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("words", [(), ("--keep", "a2"), ("--regions",)], ids=" ".join)
+@pytest.mark.parametrize("words", [(), ("a1:a3",), ("--keep", "a2"), ("--regions",)], ids=" ".join)
 def test_a_squash_that_is_killed_at_thirty_moments(project: Project, tmp_path: Path, words: tuple[str, ...]) -> None:
     with_template(project)
     if words == ("--regions",):  # two parts behind the one that the others have as well

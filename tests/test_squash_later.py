@@ -151,6 +151,29 @@ def test_a_branch_whose_revision_follows_a_replaced_one_is_rebased(project: Proj
     assert project.run("current", check=0).stdout.strip() == "f1 (head)"
 
 
+def test_a_branch_whose_revision_follows_one_in_a_folded_range_is_rebased(project: Project) -> None:
+    with_template(project)
+    git(project, "init", "-q")
+    commit(project, "begin")
+    git(project, "switch", "-q", "-c", "feature")
+    path = project.revision("f1", "a2", "a feature", 'op.add_column("users", sa.Column("f", sa.Text))')
+    commit(project, "feature")
+    git(project, "switch", "-q", "main")
+    project.run("upgrade", "a1", check=0)
+    project.run("squash", "a1:a3", "-m", "names and mails", check=0)
+    commit(project, "squash")
+    git(project, "merge", "-q", "feature", "-m", "merge")
+    command = "alembic squash --rebase migrations/versions/f1_a_feature.py"
+    assert command in " ".join(project.run("upgrade", "head").stderr.split())
+    project.run(*command.split()[1:], check=0)
+    assert "Revises: a3" in path.read_text()
+    project.run("upgrade", "head", check=0)
+    assert project.run("history", check=0).stdout.splitlines() == [
+        "a3 -> f1 (head), a feature", "a1 -> a3, names and mails", "<base> -> a1, users",
+    ]  # fmt: skip
+    project.run("squash", "--check", check=0)
+
+
 def test_an_original_that_a_merge_brings_back_is_taken_out(project: Project) -> None:
     with_template(project)
     versions = project.folder / "migrations" / "versions"

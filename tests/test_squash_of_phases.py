@@ -12,7 +12,7 @@ from tests.phased import SETTLES, park, phase
 from tests.squash_project import with_template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.cluster import Cluster
@@ -63,6 +63,25 @@ def test_a_part_of_a_change_is_refused_naming_the_rest_and_the_ways_out(phased: 
     assert 'alembic squash k1 -m "..."' in said
 
 
+def test_a_range_takes_a_change_as_a_whole_or_not_at_all(phased: Project) -> None:
+    phased.revision("k1", "c1", "contract", 'with op.step("no"):\n    pass', extra=phase("contract"))
+    phased.revision("a4", "k1", "later")
+    for words, part in (("a2:c1", "e1, c1 without k1"), ("e1:a4", "c1, k1 without e1"), ("c1:a4", "k1 without e1, c1")):
+        said = phased.run("squash", words, "-m", "some", check=4).stderr
+        assert f"a part of it: {part}" in " ".join(said.split())
+    assert 'alembic squash a2:k1 -m "..."' in phased.run("squash", "a2:e1", "-m", "some", check=4).stderr
+
+
+def test_a_range_with_an_open_change_is_refused_with_both_ways_out(phased: Project) -> None:
+    park(phased, "k1", "c1")
+    before = files(phased)
+    said = phased.run("squash", "a1:c1", "-m", "some", check=4).stderr
+    assert "The change 'names' is still open" in said
+    assert 'alembic squash a1:a3 -m "..."' in said
+    assert "alembic safe-contract names" in said
+    assert files(phased) == before
+
+
 def test_what_is_before_an_open_change_is_squashed_as_the_message_says(phased: Project) -> None:
     park(phased, "k1", "c1")
     phased.run("squash", "a3", "-m", "the beginning", check=0)
@@ -72,8 +91,8 @@ def test_what_is_before_an_open_change_is_squashed_as_the_message_says(phased: P
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster):  # type: ignore[no-untyped-def]
-    """A project with a finished change that the rewriter wrote, squashed; and what was there before."""
+def whole(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[ModelsProject]:
+    """A project with a finished change that the rewriter wrote."""
     cluster.create("squash_phases")
     folder = tmp_path_factory.mktemp("phases")
     project = ModelsProject.make(folder / "app", cluster.url("squash_phases"), MODELS, env_py=ENV_WITH_REWRITER)
@@ -83,10 +102,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster):  # typ
     project.run("revision", "--autogenerate", "-m", "handles", check=0)
     project.run("upgrade", "head", check=0)
     project.run("safe-contract", check=0)
-    before = project.copied_to(folder / "before", project.url)
-    done = project.run("squash", "-m", "everything", check=0)
-    yield project, before, done.stdout
+    yield project
     cluster.drop("squash_phases")
+
+
+@pytest.fixture(scope="module")
+def finished(
+    whole: ModelsProject, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ModelsProject, ModelsProject, str]:
+    """The same, squashed; and what was there before."""
+    before = whole
+    project = whole.copied_to(tmp_path_factory.mktemp("squashed") / "app", whole.url)
+    done = project.run("squash", "-m", "everything", check=0)
+    return project, before, done.stdout
 
 
 def test_nothing_of_the_phases_is_left_in_a_squash_of_finished_changes(
@@ -143,3 +171,24 @@ def test_a_protected_database_between_the_phases_goes_on_through_the_originals(
     assert heads(cluster, name) == [project.revision_of(project.files[0])]
     assert columns(cluster, name, "users") == ["id", "handle"]
     assert rows(cluster, name, "SELECT count(*) AS n FROM users WHERE handle = 'n' || id") == [{"n": 50}]
+
+
+def test_a_finished_change_is_folded_as_a_whole(
+    whole: ModelsProject, cluster: Cluster, make_database: Callable[..., str], tmp_path: Path
+) -> None:
+    names = [make_database(), make_database()]
+    project = whole.copied_to(tmp_path / "app", cluster.url(names[0]))
+    first, expand = (
+        line.split(",")[0].split()[-1] for line in project.run("history", check=0).stdout.splitlines()[:-3:-1]
+    )
+    said = " ".join(project.run("squash", f"{first}:head", "-m", "handles", check=0).stdout.split())
+    assert f"carried as it is written: {expand} (SyncColumnsOp)" in said
+    assert "through the archive to the same database" in said
+    for name, at in zip(names, (first, expand), strict=True):
+        here = project.copied_to(tmp_path / at, cluster.url(name))
+        here.run("upgrade", at, check=0)
+        rows(cluster, name, "INSERT INTO users (id, nick) SELECT i, 'n' || i FROM generate_series(1, 50) i")
+        here.run("upgrade", "head", check=0)
+        assert columns(cluster, name, "users") == ["id", "handle"]
+        assert rows(cluster, name, "SELECT count(*) AS n FROM users WHERE handle = 'n' || id") == [{"n": 50}]
+        assert heads(cluster, name) == here.run("heads", check=0).stdout.split()[:1]

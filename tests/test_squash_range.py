@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from typing import TYPE_CHECKING
@@ -146,7 +147,9 @@ def test_what_cannot_be_a_range_is_said_and_nothing_is_written(shop: Project) ->
     assert (
         "--shortcut: for a squash that begins" in shop.run("squash", "a3:a6", "-m", "x", "--shortcut", check=2).stderr
     )
-    shop.run("squash", "a3:a6", "-m", "x", "--dry-run", check=0)
+    told = json.loads(shop.run("squash", "a3:a6", "-m", "x", "--dry-run", "--json", check=0).stdout)
+    assert (told["operations_before"], told["operations"], told["level"], told["written"]) == (4, 4, 0, False)
+    assert [one["revision"] for one in told["carried"]] == ["a5"]
     assert tree(shop.folder / "migrations") == before
 
 

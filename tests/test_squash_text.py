@@ -11,7 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import psycopg
 
 from alembic_safe.history.expressions import bracketed, name, names, respelled, split, unquoted
+from alembic_safe.history.folded import Folded
 from alembic_safe.history.python_text import execute, indented, string
+from alembic_safe.reporting.squash import SquashText
 
 SQL = st.text(alphabet=":\\a1$'\"% \n\t\r", max_size=120)
 
@@ -63,3 +65,12 @@ def test_what_stands_in_the_file_reaches_the_server_to_the_letter(sql: str) -> N
 @given(SQL)
 def test_a_string_is_the_text(sql: str) -> None:
     assert ast.literal_eval(string(sql)) == sql
+
+
+def test_how_far_a_range_was_reduced_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for level in (0, 1):
+        SquashText(quiet=False).folded(Folded(5, 5 - level, (), (), "", "", (), (), level))
+        said.append(capsys.readouterr().out.split("\n", 1))
+    assert said[0][1].strip() == ""
+    assert "the operations as they were: with fewer of them, it did not do the same" in " ".join(said[1][1].split())

@@ -91,7 +91,7 @@ class Fold:
         given.dismiss()
         work.certify(staged, recorded.chain.state, recorded.changing, [*proven, through])
         text = staged.squash.read_text(encoding="utf-8")
-        made = Made(folded.after, 0, (), (), folded.before, folded.carried)
+        made = Made(folded.after, 0, (), (), folded.before, folded.carried, folded.level)
         return staged, Outcome(
             staged.revision, len(work.extent.revisions), staged.final, staged.final_archive, text.count("\n"), made,
             (*proven, through), recorded.chain.state.seconds, seconds, time.monotonic() - began, work.request.dry_run, text,

@@ -51,6 +51,7 @@ class Folded:
     :param before: how many operations the files invoke on the way up; :param after: how many the squash has.
     :param carried: which revisions are carried as they are written, and why.
     :param elided: which were marked as no longer needed.
+    :param level: how far it was reduced, as in :class:`How`.
     """
 
     before: int
@@ -61,6 +62,7 @@ class Folded:
     downgrade: str = field(repr=False)
     imports: tuple[str, ...] = field(repr=False)
     parts: tuple[str, ...] = field(repr=False)
+    level: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def fold(context: MigrationContext, ways: Sequence[Way], ties: Ties, how: How, g
         written.get("downgrade", ""),
         tuple(dict.fromkeys([*text.imports(operations), *carried.imports])),
         (*([guard] if guard else []), *carried.parts),
+        how.level,
     )
 
 

@@ -13,7 +13,7 @@ from alembic.operations.base import AbstractOperations
 from alembic.operations.schemaobj import SchemaObjects
 from alembic.runtime.migration import MigrationContext
 from alembic.util import sqla_compat
-from sqlalchemy import Column, PrimaryKeyConstraint, TextClause
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, TextClause
 from sqlalchemy.sql.elements import conv
 
 from alembic_safe.database.replay import replay
@@ -133,9 +133,10 @@ def noted(context: MigrationContext) -> Iterator[_Notes]:
 
 
 def with_own_columns(operation: Any) -> Any:
-    """Return the same operation with copies of its columns.
+    """Return the same operation with copies of its columns and indexes.
 
-    A column that was put into a table once has given its foreign keys to that table: a copy of it has none.
+    A column that was put into a table once has given its foreign keys to that table: a copy of it has none. An index that was
+    put into one fits into no other.
     """
     if isinstance(operation, ops.AddColumnOp):
         made = copy.copy(operation)
@@ -149,6 +150,8 @@ def with_own_columns(operation: Any) -> Any:
 
 
 def _fresh(item: Any) -> Any:
+    if isinstance(item, Index) and item.table is None:
+        return Index(item.name, *item.expressions, unique=item.unique, **item.kwargs)
     return sqla_compat._copy(item) if isinstance(item, Column) and item.table is None else item  # noqa: SLF001 - Alembic's own
 
 

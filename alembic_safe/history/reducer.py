@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from alembic.operations import ops
 
-from alembic_safe.history.operation_touch import Ties, Touch, ties_of, touch_of
+from alembic_safe.history.operation_touch import Ties, Touch, table_of, ties_of, touch_of
 from alembic_safe.history.reductions import reduced_pair
 
 if TYPE_CHECKING:
@@ -110,6 +110,26 @@ class _Order:
                 for other in names[1:]:
                     self._same[self._root(other)] = self._root(names[0])
         self._links = {frozenset(map(self._root, link)) for link in ties.links}
+        self._parts: dict[Name, dict[Name, frozenset[str] | None]] = {}
+        self._with_renames: set[Name] = set()  # of their columns: which one a part is on by then, nobody says
+        for name, table in ties.indexes.items():
+            self._parts.setdefault(self._root(table), {})[name] = None
+        for operation in operations:
+            self._note_parts(operation)
+
+    def _note_parts(self, operation: ops.MigrateOperation) -> None:
+        """Note which names go when a table goes, or one of its columns: of indexes and constraints."""
+        if isinstance(operation, ops.AlterColumnOp) and operation.modify_name is not None:
+            self._with_renames.add(self._root(table_of(operation)))
+        if not isinstance(operation, (ops.CreateTableOp, ops.CreateIndexOp, ops.AddConstraintOp)):
+            return
+        found, table = touch_of(operation, self.ties), table_of(operation)
+        if found is not None:
+            columns = None if isinstance(operation, ops.CreateTableOp) else found.tables[table]
+            parts = self._parts.setdefault(self._root(table), {})
+            for name in found.names:
+                known = parts.get(name, columns)
+                parts[name] = None if columns is None or known is None else known | columns
 
     def touch(self, item: Operation) -> Touch | None:
         """Return what an operation touches, each table under one name through all renames."""
@@ -118,10 +138,28 @@ class _Order:
             found = touch_of(item.op, self.ties)
             if found is not None:
                 tables = {self._root(table): columns for table, columns in found.tables.items()}
-                found = replace(found, tables=tables)
+                found = self._with_parts(item.op, replace(found, tables=tables))
             self._touches[key] = found
             self._kept.append(item.op)  # an id is given anew as soon as nobody holds what had it
         return self._touches[key]
+
+    def _with_parts(self, operation: ops.MigrateOperation, touch: Touch) -> Touch:
+        """Add what goes along with a table or a column, and every table that an index of this name is ever on."""
+        if isinstance(operation, ops.DropIndexOp):
+            where = [table for table, parts in self._parts.items() if touch.names & parts.keys()]
+            return replace(touch, tables={**dict.fromkeys(where), **touch.tables})
+        if isinstance(operation, ops.DropTableOp):
+            return replace(touch, names=touch.names | self._parts.get(self._root(table_of(operation)), {}).keys())
+        if isinstance(operation, ops.DropColumnOp):
+            table, column = self._root(table_of(operation)), str(operation.column_name)
+            is_known = table not in self._with_renames
+            gone = {
+                name
+                for name, columns in self._parts.get(table, {}).items()
+                if not is_known or columns is None or column in columns
+            }
+            return replace(touch, names=touch.names | gone)
+        return touch
 
     def is_tied(self, one: Operation, other: Operation) -> bool:
         """Whether two operations must not change places."""

@@ -89,6 +89,7 @@ class Made:
     :param not_calls: for which piece there is no operation, though one was tried, and what came of it.
     :param before: how many operations the revisions invoke that are folded; 0: everything is made anew.
     :param carried: which of these are carried as they are written, and why.
+    :param level: how far they were reduced: 0: as far as possible; 1: not at all; 2: every revision is carried.
     """
 
     calls: int
@@ -97,6 +98,7 @@ class Made:
     not_calls: tuple[tuple[str, str], ...]
     before: int = 0
     carried: tuple[tuple[str, str], ...] = ()
+    level: int = 0
 
 
 @dataclass(frozen=True)

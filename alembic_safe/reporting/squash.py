@@ -98,6 +98,8 @@ class SquashText:
     def folded(self, folded: Folded) -> None:
         """Print what the revisions came down to that were not made anew."""
         self._say("Folded", f"{count(folded.before, 'operation')} -> {folded.after}")
+        if folded.level == 1:
+            self._say("", "the operations as they were: with fewer of them, it did not do the same")
         for revision, why in folded.carried[:_LISTED]:
             self._say("", f"carried as it is written: {revision} ({why})")
         if len(folded.carried) > _LISTED:
@@ -228,6 +230,9 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "archive": str(outcome.archive),
         "written": not outcome.dry_run,
         "operations": outcome.made.calls,
+        "operations_before": outcome.made.before,
+        "carried": [{"revision": revision, "why": why} for revision, why in outcome.made.carried],
+        "level": outcome.made.level,
         "statements": outcome.made.statements,
         "not_operations": [{"object": what, "why": why} for what, why in outcome.made.not_calls],
         "proven": [{"what": one.what, "said": one.said} for one in outcome.proven],
