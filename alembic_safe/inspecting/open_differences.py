@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
 
-from alembic_safe.errors import Findings, NextStep
+from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.inspecting.changes import open_changes
 from alembic_safe.operations.not_null import proof_name
 
@@ -67,6 +67,21 @@ def require_no_contradiction(found: Iterable[Change], models: Iterable[MetaData]
                         NextStep("or give the change up", f"alembic safe-contract --abandon {change.id}"),
                     ],
                 )
+
+
+def belongs_to(shown: str, change: Change, line: Settle, *detail: str) -> Refused:
+    """Return the refusal to do something to an object that an open change is about.
+
+    :param shown: the object, as a person calls it.
+    """
+    return Refused(
+        f"{shown} belongs to the open change {change.id!r}, whose contract is still to come: {line}.",
+        detail=detail,
+        next_steps=[
+            NextStep("ship its contract first, where no old application runs", "alembic safe-contract"),
+            NextStep("or give that change up", f"alembic safe-contract --abandon {change.id}"),
+        ],
+    )
 
 
 def _contradicted(line: Settle, table: Table) -> str | None:
