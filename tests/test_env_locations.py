@@ -39,7 +39,7 @@ def test_what_env_py_names_is_deployed(placed: Project) -> None:
 
 def test_what_env_py_names_is_squashed_and_counted(placed: Project) -> None:
     with_template(placed)
-    assert "3 revision files" in placed.run("safe-init", check=2).stdout
+    assert "3 revision files" in placed.run("safe-init", check=2).stderr
     done = placed.run("squash", "-m", "all", "--dry-run")
     assert "3 revisions, a1 to a3" in done.stdout
 

@@ -264,7 +264,7 @@ def test_what_was_there_and_is_another_one_now_is_made_anew(project: Project, tm
     done = project.run("squash", "-m", "all", "--bootstrap", str(tmp_path / "before.sql"))
     assert "Proof    new: 1 table" in done.stdout
     (file,) = (project.folder / "migrations" / "versions").glob("*.py")
-    assert 'DROP CONSTRAINT "users_pk"' in file.read_text()
+    assert "DROP CONSTRAINT users_pk" in file.read_text()
 
 
 def test_a_function_tells_what_was_there_before_the_first_revision(project: Project) -> None:
