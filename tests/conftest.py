@@ -91,6 +91,14 @@ def cluster() -> Iterator[Cluster]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def module_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache folder for all tests of a module: what one of them has replayed, the next ones find."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def make_database(cluster: Cluster) -> Iterator[Callable[..., str]]:
     """Make empty databases (or copies of ``template``) that go with the test."""

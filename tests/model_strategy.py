@@ -143,11 +143,16 @@ def pairs(draw: Callable[..., Any]) -> Pair:
     return Pair(old, new, tuple(table_renames), tuple(column_renames))
 
 
-def metadata_of(spec: ModelsSpec) -> sa.MetaData:
+def metadata_of(spec: ModelsSpec, before: tuple[str, ...] = ()) -> sa.MetaData:
+    """Return the models.
+
+    :param before: the labels of the enum so far: those that go become another one.
+    """
+    gone = {label: "a" for label in before if label not in spec.labels}
     metadata = sa.MetaData(naming_convention={"ck": "ck_%(table_name)s_%(constraint_name)s"})
     for table in spec.tables:
         items: list[Any] = [sa.Column("id", sa.Integer, *([sa.Identity()] if table.identity else []), primary_key=True)]
-        items += [_column(column, table, spec.labels) for column in table.columns]
+        items += [_column(column, table, spec.labels, gone) for column in table.columns]
         if table.computed is not None:
             items.append(
                 sa.Column(
@@ -164,11 +169,14 @@ def metadata_of(spec: ModelsSpec) -> sa.MetaData:
             if column.index:
                 where = sa.text(f"id > {column.index[-1]}") if column.index != "plain" else None
                 items.append(sa.Index(f"ix_{table.name}_{column.name}", column.name, postgresql_where=where))
-        sa.Table(table.name, metadata, *items, schema=table.schema, comment=table.comment)
+        info = {"at_once": [f"{table.name}_pkey"]}
+        sa.Table(table.name, metadata, *items, schema=table.schema, comment=table.comment, info=info)
     return metadata
 
 
-def _column(column: ColumnSpec, table: TableSpec, labels: tuple[str, ...]) -> sa.Column[Any]:
+def _column(
+    column: ColumnSpec, table: TableSpec, labels: tuple[str, ...], gone: dict[str, str]
+) -> sa.Column[Any]:  # fmt: skip
     kinds: dict[str, Any] = {
         "integer": sa.Integer(), "bigint": sa.BigInteger(), "numeric": sa.Numeric(10, 2), "text": sa.Text(),
         "varchar": sa.String(30), "mood": sa.Enum(*labels, name="mood"), "date": sa.Date(), "timestamp": sa.DateTime(),
@@ -177,7 +185,7 @@ def _column(column: ColumnSpec, table: TableSpec, labels: tuple[str, ...]) -> sa
     return sa.Column(
         column.name, kinds[column.type], nullable=column.nullable, unique=column.unique or None, comment=column.comment,
         server_default=SERVER_DEFAULTS[column.name[0]] if column.default else None,
-        primary_key=table.wide_key and column.name == "n0",
+        primary_key=table.wide_key and column.name == "n0", info={"enum": gone} if column.type == "mood" and gone else {},
     )  # fmt: skip
 
 

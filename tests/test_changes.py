@@ -31,8 +31,6 @@ from tests.model_strategy import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from alembic_safe.authoring.renames import Rename
     from alembic_safe.inspecting.catalog_records import ObjectId
     from tests.cluster import Cluster
@@ -41,10 +39,9 @@ RELAXED = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthChec
 
 
 @pytest.fixture(scope="module")
-def ways(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ways]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield Ways(cluster)
+def ways(cluster: Cluster, module_cache: None) -> Ways:
+    del module_cache
+    return Ways(cluster)
 
 
 class Ways:

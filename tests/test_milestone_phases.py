@@ -111,6 +111,10 @@ def test_a_label_that_a_push_renamed_becomes_phases(
     contract = app.folder / "migrations" / "contracts"
     assert "op.swap_enum_types('status', 'status_new')" in next(contract.glob("*.py")).read_text()
     app.run("check", check=0)
+    app.models(V1 + ENUM.format("'open', 'paid', 'done'", "done"))
+    stopped = app.run("milestone", "-m", "paid", check=3)
+    assert "status belongs to the open change 'done'" in " ".join((stopped.stdout + stopped.stderr).split())
+    app.models(V1 + ENUM.format("'open', 'done'", "done"))
     app.run("safe-contract", check=0)
     for url in (None, cluster.url(production)):
         one = app if url is None else app.on(url)

@@ -92,7 +92,7 @@ def test_a_column_takes_no_null_any_more_while_its_earlier_change_is_open(case: 
     case.upgrade()
     case.run("INSERT INTO users (id) VALUES (3)")
     texts = case.revise(second, "second")
-    assert set(texts) == {"expand", "copy", "contract"}
+    assert set(texts) == {"expand", "contract"}
     case.upgrade()
     case.check(second)
     before = case.catalog
@@ -105,8 +105,9 @@ def test_a_column_takes_no_null_any_more_while_its_earlier_change_is_open(case: 
     assert "The contract of second has to stand behind that of first" in text
     assert run(case, second, "safe-contract", "--check")[0] == 0
     assert run(case, second, "safe-contract")[0] == 0
-    at = [(revision.module.change, revision.module.phase) for revision in case.script.walk_revisions()]
-    assert at[:2] == [("second", "contract"), ("first", "contract")]
+    tip = list(case.script.walk_revisions())[:2]
+    at = [(revision.module.change, revision.module.phase) for revision in tip]
+    assert at == [("second", "contract"), ("first", "contract")]
     case.upgrade()
     assert_same(case.created(second), case.catalog, "the end")
     case.check(second)

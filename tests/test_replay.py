@@ -236,6 +236,25 @@ def test_an_async_env_py_is_replayed(tmp_path: Path, cluster: Cluster, database:
     assert tables(target_of(project)) == []
 
 
+def test_a_percent_sign_of_a_drivers_own_sql_stands_for_itself(tmp_path: Path, cluster: Cluster, database: str) -> None:
+    """Under asyncpg it is no parameter, and the same revision runs on a shadow that psycopg leads to."""
+    url = cluster.url(database, driver="postgresql+asyncpg")
+    project = Project.create(tmp_path / "app", url, env_py=ASYNC_ENV_PY)
+    project.revision(
+        "a4",
+        "a3",
+        "percent",
+        """\
+name = op.get_bind().exec_driver_sql("SELECT format('%I', 'per%cent' || $$100%%$$)").scalar_one()
+assert name == '"per%cent100%%"', name
+assert op.get_bind().execute(sa.text("SELECT '%s' || :more"), {"more": "%"}).scalar_one() == "%s%"
+op.execute("COMMENT ON TABLE users IS '100%'")""",
+    )
+    with shadow_of(project) as shadow:
+        assert replayed(project, shadow).steps == 4
+    assert "is at a4" in project.run("safe-upgrade").stdout
+
+
 def test_every_database_of_an_environment_has_a_shadow_of_its_own(
     tmp_path: Path, cluster: Cluster, make_database: Callable[..., str]
 ) -> None:

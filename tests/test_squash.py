@@ -249,6 +249,24 @@ def test_what_was_there_before_the_first_revision_is_no_part_of_it(
     project.run("squash", "--check", check=0)
 
 
+def test_what_was_there_and_is_another_one_now_is_made_anew(project: Project, tmp_path: Path) -> None:
+    """A key over other columns, one of them new; and what is altered in place beside it. The project has no template."""
+    (project.folder / "migrations" / "script.py.mako").unlink()
+    first = project.folder / "migrations" / "versions" / "a1_users.py"
+    first.write_text(first.read_text().replace('op.create_table("users", sa.Column("id", sa.Integer, primary_key=True))',
+                                               """op.add_column("users", sa.Column("step", sa.Integer, nullable=False))
+    op.drop_constraint("users_pk", "users")
+    op.create_primary_key("users_pk", "users", ["id", "step"])
+    op.alter_column("users", "kind", type_=sa.String(40))""")
+                     .replace('op.drop_table("users")', 'op.drop_column("users", "step")'))  # fmt: skip
+    made = 'CREATE TABLE users (id integer CONSTRAINT "users_pk" PRIMARY KEY, kind varchar(20));'
+    (tmp_path / "before.sql").write_text(made)
+    done = project.run("squash", "-m", "all", "--bootstrap", str(tmp_path / "before.sql"))
+    assert "Proof    new: 1 table" in done.stdout
+    (file,) = (project.folder / "migrations" / "versions").glob("*.py")
+    assert "DROP CONSTRAINT users_pk" in file.read_text()
+
+
 def test_a_function_tells_what_was_there_before_the_first_revision(project: Project) -> None:
     with_template(project)
     first = project.folder / "migrations" / "versions" / "a1_users.py"

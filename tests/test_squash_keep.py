@@ -168,3 +168,15 @@ def test_what_cannot_be_made_in_one_go_is_carried(
     # these downgrades leave what they have made, so what is carried cannot be taken back
     (file,) = (project.folder / "migrations" / "versions").glob("*.py")
     assert "raise NotImplementedError('table public.heir is left after the downgrades" in file.read_text()
+
+
+@pytest.mark.long
+def test_another_number_of_rows_each_time_stops_it(project: Project) -> None:
+    with_template(project)
+    rows_ = "SELECT n FROM generate_series(1, {time.time_ns() // 1000 % 9973 + 1}) n"
+    project.revision("a4", "a3", "rows", f'import time\nop.execute(f"INSERT INTO users (id) {rows_}")')
+    before = tree(project.folder / "migrations")
+    told = " ".join(project.run("squash", "-m", "x", check=3).stderr.split())
+    assert "another number of rows each time" in told
+    assert "table public.users: " in told
+    assert tree(project.folder / "migrations") == before

@@ -101,3 +101,20 @@ def edited(texts: dict[Path, str], old: str) -> Iterator[None]:
     finally:
         for path, text in before.items():
             path.write_text(text)
+
+
+def test_files_that_do_not_go_on_in_a_second_run_are_no_obstacle(tmp_path: Path, cluster: Cluster) -> None:
+    """Alembic makes an enum once in a run, whoever asks again: a database that stands between the two cannot go on."""
+    cluster.create("squash_twice")
+    project = with_template(Project.create(tmp_path / "twice", cluster.url("squash_twice"), plain=False))
+    mood = 'sa.Column("mood", sa.Enum("sad", "ok", name="mood"))'
+    project.revision("b1", None, "days", f'op.create_table("days", sa.Column("id", sa.Integer), {mood})',
+                     'op.drop_table("days")')  # fmt: skip
+    project.revision("b2", "b1", "pets", f'op.create_table("pets", sa.Column("id", sa.Integer), {mood})',
+                     'op.drop_table("pets")')  # fmt: skip
+    project.revision("b3", "b2", "ages", 'op.add_column("pets", sa.Column("age", sa.Integer))',
+                     'op.drop_column("pets", "age")')  # fmt: skip
+    done = project.run("squash", "-m", "all", check=0)
+    assert "on the way: 2 of 2 revisions" in done.stdout
+    assert "1 of them without rows" in done.stdout
+    cluster.drop("squash_twice")

@@ -65,7 +65,7 @@ class FillOp(SqlOp):
 
 
 class DropPartOp(SqlOp):
-    """An index or a check that goes, or that is made again behind a change of type.
+    """An index or a constraint that goes at once: nothing needs it any more, or it is made anew.
 
     :param part: the object.
     """
@@ -123,6 +123,28 @@ class ExcludeOp(SqlOp):
         alter, name = f"ALTER TABLE {quoted(part.schema, part.parent)}", quoted(part.name)
         super().__init__(f"{alter} ADD CONSTRAINT {name} {definition}", f"{alter} DROP CONSTRAINT {name}")
         self.part = part
+
+
+class KeyOp(SqlOp):
+    """A primary key or a unique constraint that comes and that autogenerate does not see.
+
+    :param part: the constraint.
+    """
+
+    def __init__(self, part: ObjectId, sql: str) -> None:
+        super().__init__(sql)
+        self.part = part
+
+
+class DropTypeOp(SqlOp):
+    """A type that goes: no column may be of it by then.
+
+    :param type_: an enum, a domain or another one.
+    """
+
+    def __init__(self, type_: ObjectId, sql: str) -> None:
+        super().__init__(sql, about=type_)
+        self.type_ = type_
 
 
 class GeneratedOp(SqlOp):

@@ -6,11 +6,22 @@ import re
 from typing import TYPE_CHECKING
 
 from alembic_safe.authoring.change_collations import recollated
-from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, ExcludeOp, GeneratedOp, SqlOp
+from alembic_safe.authoring.change_operations import (
+    CheckOp,
+    DefaultOp,
+    DropPartOp,
+    DropTypeOp,
+    ExcludeOp,
+    GeneratedOp,
+    KeyOp,
+    SqlOp,
+)
 from alembic_safe.database.statements import quoted, run
+from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.comparison import Difference
 from alembic_safe.inspecting.difference_sql import undo_sql
-from alembic_safe.inspecting.difference_sql_make import create_sql, drop_sql
+from alembic_safe.inspecting.difference_sql_make import TYPES, create_sql, drop_sql
+from alembic_safe.inspecting.difference_sql_parts import constraint_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +29,7 @@ if TYPE_CHECKING:
     from alembic.operations import ops
     from sqlalchemy import Connection
 
-    from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
+    from alembic_safe.inspecting.catalog_records import Catalog
     from alembic_safe.inspecting.difference_sql import Undo
 
 FIRST = frozenset({"schema", "extension", "collation", "enum", "domain", "composite type", "range type", "sequence",
@@ -131,25 +142,55 @@ class CatalogChanges:
             to, was = (None if value is None else str(value) for value in (difference.left, difference.right))
             self.do(DefaultOp(id_, to, was))
             return
+        if id_.kind in {"constraint", "index"} and self._part(undo, now):
+            return
         said_otherwise = self._structured(difference, now)
         if said_otherwise is not None:
             self.do(said_otherwise)
             return
         turned = Difference(id_, difference.what, difference.right, difference.left)
         back = [SqlOp(sql) for one in undo_sql([turned], now, self.models) for sql in one.statements]
-        about = id_ if difference.is_extra and not id_.parent else None
         if id_.kind == "column" and "generated" in self.models.objects.get(id_, {}) and not difference.is_extra:
             is_stored = self.models.objects[id_]["generated"] == "stored"
             self.do(*(GeneratedOp(id_, sql, is_stored=is_stored) for sql in undo.statements), backward=back)
             return
+        if id_.kind in TYPES and difference.is_extra:
+            self.do(*(DropTypeOp(id_, sql) for sql in undo.statements), backward=back)
+            return
+        about = id_ if difference.is_extra and not id_.parent else None
         self.do(*(SqlOp(sql, about=about) for sql in undo.statements), backward=back)
+
+    def _part(self, undo: Undo, now: Catalog) -> bool:
+        """Settle an index or a constraint that goes or comes: each of the two has its own way back, as they may be split."""
+        id_, statements = undo.difference.object, list(undo.statements)
+        if id_ in now.objects:
+            goes = list(drop_sql(now, id_))
+            if statements[: len(goes)] != goes:
+                return False
+            del statements[: len(goes)]
+            self._drop(id_, now)
+        if statements:
+            made = self._made(id_)
+            if made is not None:
+                self.do(made)
+                return True
+            is_key = _sort(self.models, id_) in {"p", "u"}
+            forward = [
+                KeyOp(id_, sql) if is_key and sql == constraint_sql(id_, self.models.objects[id_]) else SqlOp(sql)
+                for sql in statements
+            ]
+            self.do(*forward, backward=[SqlOp(sql) for sql in drop_sql(self.models, id_)])
+        return True
 
     def _structured(self, difference: Difference, now: Catalog) -> ops.MigrateOperation | None:
         """Return an operation that says more than its SQL, so that a recipe finds what it is about."""
         id_ = difference.object
-        if id_.kind == "column" and difference.what == "collation":
-            return recollated(self.connection, id_, self.models, now)
-        if not difference.is_missing or id_.kind != "constraint":
+        is_collation = id_.kind == "column" and difference.what == "collation"
+        return recollated(self.connection, id_, self.models, now) if is_collation else None
+
+    def _made(self, id_: ObjectId) -> CheckOp | ExcludeOp | None:
+        """Return the operation that makes a check or an exclusion of the models, where it says all of it."""
+        if id_.kind != "constraint":
             return None
         said = self.models.objects[id_]
         if not said.keys() <= _PLAIN:
@@ -164,7 +205,9 @@ class CatalogChanges:
         rows = run(self.connection, _KEYS_ON, {"schema": id_.schema, "table": id_.parent, "name": id_.name})
         for row in rows:
             alter, name = f"ALTER TABLE {quoted(row['schema'], row['table'])}", quoted(row["name"])
-            self.do(SqlOp(f"{alter} DROP CONSTRAINT {name}", f"{alter} ADD CONSTRAINT {name} {row['definition']}"))
+            part = ObjectId("constraint", row["schema"], row["name"], row["table"])
+            back = SqlOp(f"{alter} ADD CONSTRAINT {name} {row['definition']}")
+            self.do(DropPartOp(part, f"{alter} DROP CONSTRAINT {name}"), backward=[back])
 
 
 def _sort(catalog: Catalog, id_: ObjectId) -> object:

@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alembic.script import Script, ScriptDirectory
+from alembic.script import Script
 
 from alembic_safe.authoring.moving_in import aside_folder, place_file
+from alembic_safe.database.env_locations import directory_of
 from alembic_safe.database.revision_files import shown
 from alembic_safe.errors import Findings, Missing, NextStep
 from alembic_safe.inspecting.changes import assignments, read_parked
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
     from alembic_safe.inspecting.changes import Change
 
@@ -48,7 +50,7 @@ def append_contracts(config: Config, wanted: Sequence[Change]) -> tuple[Appended
     :raises Findings: where a parked file cannot be appended, or there is no one tip; nothing was written then.
     :raises Missing: where the folder of the revisions cannot be written to.
     """
-    script = ScriptDirectory.from_config(config)
+    script = directory_of(config)
     with aside_folder(script) as folder:
         ready = [_prepare(script, folder, change) for change in wanted]
         moved: list[Path] = []

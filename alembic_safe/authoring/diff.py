@@ -84,7 +84,7 @@ def diff(
     looking = Looking(config, script, settings, project, tell)
     start, end = (looking.at(side) for side in sides)
     start, end = _owned_alike(start, end)
-    steps = undo_sql(_differences(start, end), end.catalog, start.catalog)
+    steps = undo_sql(_differences(start, end, project), end.catalog, start.catalog)
     rows = _rows(steps, start, end)
     return Diff(
         start, end,
@@ -105,12 +105,12 @@ def _owned_alike(start: Seen, end: Seen) -> tuple[Seen, Seen]:
     return start, end
 
 
-def _differences(start: Seen, end: Seen) -> tuple[Difference, ...]:
-    """Compare with the wanted side at the left; where one is the models, in what models can say."""
+def _differences(start: Seen, end: Seen, project: Project) -> tuple[Difference, ...]:
+    """Compare with the wanted side at the left; where one is the models, in what models can say and autogenerate sees."""
     if end.side.kind == "models" and start.side.kind != "models":
-        return expressible(end.catalog, start.catalog)
+        return expressible(end.catalog, start.catalog, without=project.ignored(start.catalog))
     if start.side.kind == "models" and end.side.kind != "models":
-        found = expressible(start.catalog, end.catalog)
+        found = expressible(start.catalog, end.catalog, without=project.ignored(end.catalog))
         return tuple(Difference(one.object, one.what, one.right, one.left) for one in found)
     rights = start.knows_rights and end.knows_rights
     return compare(end.catalog, start.catalog, owners=rights, grants=rights)

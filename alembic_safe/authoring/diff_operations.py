@@ -82,7 +82,7 @@ def _build(connection: Connection, context: MigrationContext | None, wanted: Cat
     for statement in statements_of(
         undo_sql(compare(wanted, empty, owners=False), wanted, empty), owner=usual_owner(wanted)
     ):
-        connection.exec_driver_sql(statement.replace("%", "%%"))
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
 def _reflected(shadow: Shadow, wanted: Catalog) -> MetaData:
@@ -126,7 +126,7 @@ def _by_sql(
     ]
     statements = statements_of(undo_sql(found, wanted, now), owner=usual_owner(wanted))
     for statement in statements:
-        connection.exec_driver_sql(statement.replace("%", "%%"))
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
     if statements:
         done.append(StatementsOp(statements, ()))
 

@@ -18,6 +18,7 @@ from alembic_safe.authoring.keeping import taken_back_by
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.difference_sql_names import literal
+from alembic_safe.inspecting.open_differences import belongs_to
 from alembic_safe.operations.enum_types import CreateEnumTypeOp
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from alembic_safe.authoring.renames import Rename
     from alembic_safe.inspecting.catalog_records import Catalog
+    from alembic_safe.inspecting.changes import Change
     from alembic_safe.inspecting.settles import Settle
 
 ENUM = "enum"
@@ -108,18 +110,20 @@ def label_renamed(connection: Connection, rename: Rename, now: Catalog) -> Chang
 
 def with_enums(
     context: MigrationContext, operations: Sequence[MigrateOperation], models: Sequence[MetaData],
-    without: Iterable[ObjectId], answered: Callable[[], Iterable[Rename]], lines: Iterable[Settle],
+    without: Iterable[ObjectId], answered: Callable[[], Iterable[Rename]], still_open: Iterable[Change],
 ) -> list[MigrateOperation]:  # fmt: skip
     """Return operations together with those for enums whose labels differ.
 
     :param operations: autogenerate's, or a milestone's, which speaks of enums already.
     :param without: the tables that ``env.py`` keeps from autogenerate.
     :param answered: returns what people answered in pushes, asked where labels differ.
-    :param lines: what open changes settle: an enum of theirs is left to them.
+    :param still_open: an enum to which such a change gives the labels of the models is left to it.
+    :raises Refused: where it gives it others.
     """
     connection: Any = context.connection
     default = context.dialect.default_schema_name or "public"
-    settled = {(line.schema, name) for line in lines for name in _types(line)}
+    swaps = [(change, line) for change in still_open for line in change.settles if line.verb == "swap_enum"]
+    settled = {(line.schema, name) for _, line in swaps for name in _types(line)}
     left_out = {(id_.schema, id_.name) for id_ in without}
     tables = [
         table for metadata in models for table in metadata.tables.values()
@@ -138,10 +142,12 @@ def with_enums(
             given[theirs] = tuple(map(str, getattr(op, "new_values", ())))
         else:
             found.append(op)
+    said_by_models = enums_of(tables, default)
     wanted = given | {
-        id_: labels for id_, labels in enums_of(tables, default).items()
+        id_: labels for id_, labels in said_by_models.items()
         if id_ not in spoken_of and (id_.schema, id_.name) not in settled
     }  # fmt: skip
+    _require_no_further(connection, swaps, {id_: said_by_models[id_] for id_ in said_by_models.keys() - spoken_of})
 
     def said(type_: ObjectId) -> dict[str, str]:
         answers = {
@@ -196,10 +202,29 @@ def _differing(
         yield from added
 
 
-def _types(line: Settle) -> tuple[str, ...]:
+def _types(line: Settle) -> tuple[str, str]:
     from alembic_safe.authoring.recipes.records import rest_of
 
-    return (line.table, str(rest_of(line)["new"])) if line.verb == "swap_enum" else ()
+    return line.table, str(rest_of(line)["new"])
+
+
+def _require_no_further(
+    connection: Connection, swaps: Sequence[tuple[Change, Settle]], wanted: Mapping[ObjectId, tuple[str, ...]]
+) -> None:
+    """Stop where the models give an enum other labels than the open change that is about it."""
+    names = [name for _, line in swaps for name in _types(line)]
+    rows = run(connection, _LABELS, {"names": sorted(names)}) if names else []
+    held = {(row["schema"], row["name"]): tuple(row["labels"]) for row in rows}
+    for change, line in swaps:
+        type_, new = ((line.schema, name) for name in _types(line))
+        leads_to = held.get(new) or held.get(type_)  # where the contract ran already, it has its final name
+        labels = wanted.get(ObjectId("enum", *type_))
+        if labels is None or leads_to is None or labels == leads_to:
+            continue
+        raise belongs_to(
+            line.table, change, line,
+            f"It leads to {', '.join(map(repr, leads_to))}; the models say {', '.join(map(repr, labels))}.",
+        )  # fmt: skip
 
 
 def _type_of_theirs(op: MigrateOperation) -> ObjectId | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alembic_safe.authoring.expressible import looked_at
 from alembic_safe.database.replay import replay
 from alembic_safe.errors import ProofFailed, ReplayFailed
 from alembic_safe.inspecting.comparison import compare
@@ -80,7 +81,8 @@ def differences_from(
 
     :param settles: what open changes will do: it may have been done there, or not.
     """
-    found = compare(owned_as(files.catalog, side.catalog, made_by=files.role), side.catalog)
+    theirs = [id_ for id_ in side.left_out if id_ not in files.catalog.objects]
+    found = compare(owned_as(files.catalog, side.catalog, made_by=files.role), looked_at(side.catalog, theirs))
     return tuple(one for one in found if not is_settled(one, settles))
 
 

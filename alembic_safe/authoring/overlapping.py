@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from alembic.operations import ops
 from sqlalchemy import ForeignKeyConstraint
 
-from alembic_safe.authoring.change_operations import SqlOp
+from alembic_safe.authoring.change_operations import AddLabelOp, SqlOp
+from alembic_safe.authoring.enum_operations import ChangeLabelsOp
 from alembic_safe.authoring.looking import models_of
 from alembic_safe.authoring.recipes.naming import named_in
 from alembic_safe.authoring.recipes.records import rest_of
-from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.changes import open_changes
-from alembic_safe.inspecting.open_differences import require_no_contradiction
+from alembic_safe.inspecting.open_differences import belongs_to, require_no_contradiction
 from alembic_safe.operations.retire_column import RetireColumnOp
 
 if TYPE_CHECKING:
@@ -63,7 +63,11 @@ def require_no_overlap(context: MigrationContext, operations: Sequence[ops.Migra
     found = open_changes(context.script)
     if operations:
         require_no_contradiction(found, models_of(context), default)
+    enums = {(op.type_.schema, op.type_.name) for op in operations if isinstance(op, (AddLabelOp, ChangeLabelsOp))}
     for change in found:
+        for line in change.settles:
+            if line.verb == "swap_enum" and (line.schema, line.table) in enums:
+                raise belongs_to(line.table, change, line)
         for place in dict.fromkeys((line.schema, line.table) for line in change.settles):
             said = _said([line for line in change.settles if (line.schema, line.table) == place])
             for op in operations:
@@ -130,19 +134,19 @@ def _require(op: ops.MigrateOperation, place: tuple[str, str], said: _Table, cha
     here = _place(op, default) == place
     line = next(iter(said.columns.values()), None)
     if here and isinstance(op, ops.RenameTableOp) and line is not None:
-        raise _refused(f"{place[1]}, which gets another name,", change, line)
+        raise belongs_to(f"{place[1]}, which gets another name,", change, line)
     name = _column(op) if here else None
     if name in said.columns and not _goes_beside(op, str(name), said):
-        raise _refused(f"{place[1]}.{name}", change, said.columns[str(name)])
+        raise belongs_to(f"{place[1]}.{name}", change, said.columns[str(name)])
     built = _part(op) if here else ""
     if built in said.parts:
-        raise _refused(f"{place[1]}: {built}", change, said.parts[built])
+        raise belongs_to(f"{place[1]}: {built}", change, said.parts[built])
     for moved in sorted(said.moving):
         if here and _stands_on(op, moved):
             on = f"on which {built or 'something new'} stands"
-            raise _refused(f"{place[1]}.{moved}, {on},", change, said.columns[moved])
+            raise belongs_to(f"{place[1]}.{moved}, {on},", change, said.columns[moved])
         if _refers_to(op, place, moved, default):
-            raise _refused(f"{place[1]}.{moved}, to which a new foreign key refers,", change, said.columns[moved])
+            raise belongs_to(f"{place[1]}.{moved}, to which a new foreign key refers,", change, said.columns[moved])
 
 
 def _goes_beside(op: ops.MigrateOperation, name: str, said: _Table) -> bool:
@@ -211,13 +215,3 @@ def _refers_to(op: ops.MigrateOperation, place: tuple[str, str], column: str, de
         found = {(key.column.table.schema or default, key.column.table.name, key.column.name) for key in keys}
         return (*place, column) in found
     return False
-
-
-def _refused(what: str, change: Change, line: Settle) -> Refused:
-    return Refused(
-        f"{what} belongs to the open change {change.id!r}, whose contract is still to come: {line}.",
-        next_steps=[
-            NextStep("ship its contract first, where no old application runs", f"alembic safe-contract {change.id}"),
-            NextStep("or give that change up", f"alembic safe-contract --abandon {change.id}"),
-        ],
-    )

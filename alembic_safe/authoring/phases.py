@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from alembic.operations import ops
 
-from alembic_safe.authoring.change_operations import SqlOp
+from alembic_safe.authoring.change_operations import DropTypeOp, SqlOp
 from alembic_safe.authoring.contracts import contract_steps
 from alembic_safe.authoring.keeping import UNDO
 from alembic_safe.authoring.phase_words import contract_words
@@ -84,7 +84,7 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
 
     :param operations: flattened, in an order that runs.
     """
-    before, facts = facts, after_renames(facts, operations)
+    facts = after_renames(facts, operations)
     made = {facts.id_of(op.table_name, op.schema) for op in operations if isinstance(op, ops.CreateTableOp)}
     decompositions = {id(op): decomposed(op) for op in operations}
     every = [one for op in operations for one in decompositions[id(op)]]
@@ -96,7 +96,7 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
         for op in others:
             if id(op) in taken or id(op) in consumed:
                 continue
-            phased = _phased(recipes, op, others, before if isinstance(op, ops.RenameTableOp) else facts)
+            phased = _phased(recipes, op, others, facts)
             if phased is not None:
                 taken[id(op)] = phased
                 consumed |= {id(one) for one in phased.consumed}
@@ -184,7 +184,7 @@ def _ends(every: Sequence[ops.MigrateOperation]) -> list[SqlOp]:
     if not any(isinstance(op, (RetireColumnOp, RetireTableOp, ops.DropColumnOp)) for op in every):
         # a column that changes its type is of the old one until then
         changes = any(isinstance(op, ops.AlterColumnOp) and op.modify_type is not None for op in every)
-        return [op for op in every if changes and isinstance(op, SqlOp) and op.sql.startswith("DROP TYPE")]
+        return [op for op in every if changes and isinstance(op, DropTypeOp)]
     begin = next((n for n, op in enumerate(every) if isinstance(op, SqlOp) and op.about is not None), len(every))
     return [op for op in every[begin:] if isinstance(op, SqlOp)]
 

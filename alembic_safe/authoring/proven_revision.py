@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alembic.script import ScriptDirectory
-
 from alembic_safe.authoring.moving_in import aside_folder
 from alembic_safe.authoring.writing import AsideWriter, Wanted, Written
+from alembic_safe.database.env_locations import directory_of
 from alembic_safe.database.replay import replay, run_on_shadow
 from alembic_safe.errors import NextStep, ReplayFailed, WrongUsage
 from alembic_safe.inspecting.comparison import compare
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
     from alembic_safe.authoring.statement_operations import StatementsOp
     from alembic_safe.inspecting.catalog_records import Catalog
@@ -63,10 +63,10 @@ def proven_revision(
     :raises ReplayFailed: when the revision does not lead to the same database, or not back.
     :raises WrongUsage: where ``env.py`` configures several databases.
     """
-    script = ScriptDirectory.from_config(config)
+    script = directory_of(config)
     with aside_folder(script) as folder, replayed(config, script, wish, proof.heads) as (shadow, done):
         before = _the_one(catalogs_of(shadow, done))
-        writer = AsideWriter(config, ScriptDirectory.from_config(config), wanted, folder)
+        writer = AsideWriter(config, directory_of(config), wanted, folder)
         wished = operation(before)
 
         def add(context: MigrationContext, kw: dict[str, Any]) -> None:

@@ -78,7 +78,10 @@ def _altered(context: MigrationContext, drop: ops.DropColumnOp, new: Column[Any]
         op.modify_type = new.type
     if bool(old.nullable) != bool(new.nullable):
         op.modify_nullable = new.nullable
-    if (old.server_default is None) != (new.server_default is None):
+    # a default of another type says nothing of this one
+    if (old.server_default is None) != (new.server_default is None) or (
+        op.modify_type is not None and new.server_default is not None
+    ):
         op.modify_server_default = new.server_default
     if old.comment != new.comment:
         op.modify_comment = new.comment

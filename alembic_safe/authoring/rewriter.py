@@ -136,8 +136,8 @@ def _with_enums(context: MigrationContext, operations: list[ops.MigrateOperation
     if connection is None or not enums_of((table for one in models for table in one.tables.values()), default):
         return operations
     without = left_out(context, models, Catalog({}, 0))
-    lines = [] if context.script is None else [line for one in open_changes(context.script) for line in one.settles]
-    return with_enums(context, operations, models, without, lambda: _answered(context), lines)
+    still_open = () if context.script is None else open_changes(context.script)
+    return with_enums(context, operations, models, without, lambda: _answered(context), still_open)
 
 
 def _evidence(context: MigrationContext, operations: Iterable[ops.MigrateOperation]) -> tuple[Rename, ...]:

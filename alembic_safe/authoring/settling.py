@@ -6,7 +6,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alembic.script import ScriptDirectory
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -15,6 +14,7 @@ from alembic_safe.authoring.contracting import Appended, append_contracts, clear
 from alembic_safe.authoring.overlapping import settled_before
 from alembic_safe.authoring.parking import park_anew, unparked
 from alembic_safe.database.endpoint import Endpoint
+from alembic_safe.database.env_locations import directory_of
 from alembic_safe.database.environment import read_place
 from alembic_safe.database.envpy import run_env, script_of
 from alembic_safe.database.journal_steps import Live, live_revisions
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
     from sqlalchemy import MetaData
 
     from alembic_safe.database.shadow import Shadow, ShadowNote
@@ -99,7 +100,7 @@ def settle(config: Config, settings: Settings, request: Request, tell: Callable[
     still_open = tuple(change for change in found if change.is_open)
     if request.abandon is not None:
         (wanted,) = _wanted(still_open, found, request.abandon)
-        return Settled(still_open, abandoned=abandon(ScriptDirectory.from_config(config), wanted))
+        return Settled(still_open, abandoned=abandon(directory_of(config), wanted))
     chosen = _wanted(still_open, found, request.change)
     if request.change is not None and not request.check:
         _require_first(chosen[0], still_open)
@@ -219,7 +220,7 @@ def _park_missing(config: Config, script: ScriptDirectory, wish: ShadowWish, cho
 
     def park(context: MigrationContext, kw: dict[str, Any]) -> None:
         del kw
-        park_anew(config, ScriptDirectory.from_config(config), context, missing)
+        park_anew(config, directory_of(config), context, missing)
 
     with replayed(config, script, wish, script.get_heads()) as (shadow, _):
         run_on_shadow(config, script, shadow, park)

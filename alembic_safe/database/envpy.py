@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from alembic import context as alembic_context
 from alembic import op as alembic_op
 from alembic.runtime.environment import EnvironmentContext
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
+from alembic_safe.database.env_locations import directory_of
 from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.reading import Reading
 from alembic_safe.database.revision_files import require_one_history, shown
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
     Work = Callable[[MigrationContext, dict[str, Any]], None]
 
@@ -108,7 +109,7 @@ def script_of(config: Config) -> ScriptDirectory:
     """
     ini = config.config_file_name
     try:
-        script = ScriptDirectory.from_config(config)
+        script = directory_of(config)
     except CommandError as error:
         has_ini = ini is not None and Path(ini).exists()
         summary = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.pool import NullPool
 
 from alembic_safe.database.endpoint import Endpoint
@@ -138,12 +138,26 @@ class Swap:
             json_serializer=getattr(dialect, "_json_serializer", None),
             json_deserializer=getattr(dialect, "_json_deserializer", None),
         )
+        if dialect.paramstyle not in ("format", "pyformat"):
+            event.listen(engine, "before_cursor_execute", _percent_is_percent, retval=True)
         kept = {key: value for key, value in given.get_execution_options().items() if key not in _OWN_OPTIONS}
         connection = engine.connect().execution_options(**kept)
         self._engines.append(engine)
         self._connections.append(connection)
         self._given[id(connection)] = given
         return connection
+
+
+def _percent_is_percent(
+    connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
+) -> tuple[str, Any]:
+    """Let a percent sign in a driver's own SQL stand for itself, as with a driver whose parameters are not written so.
+
+    ``exec_driver_sql("SELECT format('%I', ...)")`` runs under asyncpg, and psycopg would look for a parameter there.
+    """
+    del connection, cursor, executemany
+    by_driver = getattr(context, "compiled", None) is None and not getattr(context, "no_parameters", False)
+    return (statement.replace("%", "%%") if by_driver and not parameters else statement), parameters
 
 
 @contextmanager

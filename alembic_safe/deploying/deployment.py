@@ -304,13 +304,13 @@ class _Deployment:
 
     def _recompute(self, plan: Plan) -> list[RevisionStep]:
         """Look again before the first change: the database and the files must still be what was planned for."""
-        from alembic.script import ScriptDirectory
+        from alembic_safe.database.env_locations import directory_of
 
         upgrade = self.upgrade
         heads = upgrade.context.get_current_heads()
         upgrade.end_reading()
         config = upgrade.context.config
-        script = ScriptDirectory.from_config(config) if config is not None else upgrade.script
+        script = directory_of(config) if config is not None else upgrade.script
         steps = upgrade.through(pending_steps(script, upgrade.request.revision, heads), self.gated)
         if make_plan(steps, heads).hash != plan.hash:
             raise Refused(

@@ -10,9 +10,9 @@ from importlib.util import cache_from_source
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 
+from alembic_safe.database.env_locations import directory_of
 from alembic_safe.database.envpy import script_of
 from alembic_safe.database.revision_files import shown
 from alembic_safe.database.squash_moving import clear, move
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alembic.config import Config
+    from alembic.script import Script, ScriptDirectory
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def rebase(config: Config, path: Path) -> Rebased:
     :raises WrongUsage: when there is nothing to do for the file.
     :raises Findings: when the original that came back is not the one in the archive.
     """
-    script = ScriptDirectory.from_config(config)
+    script = directory_of(config)
     # as they are in the folder: the map of revisions refuses what is mended here
     live = list(script._load_revisions())  # noqa: SLF001
     one = next((found for found in live if Path(found.path).resolve() == path.resolve()), None)

@@ -113,3 +113,18 @@ def _require_rows_that_a_file_can_hold(found: Anew) -> None:
             f"The revisions make {found.seeds.large_objects} large objects, which no file can hold.",
             next_steps=[NextStep("end the squash before the revision that makes them", "alembic history")],
         )
+
+
+def require_same_numbers(once: Contents, again: Contents) -> None:
+    """Stop where the files write another number of rows each time: nothing can be held against that.
+
+    :raises ConsentMissing: naming the tables.
+    """
+    numbers = [{table.id: len(table.rows) for table in side.tables} for side in (once, again)]
+    wrong = [id_ for id_ in sorted(numbers[0].keys() | numbers[1].keys()) if numbers[0].get(id_) != numbers[1].get(id_)]
+    if wrong:
+        raise ConsentMissing(
+            "The revisions write another number of rows each time, and no squash can be the same as that.",
+            detail=[f"{id_}: {numbers[0].get(id_, 0)} rows, then {numbers[1].get(id_, 0)}" for id_ in wrong],
+            next_steps=[NextStep("end the squash before the revision that writes them", "alembic history")],
+        )

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alembic.script import ScriptDirectory
-
+from alembic_safe.database.env_locations import directory_of
 from alembic_safe.database.envpy import script_of
 from alembic_safe.database.squashed import SHORTCUT, archive_folder, pruned_on, replaced_by, shortcuts, the_long_way
 from alembic_safe.history.afterwards import squash_named, squashes
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alembic.config import Config
-    from alembic.script import Script
+    from alembic.script import Script, ScriptDirectory
 
     from alembic_safe.database.shadow import Shadow
     from alembic_safe.history.proof import Proven
@@ -78,13 +77,13 @@ def _checked(config: Config, squash: Script, shadow: Shadow, request: Request, s
     is_short = Path(squash.path).parent.name == SHORTCUT
 
     def before() -> ScriptDirectory:
-        script = the_long_way(ScriptDirectory.from_config(config))
+        script = the_long_way(directory_of(config))
         if not is_short:
             script.revision_map.expand_originals(end)  # type: ignore[attr-defined]
         return script
 
     def after() -> ScriptDirectory:
-        return ScriptDirectory.from_config(config)
+        return directory_of(config)
 
     def fresh() -> Shadow:
         return with_bootstrap(shadow.beside(), archive_folder(after(), end) / BOOTSTRAP)

@@ -50,21 +50,30 @@ class Effect:
     seen: str
 
 
-def effects_of(revisions: Iterable[Script], statements: Mapping[str, Iterable[str]]) -> tuple[Effect, ...]:
-    """Return what revisions reach for outside of their database.
+def effects_of(revisions: Sequence[Script], statements: Mapping[str, Iterable[str]]) -> tuple[Effect, ...]:
+    """Return what revisions reach for outside of their database: by their files, and by what they sent."""
+    return (*effects_in_files(revisions), *effects_sent(revisions, statements))
 
-    :param statements: what each of them sent: roles and databases are the whole server's.
+
+def effects_in_files(revisions: Iterable[Script]) -> tuple[Effect, ...]:
+    """Return what revisions reach for by what they import and call; none of them has to run."""
+    return tuple(
+        Effect(one.revision, one.path, what, seen)
+        for one in revisions
+        for what, seen in dict(_in_source(Path(one.path).read_bytes())).items()
+    )
+
+
+def effects_sent(revisions: Iterable[Script], statements: Mapping[str, Iterable[str]]) -> tuple[Effect, ...]:
+    """Return which revisions change what is the whole server's: roles and databases.
+
+    :param statements: what each of them sent.
     """
     found = []
     for one in revisions:
-        source = Path(one.path).read_bytes()
-        for what, seen in dict(_in_source(source)).items():
-            found.append(Effect(one.revision, one.path, what, seen))
-        for statement in statements.get(one.revision, ()):
-            hit = _ROLES.search(statement)
-            if hit:
-                found.append(Effect(one.revision, one.path, "the whole server", " ".join(hit[0].upper().split())))
-                break
+        hit = next((hit for sent in statements.get(one.revision, ()) if (hit := _ROLES.search(sent))), None)
+        if hit is not None:
+            found.append(Effect(one.revision, one.path, "the whole server", " ".join(hit[0].upper().split())))
     return tuple(found)
 
 

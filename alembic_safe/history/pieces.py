@@ -10,6 +10,7 @@ from alembic_safe.history.table_pieces import TablePieces
 from alembic_safe.inspecting.comparison import EXISTS, Difference, compare
 from alembic_safe.inspecting.difference_sql import undo_sql
 from alembic_safe.inspecting.difference_sql_make import alter_sql, create_sql, drop_sql
+from alembic_safe.inspecting.difference_sql_parts import REMADE
 from alembic_safe.inspecting.difference_sql_tables import CannotSay
 
 if TYPE_CHECKING:
@@ -30,12 +31,18 @@ def pieces_of(wanted: Wanted) -> tuple[Piece, ...]:
     found = compare(wanted.catalog, wanted.empty, owners=False)
     tables = TablePieces(wanted)
     pieces: list[Piece] = []
+    remade: dict[ObjectId, None] = {}
     for one in found:
         if one.is_extra:
             pieces.append(Piece((one.object,), SECTIONS[0], sql_forms(drop_sql(wanted.empty, one.object))))
         elif one.what != EXISTS and one.what not in _RIGHTS and one.object.kind != "system grant":
-            statements = alter_sql(wanted.catalog, wanted.empty, one)
-            pieces.append(Piece((one.object,), SECTIONS[0], sql_forms(statements)))
+            statements = tuple(alter_sql(wanted.catalog, wanted.empty, one))
+            if REMADE in statements:
+                remade.setdefault(one.object)
+            else:
+                pieces.append(Piece((one.object,), SECTIONS[0], sql_forms(statements)))
+    for id_ in remade:
+        pieces += _remade(wanted, id_)
     pieces += tables.all()
     # in the order in which a difference is undone: what others stand on comes first; columns as they stand in their table
     missing = [one for one in found if one.is_missing and one.object.kind not in _TABLES]
@@ -51,12 +58,22 @@ def pieces_of(wanted: Wanted) -> tuple[Piece, ...]:
     return tuple(sorted(pieces, key=lambda piece: SECTIONS.index(piece.section)))
 
 
+def _remade(wanted: Wanted, id_: ObjectId) -> Iterator[Piece]:
+    """Yield what makes anew what was there before, and is another one now: a key of other columns, for example."""
+    yield Piece((id_,), SECTIONS[0], sql_forms(drop_sql(wanted.empty, id_)))
+    statements = create_sql(wanted.catalog, id_, {*wanted.empty.objects, *wanted.catalog.objects})
+    yield Piece((id_,), _section(wanted, id_), sql_forms(statements))
+
+
+def _section(wanted: Wanted, id_: ObjectId) -> str:
+    return LATE_KEYS if wanted.catalog.objects[id_].get("sort") == "f" else section_of(id_, wanted.catalog)
+
+
 def _missing(wanted: Wanted, tables: TablePieces, undo: Undo) -> Iterator[Piece]:
     """Yield what makes an object that is neither a table nor comes with one."""
     id_ = undo.difference.object
     if id_.parent and id_._replace(kind="table", name=id_.parent, parent="") in wanted.empty.objects:
-        section = LATE_KEYS if wanted.catalog.objects[id_].get("sort") == "f" else section_of(id_, wanted.catalog)
-        yield Piece((id_,), section, sql_forms(undo.statements))
+        yield Piece((id_,), _section(wanted, id_), sql_forms(undo.statements))
     elif not id_.parent and not tables.sequences.comes_with_its_table(id_):
         if not undo.statements:
             raise CannotSay(f"{id_}: {undo.reason}")

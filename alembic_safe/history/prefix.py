@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.squashed import SHORTCUT
 from alembic_safe.errors import ReplayFailed
-from alembic_safe.history.anew import Anew, anew_of
+from alembic_safe.history.anew import Anew, anew_of, require_same_numbers
 from alembic_safe.history.chain import Chain, run_chain
-from alembic_safe.history.effects import effects_of, require_consent
+from alembic_safe.history.effects import effects_in_files, effects_sent, require_consent
 from alembic_safe.history.fold import fold_on
 from alembic_safe.history.folded import LEVELS, How, Way
 from alembic_safe.history.orders import require_one_end
@@ -102,7 +102,9 @@ class Prefix:
                 if folded is None or level == LEVELS - 1:
                     raise
         if folded is not None:
-            made = replace(made, calls=made.calls + folded.after, before=folded.before, carried=folded.carried)
+            made = replace(
+                made, calls=made.calls + folded.after, before=folded.before, carried=folded.carried, level=folded.level
+            )
             work.show.folded(folded)
             for one in proven:
                 work.show.proved(one)
@@ -122,7 +124,8 @@ class Prefix:
         """Run the files, and say what is in them."""
         work = self.work
         end = work.extent.end.revision
-        require_consent(effects_of(work.extent.revisions, {}), work.request, work.keep)  # before any of them runs
+        effects = effects_in_files(work.extent.revisions)
+        require_consent(effects, work.request, work.keep)  # before any of them runs
         bare = work.fresh()
         with bare.database_for("empty").connect() as connection:
             empty = read_catalog(connection)
@@ -130,7 +133,7 @@ class Prefix:
         bare.dismiss()
         old = work.fresh()
         chain = run_chain(work.config, work.before(), old, end, work.show.step)
-        effects = effects_of(work.extent.revisions, chain.statements)
+        effects += effects_sent(work.extent.revisions, chain.statements)
         require_consent(effects, work.request, work.keep)
         anew = anew_of(work, chain, old, there)
         changing = self._changing(chain, anew)
@@ -162,6 +165,7 @@ class Prefix:
         again = self.work.fresh()
         twice = run_chain(self.work.config, self.work.before(), again, self.work.extent.end.revision)
         again.dismiss()
+        require_same_numbers(chain.state.contents, twice.state.contents)
         return differing_columns(chain.state, twice.state)
 
     def _settled(self, wanted: Wanted, anew: Anew) -> tuple[Settled, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import alembic
 from alembic import util
 from alembic.script import Script, write_hooks
 from alembic.script.revision import tuple_rev_as_scalar
@@ -136,7 +137,7 @@ def write(
     imports = [line for line in above.imports if line not in _TEMPLATES and "__future__" not in line]
     if "postgresql." in code:
         imports.append("from sqlalchemy.dialects import postgresql")
-    template = Path(script.dir, "script.py.mako")
+    template = _template(script)
     if "import sqlalchemy as sa" not in template.read_text(encoding="utf-8"):
         imports.insert(0, "import sqlalchemy as sa")
     down: Any = tuple_rev_as_scalar(words.down or None)
@@ -159,6 +160,12 @@ def write(
             next_steps=[NextStep("see Alembic's own template", "alembic init --template generic somewhere_else")],
         )
     return found
+
+
+def _template(script: ScriptDirectory) -> Path:
+    """Return the project's template, or Alembic's where it has none: what is only deployed may come without."""
+    own = Path(script.dir, "script.py.mako")
+    return own if own.exists() else Path(alembic.__path__[0], "templates", "generic", own.name)
 
 
 @contextlib.contextmanager

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alembic.script import Script, ScriptDirectory
+from alembic.script import Script
 from alembic.script.revision import RevisionMap
 
+from alembic_safe.database.env_locations import directory_of
 from alembic_safe.database.squashed import (
     ARCHIVE,
     STAGED,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
     from alembic_safe.history.extent import Extent
 
@@ -103,7 +105,7 @@ def copy_originals(script: ScriptDirectory, extent: Extent) -> tuple[tuple[Path,
 
 def with_squash(config: Config, *staged: Staged) -> ScriptDirectory:
     """Return a script directory in which one squash, or several, are where they belong."""
-    script = ScriptDirectory.from_config(config)
+    script = directory_of(config)
     gone = {path.resolve() for one in staged for path, _ in one.moved}
     made = {one.revision for one in staged}
     load = script._load_revisions  # noqa: SLF001 - Alembic's own generator, on this one instance

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from alembic.script import ScriptDirectory
 
+    from alembic_safe.database.replay import Replayed
     from alembic_safe.database.shadow import Shadow
     from alembic_safe.history.proof import Sides
 
@@ -110,12 +111,20 @@ class _Walk:
 
     def _copy_of_empty(self, n: int) -> _Standing:
         """Return a database behind so many steps, with the rows that these have made."""
-        done = replay(
-            self.sides.config, self.sides.before(), self.empty, to=self.sides.end, only=self.steps[self.empty_at : n]
-        )  # fmt: skip
+        try:
+            done = self._on_empty(self.empty_at, n)
+        except ReplayFailed:
+            # it goes on only in the run that brought it here: Alembic makes an enum once in a run, whoever asks again
+            self.empty.dismiss()
+            self.empty = self.sides.fresh()
+            done = self._on_empty(0, n)
         self.empty_at = n
         copy = self.empty.copied()
         return _Standing(copy, state_of(copy, done))
+
+    def _on_empty(self, begin: int, end: int) -> Replayed:
+        only = self.steps[begin:end]
+        return replay(self.sides.config, self.sides.before(), self.empty, to=self.sides.end, only=only)
 
     def _plan(self, heads: Sequence[str], revision: str) -> list[str]:
         """Return the steps from here to the end.

@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alembic.script import ScriptDirectory
-
+from alembic_safe.database.env_locations import directory_of
 from alembic_safe.database.squashed import digest, file_hash, the_long_way
 from alembic_safe.history.bootstrap import BOOTSTRAP, with_bootstrap
 from alembic_safe.history.certificate import (
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
     from alembic_safe.database.shadow import Shadow
     from alembic_safe.history.chain import State
@@ -59,7 +59,7 @@ class Work:
 
     def before(self) -> ScriptDirectory:
         """Return the files as they are."""
-        return the_long_way(ScriptDirectory.from_config(self.config))
+        return the_long_way(directory_of(self.config))
 
     def stock(self) -> ScriptDirectory:
         """Return the same as they are to an Alembic without us: a squash among them runs itself, on the way back, too."""

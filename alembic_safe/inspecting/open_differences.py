@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from alembic.operations import ops
 from sqlalchemy import Column
 
-from alembic_safe.errors import Findings, NextStep
+from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.inspecting.changes import open_changes
 from alembic_safe.operations.not_null import proof_name
 
@@ -68,6 +68,21 @@ def require_no_contradiction(found: Iterable[Change], models: Iterable[MetaData]
                         NextStep("or give the change up", f"alembic safe-contract --abandon {change.id}"),
                     ],
                 )
+
+
+def belongs_to(shown: str, change: Change, line: Settle, *detail: str) -> Refused:
+    """Return the refusal to do something to an object that an open change is about.
+
+    :param shown: the object, as a person calls it.
+    """
+    return Refused(
+        f"{shown} belongs to the open change {change.id!r}, whose contract is still to come: {line}.",
+        detail=detail,
+        next_steps=[
+            NextStep("ship its contract first, where no old application runs", f"alembic safe-contract {change.id}"),
+            NextStep("or give that change up", f"alembic safe-contract --abandon {change.id}"),
+        ],
+    )
 
 
 def _contradicted(line: Settle, table: Table) -> str | None:
@@ -142,7 +157,7 @@ class _Explained:
             if one["name"] == new
         ]  # fmt: skip
         context = self.autogen_context.migration_context
-        return bool(there and made) and not context._compare_type(Column(new, made[0]["type"]), there[0])  # noqa: SLF001
+        return bool(there and made) and not context.impl.compare_type(Column(new, made[0]["type"]), there[0])
 
     def _tables(self, op: ops.AlterColumnOp) -> list[Table]:
         every = [table for metadata in _models(self.autogen_context) for table in metadata.tables.values()]

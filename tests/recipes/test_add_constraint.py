@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 import alembic_safe
-from tests.recipe_cases import walk
+from tests.recipe_cases import milestone, walk
 
 if TYPE_CHECKING:
     from tests.recipe_cases import Case
@@ -49,6 +49,46 @@ def test_the_naming_convention_names_it(case: Case) -> None:
     texts = walk(case, users(**naming), new, ROWS)
     assert "'uq_users_nick'" in texts["expand"]
     assert "'fk_users_team'" in texts["expand"]
+
+
+def test_a_check_that_says_something_else_is_read_beside_the_writers(case: Case) -> None:
+    def above(limit: int) -> sa.MetaData:
+        metadata = sa.MetaData()
+        check = sa.CheckConstraint(f"size > {limit}", name="above")
+        sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("size", sa.Integer), check)
+        return metadata
+
+    texts = milestone(case, above(0), above(1), "INSERT INTO users VALUES (7, 5)")
+    assert "op.create_check_not_valid('above" in texts["expand"]
+    assert not any("ADD CONSTRAINT" in text.partition("def downgrade")[0] for text in texts.values())
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    found = case.run(
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c' AND conrelid = 'users'::regclass"
+    )
+    assert found == [("above", "CHECK ((size > 1))")]
+
+
+def test_a_check_that_leaves_a_column_whose_type_changes_has_its_name_in_the_end(case: Case) -> None:
+    def above(type_: Any, column: str) -> sa.MetaData:
+        metadata = sa.MetaData()
+        columns = [
+            sa.Column("id", sa.Integer, primary_key=True),
+            sa.Column("size", type_),
+            sa.Column("age", sa.Integer),
+        ]
+        sa.Table("users", metadata, *columns, sa.CheckConstraint(f"{column} > 0", name="above"))
+        return metadata
+
+    milestone(case, above(sa.Integer, "size"), above(sa.BigInteger, "age"), "INSERT INTO users VALUES (7, 5, 6)")
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    found = case.run(
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c' AND conrelid = 'users'::regclass"
+    )
+    assert found == [("above", "CHECK ((age > 0))")]
 
 
 @pytest.mark.long

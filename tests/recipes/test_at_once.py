@@ -46,6 +46,30 @@ def test_a_column_that_every_row_is_written_for_needs_consent(case: Case) -> Non
     assert case.run("SELECT twice FROM users") == [(14,)]
 
 
+def test_a_primary_key_over_other_columns_needs_consent(case: Case) -> None:
+    def keyed(*columns: str, **kw: Any) -> sa.MetaData:
+        metadata = sa.MetaData()
+        made = [
+            sa.Column(name, sa.BigInteger, primary_key=name in columns, nullable=False, autoincrement=False)
+            for name in ("id", "org")
+        ]
+        sa.Table("users", metadata, *made, **kw)
+        return metadata
+
+    with pytest.raises(AssertionError, match=r"primary key users_pkey reads all of users") as stopped:
+        milestone(case, keyed("id"), keyed("org", "id"), "INSERT INTO users VALUES (7, 1)")
+    said = "".join(str(stopped.value).split())
+    assert '__table_args__=(...,{"info":{"at_once":["users_pkey"]}})' in said
+    assert "op.add_constraint_using_index(...,replace=True)" in said
+    new = keyed("org", "id", info={"at_once": ["users_pkey"]})
+    texts = milestone(case, keyed("id"), new)
+    assert set(texts) == {""}
+    assert "users_pkey reads all of users" in " ".join(texts[""].split())
+    case.upgrade()
+    assert case.run("SELECT count(*) FROM users") == [(1,)]
+    case.downgrade("-1")
+
+
 def test_an_exclusion_constraint_needs_consent(case: Case) -> None:
     def apart(**kw: Any) -> sa.MetaData:
         return users(postgresql.ExcludeConstraint(("span", "&&"), name="apart"), **kw)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+from psycopg.errors import UniqueViolation
 
 from alembic_safe.errors import Refused
+from tests.patience import eventually
 from tests.recipe_cases import assert_same, deploy, stop_everywhere, walk
 from tests.traffic import traffic
 
@@ -54,6 +57,61 @@ def test_an_identity_goes_on_counting_and_what_keeps_its_type_goes_on_referring(
     assert case.run("INSERT INTO users (boss) VALUES (3) RETURNING id") == [(4,)]
     case.run("SELECT setval(pg_get_serial_sequence('users', 'id'), 3000000000)")
     assert case.run("INSERT INTO users (boss) VALUES (4) RETURNING id") == [(3000000001,)]
+
+
+HELD_UP = """
+CREATE FUNCTION held_up(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
+  BEGIN
+    IF current_setting('test.waits', true) = 'yes' THEN PERFORM pg_advisory_xact_lock(71); END IF;
+    RETURN $1;
+  END $$
+"""
+_KEY_AGAIN = "ALTER TABLE tags DROP CONSTRAINT tags_pkey; ALTER TABLE tags ADD CONSTRAINT tags_pkey PRIMARY KEY (id)"
+"""Indexes are written in the order in which they were made: now a writer is held up before it writes to its key."""
+
+
+def upserted_by_two(case: Case, key: int, otherwise: str = "(id) DO UPDATE SET place = 2") -> str:
+    """Let a session upsert a key while another one has begun to; return how the other one ends."""
+    found: list[str] = []
+    sql: Any = f"INSERT INTO tags (id, place) VALUES ({key}, 1) ON CONFLICT {otherwise}"
+
+    def upsert() -> None:
+        with case.cluster.connect(case.database) as c:
+            c.execute("SET test.waits = 'yes'")
+            try:
+                c.execute(sql)
+            except UniqueViolation as error:
+                found.append(str(error.diag.constraint_name))
+
+    other = threading.Thread(target=upsert)
+    with case.cluster.connect(case.database) as c:
+        c.execute("SELECT pg_advisory_lock(71)")
+        other.start()
+        eventually(lambda: bool(case.run("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")))
+        c.execute(sql)
+    other.join(60)
+    assert not other.is_alive()
+    return "".join(found) or str(case.run(f"SELECT place FROM tags WHERE id = {key}"))
+
+
+def test_of_two_upserts_of_one_new_key_at_once_one_can_fail_until_the_contract_and_the_file_says_so(case: Case) -> None:
+    def tags(key: Any) -> sa.MetaData:
+        metadata = sa.MetaData()
+        held = sa.Index("held", sa.text("held_up(place)"))
+        sa.Table("tags", metadata, sa.Column("id", key, primary_key=True), sa.Column("place", sa.Integer), held)
+        return metadata
+
+    case.run(HELD_UP)
+    case.begin(tags(sa.Integer), _KEY_AGAIN)
+    assert upserted_by_two(case, 1) == "[(2,)]"
+    texts = case.revise(tags(sa.BigInteger))
+    case.upgrade()
+    assert upserted_by_two(case, 2) == "tags_pkey_new"
+    assert upserted_by_two(case, 3, "DO NOTHING") == "[(1,)]"
+    assert "one can fail on tags_pkey_new, and has to try again" in " ".join(texts["copy"].split())
+    case.ship()
+    case.upgrade()
+    assert upserted_by_two(case, 4) == "[(2,)]"
 
 
 def client(connection: psycopg.Connection[Any], chance: random.Random, mine: dict[int, Any]) -> None:

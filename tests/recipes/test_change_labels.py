@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from alembic_safe import renamed_from
-from alembic_safe.errors import Refused
+from alembic_safe.errors import ConsentMissing, Refused
 from tests.recipe_cases import walk
 
 if TYPE_CHECKING:
@@ -110,10 +110,11 @@ def test_both_applications_write_in_their_own_labels_while_both_columns_live(cas
 
 
 def test_a_new_enum_on_a_new_column_lets_both_applications_live(case: Case) -> None:
-    case.begin(orders("open", "finished"), ROWS)
+    case.begin(orders("open", "finished", server_default="finished"), ROWS)
     metadata = sa.MetaData()
     ways = {"up": "replace(status::text, 'finished', 'done')", "down": "replace(state::text, 'done', 'finished')"}
-    state = sa.Column("state", sa.Enum("open", "done", name="state"), info=renamed_from("status") | ways)
+    type_ = sa.Enum("open", "done", name="state")
+    state: Any = sa.Column("state", type_, info=renamed_from("status") | ways, server_default="done")
     sa.Table("orders", metadata, sa.Column("id", sa.Integer, primary_key=True), state)
     case.revise(metadata)
     case.upgrade()
@@ -123,8 +124,10 @@ def test_a_new_enum_on_a_new_column_lets_both_applications_live(case: Case) -> N
     case.ship()
     case.upgrade()
     case.check(metadata)
-    assert case.run("SELECT state::text FROM orders") == [("done",)] * 3
+    case.run("INSERT INTO orders (id) VALUES (4)")
+    assert case.run("SELECT state::text FROM orders") == [("done",)] * 4
     case.downgrade("base")
+    case.run("DELETE FROM orders WHERE id = 4")
     assert case.run("SELECT status::text FROM orders") == [("finished",)] * 3
 
 
@@ -135,10 +138,19 @@ def test_labels_that_only_come_are_added(case: Case) -> None:
     assert "ADD VALUE \\'paid\\' AFTER \\'open\\'" in texts[""]
 
 
+def test_what_has_no_other_way_needs_consent(case: Case) -> None:
+    case.begin(orders("open", "finished", primary_key=True))
+    new = orders("open", "done", primary_key=True, info={"enum": {"finished": "done"}})
+    with case.unchanged(), pytest.raises(ConsentMissing, match="order_status gets other labels at once") as stopped:
+        case.revise(new)
+    assert "status is part of the primary key" in str(stopped.value)
+    assert 'info={"at_once": True}' in str(stopped.value)
+
+
 @pytest.mark.long
 def test_what_has_no_other_way_is_done_at_once_and_said(case: Case) -> None:
     old, new = (
-        orders(*labels, primary_key=True, info={"enum": {"finished": "done"}})
+        orders(*labels, primary_key=True, info={"enum": {"finished": "done"}, "at_once": True})
         for labels in (("open", "finished"), ("open", "done"))
     )
     texts = walk(case, old, new, ROWS)
@@ -152,6 +164,35 @@ def test_a_column_of_it_that_comes_in_the_same_revision_is_refused(case: Case) -
                  info={"enum": {"finished": "open"}})  # fmt: skip
     with case.unchanged(), pytest.raises(Refused, match=r"orders\.before of it comes in the same revision"):
         case.revise(new)
+
+
+def test_a_column_that_becomes_one_of_it_in_the_same_revision_is_refused(case: Case) -> None:
+    case.begin(orders("open", "finished", more=(sa.Column("before", sa.Text),)))
+    said = {"up": "before::order_status", "down": "before::text"}
+    before: Any = sa.Column("before", sa.Enum("open", name="order_status"), info=said)
+    new = orders("open", more=(before,), info={"enum": {"finished": "open"}})
+    with case.unchanged(), pytest.raises(Refused, match=r"orders\.before of it comes in the same revision"):
+        case.revise(new)
+
+
+def test_further_labels_while_a_change_of_it_is_open_are_refused(case: Case) -> None:
+    case.begin(orders("open", "finished"), ROWS)
+    said = {"enum": {"finished": "done"}}
+    case.revise(orders("open", "done", info=said))
+    case.upgrade()
+    case.check(orders("open", "done", info=said))
+    for labels in (("open", "done", "paid"), ("done", "open"), ("open", "finished")):
+        with (
+            case.unchanged(),
+            pytest.raises(Refused, match="order_status belongs to the open change 'second'") as stopped,
+        ):
+            case.revise(orders(*labels, info=said), "third")
+        assert f"It leads to 'open', 'done'; the models say {', '.join(map(repr, labels))}." in str(stopped.value)
+        with case.unchanged(), pytest.raises(Refused, match="order_status belongs to"):
+            case.check(orders(*labels, info=said))
+    case.ship()
+    case.upgrade()
+    assert set(case.revise(orders("open", "done", "paid", info=said), "third")) == {""}
 
 
 @pytest.mark.long

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
 
-from alembic_safe.authoring.change_operations import CheckOp
+from alembic_safe.authoring.change_operations import CheckOp, DropPartOp
+from alembic_safe.authoring.enum_operations import ChangeLabelsOp
 from alembic_safe.authoring.recipes.building import check_steps, foreign_key_steps, unique_steps
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
 from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of
@@ -27,20 +28,14 @@ _KINDS = (ops.CreateForeignKeyOp, ops.CreateUniqueConstraintOp, ops.CreateCheckC
 def add_constraint(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], facts: Facts) -> Phased | None:
     """Add it for new rows first and for the others beside them, or on an index that was built beside them."""
     table = table_of(op, facts)
-    if isinstance(op, CheckOp):
-        schema = None if op.part.schema == facts.default_schema else op.part.schema
-        return Phased(
-            f"{op.part.name} comes", expand=check_steps(op.part.name, op.part.parent, op.condition, schema),
-            words=Words(expand=(f"Adds {op.part.name} to {facts.shown(op.part.parent, schema)}; {_rule(op)}",)),
-        )  # fmt: skip
-    if not isinstance(op, _KINDS) or table not in facts.tables:
+    if not isinstance(op, (CheckOp, *_KINDS)) or table not in facts.tables:
         return None
-    name = name_of_created(op, table.name)
+    name = op.part.name if isinstance(op, CheckOp) else name_of_created(op, table.name)
     schema = None if table.schema == facts.default_schema else table.schema
-    replaces = any(dropped_name(one) == name and table_of(one, facts) == table for one in every)
-    made = beside(name) if replaces else name
+    is_taken = _is_taken(name, table, every, facts)
+    made = beside(name) if is_taken else name
     settles: tuple[Settle, ...] = ()
-    if replaces:
+    if is_taken:
         id_ = ObjectId("constraint", table.schema, made, table.name)
         settles = (settle("rename_constraint", id_, to=name),)
     shown = facts.shown(table.name, schema)
@@ -50,6 +45,18 @@ def add_constraint(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperatio
     )  # fmt: skip
 
 
+def _is_taken(name: str, table: ObjectId, every: Sequence[ops.MigrateOperation], facts: Facts) -> bool:
+    """Tell whether something that goes in the contract has a name until then: also with a column that another replaces."""
+    drops = [one for one in every if dropped_name(one) == name and table_of(one, facts) == table]
+    replaced = any(
+        (isinstance(one, ChangeLabelsOp) and table in one.tables)
+        or (isinstance(one, ops.AlterColumnOp) and table_of(one, facts) == table
+            and (one.modify_type is not None or one.modify_name is not None))
+        for one in every
+    )  # fmt: skip
+    return any(replaced or not isinstance(one, DropPartOp) for one in drops)
+
+
 def _steps(op: Any, table: str, schema: str | None, name: str) -> tuple[Step, ...]:
     if isinstance(op, ops.CreateForeignKeyOp):
         kw = {key: value for key, value in op.kw.items() if value is not None}
@@ -57,6 +64,8 @@ def _steps(op: Any, table: str, schema: str | None, name: str) -> tuple[Step, ..
             name, op.source_table, op.referent_table, list(op.local_cols), list(op.remote_cols), **kw
         )
         return foreign_key_steps(made)
+    if isinstance(op, CheckOp):
+        return check_steps(name, table, op.condition, schema)
     if isinstance(op, ops.CreateCheckConstraintOp):
         return check_steps(name, table, _condition(op.condition), schema)
     kw = {key: value for key, value in op.kw.items() if value}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 
-from alembic_safe.authoring.change_operations import ExcludeOp, GeneratedOp, RenamedTableOp
+from alembic_safe.authoring.change_operations import ExcludeOp, GeneratedOp, KeyOp, RenamedTableOp
 from alembic_safe.authoring.recipes.records import Phased, Words
 from alembic_safe.authoring.recipes.standing_on import table_of
 from alembic_safe.errors import ConsentMissing, NextStep
@@ -23,6 +23,7 @@ _VIRTUAL = 180000
 CONSENT = "at_once"
 """The word in ``info`` by which a person says that everybody may be held up for it."""
 _NO_OTHER_WAY = "while nobody reads or writes it: PostgreSQL has no other way."
+_KEY = "while nobody reads or writes it: it is made anew."
 _INSTEAD_OF_GENERATED = ("or, from PostgreSQL 18 on, compute it when it is read", 'sa.Computed("...", persisted=False)')
 
 
@@ -32,7 +33,8 @@ def at_once(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], fac
     :raises ConsentMissing: where nobody has said that it may, naming how to say it, and what could be done instead.
     """
     del every
-    table = table_of(op, facts)
+    # behind a renaming the table has its new name, as everything else that is known has
+    table = facts.id_of(op.new_table_name, op.schema) if isinstance(op, RenamedTableOp) else table_of(op, facts)
     if table not in facts.tables:
         return None
     if isinstance(op, RenamedTableOp):
@@ -42,7 +44,10 @@ def at_once(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], fac
         )
     elif isinstance(op, (CreateExcludeConstraintOp, ExcludeOp)):
         name = op.part.name if isinstance(op, ExcludeOp) else str(op.constraint_name)
-        sentence = _excluding(table, name, facts)
+        sentence = _reading(table, "exclusion constraint", name, _NO_OTHER_WAY, facts)
+    elif isinstance(op, KeyOp):
+        is_primary = " PRIMARY KEY " in op.sql
+        sentence = _reading(table, "primary key" if is_primary else "unique constraint", op.part.name, _KEY, facts)
     elif isinstance(op, (ops.AddColumnOp, GeneratedOp)):
         found = _column(op, facts)
         if found is None:
@@ -53,18 +58,23 @@ def at_once(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], fac
     return Phased("", ordinary=(op,), words=Words(ordinary=(sentence,)))
 
 
-def _excluding(table: ObjectId, name: str, facts: Facts) -> str:
+def _reading(table: ObjectId, what: str, name: str, why: str, facts: Facts) -> str:
     shown = _shown(table, facts)
-    sentence = f"{name} reads all of {shown} {_NO_OTHER_WAY}"
+    sentence = f"{name} reads all of {shown} {why}"
     if name not in facts.said.get(table, {}).get(CONSENT, ()):
         raise ConsentMissing(
-            f"The exclusion constraint {sentence}",
+            f"The {what} {sentence}",
             next_steps=[
                 NextStep(
                     f"if that may be, in the model of {shown}; then generate again",
                     f'__table_args__ = (..., {{"info": {{"{CONSENT}": ["{name}"]}}}})',
                 ),
-                NextStep("or let a trigger look, as long as two writers cannot meet"),
+                NextStep("or let a trigger look, as long as two writers cannot meet")
+                if why == _NO_OTHER_WAY
+                else NextStep(
+                    "or by hand, on an index that is built beside it first (docs/operations.md)",
+                    "op.add_constraint_using_index(..., replace=True)",
+                ),
             ],
         )  # fmt: skip
     return sentence

@@ -17,8 +17,9 @@ from alembic_safe.authoring.enum_changes import enum_of
 from alembic_safe.authoring.enum_operations import ChangeLabelsOp, joined, statements_of
 from alembic_safe.authoring.existing_types import existing_enum
 from alembic_safe.authoring.keeping import taken_back_by
+from alembic_safe.authoring.recipes.at_once import require_consent
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
-from alembic_safe.authoring.recipes.replacing import Replacement, default_sql, quoted_if_needed, replaced
+from alembic_safe.authoring.recipes.replacing import Replacement, default_sql, guarded_twice, quoted_if_needed, replaced
 from alembic_safe.authoring.recipes.standing_on import built_for, dropped_name, table_of, unbuildable
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.enum_types import CreateEnumTypeOp
@@ -52,6 +53,7 @@ def change_labels(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     _refuse_what_comes_with_it(op, every, facts, shown)
     columns = [id_ for id_ in op.columns if not _goes(id_, every, facts)]
     if not columns:
+        _refuse_what_only_goes(op, facts, shown)
         return Phased(title, ordinary=tuple(statements_of(op)), consumed=tuple(more))
     there = _what_becomes_of_them(op, shown)
     for id_ in columns:
@@ -62,6 +64,7 @@ def change_labels(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
                 f"{shown} gets other labels at once, with every row of its columns written under an exclusive lock, as"
                 f" {reason}: an application that knows only the labels of before fails from then on."
             )
+            require_consent(id_, sentence, facts)
             return Phased(title, tuple(statements_of(op)), words=Words(ordinary=(sentence,)), consumed=tuple(more))
     return _Split(op, there, facts, every, columns).phased(title, more)
 
@@ -110,6 +113,8 @@ def _refuse_what_comes_with_it(op: ChangeLabelsOp, every: Operations, facts: Fac
             came = [column for column in one.columns if isinstance(column, Column)]
         name = next((column.name for column in came if _is(enum_of(column.type), op, facts)), None)
         table = table_of(one, facts)
+        if isinstance(one, ops.AlterColumnOp) and _is(enum_of(one.modify_type), op, facts):
+            name = one.column_name  # of another type, or another dimension, so far
         if isinstance(one, RenameColumnOp) and facts.column(one.table_name, one.schema, one.column_name) in op.columns:
             name = one.new
         if name is not None:
@@ -121,6 +126,20 @@ def _comes_with_it(shown: str, column: str) -> Refused:
         f"{shown} gets other labels, and {column} of it comes in the same revision: of which labels should it be meanwhile?",
         next_steps=[NextStep("make two revisions of it, one after the other", "alembic revision --autogenerate")],
     )
+
+
+def _refuse_what_only_goes(op: ChangeLabelsOp, facts: Facts, shown: str) -> None:
+    """Stop where every column of the type goes: none of them may be written anew while the old application needs it."""
+    if not op.columns:
+        return
+    names = [facts.shown(id_.parent, id_.schema, id_.name) for id_ in op.columns]
+    raise Refused(
+        f"{shown} gets other labels, and {' and '.join(names)} of it {'go' if len(names) > 1 else 'goes'} in the same"
+        " revision: until then the application of today needs the labels of before.",
+        next_steps=[
+            NextStep("make two revisions of it, the labels behind that contract; for each", "alembic revision --autogenerate")
+        ],
+    )  # fmt: skip
 
 
 def _is(enum: Any, op: ChangeLabelsOp, facts: Facts) -> bool:
@@ -254,7 +273,9 @@ class _Split:
             "", expand=split.expand, copy=(*split.copy, *(step for _, (_, steps) in coming for step in steps)),
             settles=(*split.settles, swap, *then, *names), fresh=(id_._replace(name=new),),
             consumed=(*defaults, *gone, *(one for one, _ in coming)),
-            words=Words(copy=(f"Fills {shown}, then builds for it what stands on {id_.name}.",)),
+            words=Words(
+                copy=(f"Fills {shown}, then builds for it what stands on {id_.name}.", *guarded_twice(split.unique)),
+            ),
         )  # fmt: skip
 
     def _type(self, type_: Any) -> Any:

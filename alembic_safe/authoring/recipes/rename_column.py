@@ -11,7 +11,7 @@ from alembic_safe.authoring.change_operations import DefaultOp, RenameColumnOp, 
 from alembic_safe.authoring.recipes.conversions import conversion, is_free, type_sql
 from alembic_safe.authoring.recipes.naming import worded
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
-from alembic_safe.authoring.recipes.replacing import Replacement, replaced
+from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
 from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of, unbuildable
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     parts = {*split.parts, *(names.get(part, part) for part in split.parts)}
     follow = [one for one in own if (one.part.name if isinstance(one, RenamedPartOp) else dropped_name(one)) in parts]
     return Phased(
-        title, expand=split.expand, copy=split.copy, settles=(*split.settles, retire), words=_words(shown, old, new),
+        title, expand=split.expand, copy=split.copy, settles=(*split.settles, retire),
+        words=_words(shown, old, new, split.unique),
         fresh=(gone._replace(name=new),), consumed=(*altered, *follow, *defaults),
     )  # fmt: skip
 
@@ -93,12 +94,13 @@ def _as_wanted(table: Table, old: str, new: str, altered: Sequence[Any]) -> Colu
     return Column(new, type_, nullable=nullable, server_default=default, comment=comment)
 
 
-def _words(table: str, old: str, new: str) -> Words:
+def _words(table: str, old: str, new: str, unique: Sequence[str]) -> Words:
     return Words(
         expand=(
             f"Adds {table}.{new} and keeps it equal to {old}, whichever of the two an application writes.",
         ),
         copy=(
             f"Fills {table}.{new} in the rows that were there before the expand, then builds for it what stands on {old}.",
+            *guarded_twice(unique),
         ),
     )  # fmt: skip

@@ -23,7 +23,7 @@ from alembic_safe.operations.sync_columns import DropSyncOp, SyncColumnsOp
 from alembic_safe.operations.verify_copied import VerifyCopiedOp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Table
 
@@ -63,12 +63,14 @@ class Replaced:
     """The phases of a replacement; its contract begins with ``settles``.
 
     :param parts: what stands on the old column, by name.
+    :param unique: the unique indexes that are built beside those of the old column.
     """
 
     expand: tuple[Step, ...]
     copy: tuple[Step, ...]
     settles: tuple[Settle, ...]
     parts: frozenset[str]
+    unique: tuple[str, ...] = ()
 
 
 def replaced(facts: Facts, what: Replacement) -> Replaced:
@@ -108,7 +110,18 @@ def replaced(facts: Facts, what: Replacement) -> Replaced:
         given = getattr(new.server_default, "arg", None)
         said = default_sql(given) if given is not None else str(default or "")
         settles.append(settle("set_default", now, to=said, instead_of=old))
-    return Replaced((expand,), tuple(copy), (*settles, *standing.settles), standing.names)
+    return Replaced((expand,), tuple(copy), (*settles, *standing.settles), standing.names, standing.unique)
+
+
+def guarded_twice(unique: Sequence[str]) -> tuple[str, ...]:
+    """Return what must be known of unique indexes that stand beside others: ON CONFLICT names one of each two."""
+    if not unique:
+        return ()
+    sentence = (
+        "Until the contract, of two sessions that upsert the same new value in the same moment (ON CONFLICT), one can fail"
+        f" on {' or '.join(unique)}, and has to try again."
+    )
+    return (sentence,)
 
 
 def proof_steps(table: str, column: str, schema: str | None) -> tuple[Step, ...]:

@@ -16,6 +16,7 @@ from alembic_safe.authoring.change_operations import (
     ExcludeOp,
     FillOp,
     GeneratedOp,
+    KeyOp,
     RenamedPartOp,
     plain_text,
 )
@@ -47,11 +48,13 @@ class Standing:
     :param steps: what builds it, behind the copy.
     :param settles: what goes with the old column, and what gets its final name when that has gone.
     :param names: what stands on the old column, by name.
+    :param unique: the indexes among what is built that let no value in twice, as the old ones beside them.
     """
 
     steps: tuple[Step, ...] = ()
     settles: tuple[Settle, ...] = ()
     names: frozenset[str] = frozenset()
+    unique: tuple[str, ...] = ()
 
 
 def built_anew(
@@ -69,6 +72,7 @@ def built_anew(
     """
     steps: list[Step] = []
     settles: list[Settle] = []
+    unique: list[str] = []
     every: set[str] = set()
     new = moves[old]
     for part in parts_on(table, old):
@@ -86,9 +90,10 @@ def built_anew(
         if was in dropped or final in dropped:
             continue
         steps += steps_for(part, table, moves, made)
+        unique += [made] if isinstance(part, UniqueConstraint) or getattr(part, "unique", False) else []
         if made != final and not swaps:
             settles.append(settle(f"rename_{kind}", id_._replace(name=made), to=final, behind=old))
-    return Standing(tuple(steps), tuple(settles), frozenset(every))
+    return Standing(tuple(steps), tuple(settles), frozenset(every), tuple(unique))
 
 
 def names_on(table: Table, column: str) -> dict[str, str]:
@@ -98,7 +103,7 @@ def names_on(table: Table, column: str) -> dict[str, str]:
 
 def table_of(op: ops.MigrateOperation, facts: Facts) -> ObjectId:
     """Return the table that an operation is about."""
-    if isinstance(op, (CheckOp, DropPartOp, ExcludeOp, RenamedPartOp)):
+    if isinstance(op, (CheckOp, DropPartOp, ExcludeOp, KeyOp, RenamedPartOp)):
         return facts.id_of(op.part.parent, op.part.schema or None)
     if isinstance(op, (DefaultOp, FillOp, GeneratedOp)):
         return facts.id_of(op.column.parent, op.column.schema or None)
