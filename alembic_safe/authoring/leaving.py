@@ -134,7 +134,7 @@ def _leave(
         pushed = _pushed(connection, target, steps)
         for step in steps:
             if step.revision.revision in pushed:
-                step.migration_fn = _nothing  # type: ignore[assignment]
+                step.migration_fn = _nothing
         connection.rollback()
         try:
             _run(context, kw, steps)
@@ -170,12 +170,12 @@ def _pushed(connection: Any, target: Target, steps: Sequence[RevisionStep]) -> f
     """Return the phases that never ran here: a milestone stamped them on what had been pushed, and no contract came."""
     assert target.journals is not None  # noqa: S101 - the texts came from there
     applied = journal.applied_revisions(connection, target.journals, target.version_table)
-    phases = {step.revision.revision: phase_of(step.revision) for step in steps}  # type: ignore[arg-type]
-    change = {step.revision.revision: change_of(step.revision) for step in steps}  # type: ignore[arg-type]
+    phases = {step.revision.revision: phase_of(step.revision) for step in steps}
+    change = {step.revision.revision: change_of(step.revision) for step in steps}
     closed = {change[revision] for revision, phase in phases.items() if phase == "contract"}
     waiting = {
         change[step.revision.revision] for step in steps
-        if phases[step.revision.revision] == "expand" and step.revision.module.settles  # type: ignore[union-attr]
+        if phases[step.revision.revision] == "expand" and step.revision.module.settles
     }  # fmt: skip
     return frozenset(
         revision for revision, of in change.items()
