@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from alembic_safe import renamed_from
 from alembic_safe.errors import ConsentMissing, Refused
-from tests.recipe_cases import walk
+from tests.recipe_cases import milestone, walk
 
 if TYPE_CHECKING:
     from tests.recipe_cases import Case
@@ -129,6 +129,24 @@ def test_a_new_enum_on_a_new_column_lets_both_applications_live(case: Case) -> N
     case.downgrade("base")
     case.run("DELETE FROM orders WHERE id = 4")
     assert case.run("SELECT status::text FROM orders") == [("finished",)] * 3
+
+
+@pytest.mark.long
+def test_a_milestone_gives_a_column_another_enum_with_the_default_of_that_one(case: Case) -> None:
+    def models(name: str, *labels: str, **kw: Any) -> sa.MetaData:
+        metadata = sa.MetaData()
+        column: Any = sa.Column(name, sa.Enum(*labels, name=f"of_{name}"), server_default=labels[-1], **kw)
+        sa.Table("orders", metadata, sa.Column("id", sa.Integer, primary_key=True), column)
+        return metadata
+
+    ways = {"up": "replace(status::text, 'finished', 'done')", "down": "replace(state::text, 'done', 'finished')"}
+    new = models("state", "open", "done", info=renamed_from("status") | ways)
+    milestone(case, models("status", "open", "finished"), new, ROWS)
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    case.run("INSERT INTO orders (id) VALUES (3)")
+    assert case.run("SELECT state::text FROM orders ORDER BY id") == [("open",), ("done",), ("done",)]
 
 
 @pytest.mark.long
