@@ -46,7 +46,7 @@ if sys.argv[1] == "plan":
     import alembic_safe.database.squash_moving as m
     m._exchange = lambda: None
 move(root / "squashed", [versions], [(root / "squashed" / ".new" / "n.py", versions / "n.py")],
-     [versions / f"r{k}.py" for k in range(5)], leftover=root / "squashed" / ".new")
+     [versions / f"r{k}.py" for k in range(5)], leftover=[root / "squashed" / ".new"])
 print(seen)
 """
 SQUASH = """

@@ -75,6 +75,17 @@ class DropPartOp(SqlOp):
         self.part = part
 
 
+class NotNullNamedOp(SqlOp):
+    """The constraint of a NOT NULL gets the name that PostgreSQL would give it: 18 keeps one, after a rename of the column.
+
+    :param column: the column, under the name that it has by then.
+    """
+
+    def __init__(self, column: ObjectId, sql: str) -> None:
+        super().__init__(sql)
+        self.column = column
+
+
 class DefaultOp(SqlOp):
     """A column's default that comes, changes or goes.
 

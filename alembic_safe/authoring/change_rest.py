@@ -14,6 +14,7 @@ from alembic_safe.authoring.change_operations import (
     ExcludeOp,
     GeneratedOp,
     KeyOp,
+    NotNullNamedOp,
     SqlOp,
 )
 from alembic_safe.database.statements import quoted, run
@@ -153,6 +154,9 @@ class CatalogChanges:
         if id_.kind == "column" and "generated" in self.models.objects.get(id_, {}) and not difference.is_extra:
             is_stored = self.models.objects[id_]["generated"] == "stored"
             self.do(*(GeneratedOp(id_, sql, is_stored=is_stored) for sql in undo.statements), backward=back)
+            return
+        if difference.what == "not_null_name":
+            self.do(*(NotNullNamedOp(id_, sql) for sql in undo.statements), backward=back)
             return
         if id_.kind in TYPES and difference.is_extra:
             self.do(*(DropTypeOp(id_, sql) for sql in undo.statements), backward=back)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from alembic.operations import ops
 from sqlalchemy import Column, DefaultClause, text
 
-from alembic_safe.authoring.change_operations import DefaultOp, RenameColumnOp, RenamedPartOp
+from alembic_safe.authoring.change_operations import DefaultOp, NotNullNamedOp, RenameColumnOp, RenamedPartOp
 from alembic_safe.authoring.recipes.conversions import conversion, is_free, type_sql
 from alembic_safe.authoring.recipes.naming import worded
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
@@ -66,11 +66,12 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     gone = facts.column(op.table_name, op.schema, old)
     retire = settle("retire_column", gone, replaced_by=new, up=up, down=down)
     parts = {*split.parts, *(names.get(part, part) for part in split.parts)}
+    named = [one for one in every if isinstance(one, NotNullNamedOp) and one.column == wanted]
     follow = [one for one in own if (one.part.name if isinstance(one, RenamedPartOp) else dropped_name(one)) in parts]
     return Phased(
         title, expand=split.expand, copy=split.copy, settles=(*split.settles, retire),
         words=_words(shown, old, new, split.unique),
-        fresh=(gone._replace(name=new),), consumed=(*altered, *follow, *defaults),
+        fresh=(gone._replace(name=new),), consumed=(*altered, *follow, *defaults, *named),
     )  # fmt: skip
 
 
