@@ -97,6 +97,7 @@ sa.Table("orders", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.C
 """
 
 
+@pytest.mark.long
 def test_a_label_that_a_push_renamed_becomes_phases(
     app: ModelsProject, cluster: Cluster, database: str, make_database: Callable[..., str]
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_label_that_a_push_renamed_becomes_phases(
             assert connection.execute("SELECT status::text FROM orders").fetchall() == [("done",), ("done",)]
 
 
+@pytest.mark.long
 def test_a_milestone_renames_a_table_and_changes_its_columns(tmp_path: Path, cluster: Cluster, database: str) -> None:
     """What a plain autogenerate refuses, and names a milestone for."""
     table = 'sa.Table({!r}, metadata, sa.Column("id", sa.Integer, primary_key=True), {}, info={})'

@@ -128,6 +128,7 @@ def deploy(project: ModelsProject, after: str, warned: Sequence[str] = ()) -> li
     return plans
 
 
+@pytest.mark.long
 def test_all_at_once_raises_no_alarm_and_needs_no_consent(
     project: ModelsProject, cluster: Cluster, database: str
 ) -> None:
@@ -147,6 +148,7 @@ def test_what_the_rewriter_writes_raises_no_alarm(project: ModelsProject, case: 
     deploy(project, AFTER[case], WARNED.get(case, ()))
 
 
+@pytest.mark.long
 def test_what_waits_at_the_gate_is_told_and_not_a_part_of_the_plan(
     project: ModelsProject, cluster: Cluster, database: str
 ) -> None:

@@ -71,7 +71,7 @@ def shadows(cluster: Cluster) -> list[str]:
         ]
 
 
-@pytest.mark.parametrize("every", [pytest.param(5, marks=pytest.mark.long), 131])
+@pytest.mark.parametrize("every", [pytest.param(5, marks=pytest.mark.long), 175])
 def test_a_push_that_dies_before_any_of_its_statements_did_all_or_nothing(
     tmp_path: Path, cluster: Cluster, make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:

@@ -150,6 +150,7 @@ def test_it_says_why_a_range_cannot_be_taken_together_and_which_can(project: Pro
     assert 'alembic squash a2 -m "..."' in done.stderr
 
 
+@pytest.mark.long
 def test_merges_inside_of_the_range_become_one_revision(
     project: Project, cluster: Cluster, make_database: Callable[..., str]
 ) -> None:
@@ -166,6 +167,7 @@ def test_merges_inside_of_the_range_become_one_revision(
     assert "m4 (head)" in project.run("current", check=0).stdout
 
 
+@pytest.mark.long
 def test_branches_that_end_otherwise_in_another_order_need_consent(project: Project) -> None:
     with_template(project)
     project.revision("b3", "a2", "all to lower case", 'op.execute("INSERT INTO users VALUES (1, \'Ada\')")\n'
@@ -217,6 +219,7 @@ op.execute("WITH new AS (INSERT INTO a VALUES (gen_random_uuid(), now(), 'x') RE
     assert rows(cluster, database, query) == [("x", True, True)]
 
 
+@pytest.mark.long
 def test_what_was_there_before_the_first_revision_is_no_part_of_it(
     project: Project, cluster: Cluster, make_database: Callable[..., str], tmp_path: Path
 ) -> None:

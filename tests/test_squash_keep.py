@@ -98,6 +98,7 @@ def test_what_is_before_it_is_made_anew_and_what_is_behind_it_folded(kept: tuple
     assert "alembic_safe." not in text
 
 
+@pytest.mark.long
 def test_it_is_checked_squashed_again_and_undone(
     kept: tuple[Project, Project, str], tmp_path: Path, cluster: Cluster, database: str
 ) -> None:

@@ -150,6 +150,7 @@ def test_nothing_of_the_phases_is_left_in_a_squash_of_finished_changes(
     assert "No new upgrade operations detected" in fresh.run("check", check=0).stdout
 
 
+@pytest.mark.long
 def test_a_protected_database_between_the_phases_goes_on_through_the_originals(
     finished: tuple[ModelsProject, ModelsProject, str],
     cluster: Cluster,

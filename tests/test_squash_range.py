@@ -153,6 +153,7 @@ def test_what_cannot_be_a_range_is_said_and_nothing_is_written(shop: Project) ->
     assert tree(shop.folder / "migrations") == before
 
 
+@pytest.mark.long
 def test_of_branches_each_part_with_one_way_in_and_out_is_named(shop: Project) -> None:
     shop.revision("b1", "a5", "aside")
     shop.revision("b2", "b1", "aside too")
