@@ -101,6 +101,7 @@ def subscribed(
         connection.execute("SELECT pg_drop_replication_slot(%s)", (name,))
 
 
+@pytest.mark.long
 def test_with_a_publication_of_all_tables_replication_goes_on_after_the_printed_ddl(
     cluster: Cluster, project: Project, database: str, subscribed: tuple[str, str]
 ) -> None:
@@ -211,6 +212,7 @@ def test_a_pg_bin_that_leads_nowhere_is_passed_over_where_another_fits(deployed:
     assert_done(deployed.run("safe-upgrade", ALEMBIC_SAFE_PG_BIN="/nowhere"), "at a3", "Backup")
 
 
+@pytest.mark.long
 def test_a_pg_dump_older_than_the_server_is_named_with_both_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,6 +249,7 @@ def test_a_backup_folder_that_cannot_be_written_is_named(
     assert tables_of(cluster, database) == before
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_up_during_the_backup_leaves_no_file_and_no_change(
     deployed: Project, cluster: Cluster, database: str
 ) -> None:

@@ -206,6 +206,7 @@ def test_without_pushes_the_revision_is_yet_to_run_here(app: ModelsProject) -> N
     app.run("check", check=0)
 
 
+@pytest.mark.long
 def test_nobody_said_what_was_renamed_and_every_way_on_works(app: ModelsProject) -> None:
     app.models(V1.replace('"fax"', '"phone"'))
     done = app.run("milestone", "-m", "phones", check=3)

@@ -36,6 +36,7 @@ def project(tmp_path: Path, cluster: Cluster, database: str) -> ModelsProject:
     return made
 
 
+@pytest.mark.long
 def test_what_it_would_write_at_once_becomes_phases(project: ModelsProject, cluster: Cluster, database: str) -> None:
     project.models(MODELS.format(labels="'open', 'done'"))
     project.run("revision", "--autogenerate", "-m", "done", check=0)

@@ -120,6 +120,7 @@ def test_a_label_that_goes_is_found_whatever_its_type_is_called_and_in_arrays(ap
     assert finding_ids(told) == ["enum-value:Mood 100%.sad", "enum-value:Mood 100%.odd"]
 
 
+@pytest.mark.long
 def test_another_column_that_gets_the_name_later_is_not_filled_with_what_was_kept(app: PushProject) -> None:
     app.push(table(), accept=["drop-column:prices.amount"])
     app.push(table('sa.Column("cost", sa.Numeric(10, 4))'))

@@ -270,6 +270,7 @@ def test_what_was_there_and_is_another_one_now_is_made_anew(project: Project, tm
     assert "DROP CONSTRAINT users_pk" in file.read_text()
 
 
+@pytest.mark.long
 def test_a_function_tells_what_was_there_before_the_first_revision(project: Project) -> None:
     with_template(project)
     first = project.folder / "migrations" / "versions" / "a1_users.py"

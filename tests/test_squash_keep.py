@@ -119,6 +119,7 @@ def test_it_is_checked_squashed_again_and_undone(
     assert {name: found[name] for name in before} == before
 
 
+@pytest.mark.long
 def test_without_a_word_it_stops_before_anything_runs_and_names_both_ways(tmp_path: Path, cluster: Cluster,
                                                                           database: str) -> None:  # fmt: skip
     project = write(tmp_path / "app", cluster.url(database))

@@ -151,6 +151,7 @@ def test_a_branch_whose_revision_follows_a_replaced_one_is_rebased(project: Proj
     assert project.run("current", check=0).stdout.strip() == "f1 (head)"
 
 
+@pytest.mark.long
 def test_a_branch_whose_revision_follows_one_in_a_folded_range_is_rebased(project: Project) -> None:
     with_template(project)
     git(project, "init", "-q")

@@ -174,6 +174,7 @@ def test_a_protected_database_between_the_phases_goes_on_through_the_originals(
     assert rows(cluster, name, "SELECT count(*) AS n FROM users WHERE handle = 'n' || id") == [{"n": 50}]
 
 
+@pytest.mark.long
 def test_a_finished_change_is_folded_as_a_whole(
     whole: ModelsProject, cluster: Cluster, make_database: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -167,6 +167,7 @@ def test_of_branches_each_part_with_one_way_in_and_out_is_named(shop: Project) -
     assert shop.run("heads", check=0).stdout.split() == ["a7", "(head)", "b2", "(head)"]
 
 
+@pytest.mark.long
 def test_what_was_never_deployed_is_one_range(
     shop: Project, cluster: Cluster, make_database: Callable[..., str]
 ) -> None:

@@ -63,6 +63,7 @@ def test_every_part_is_one_file_and_the_rest_is_told_why(parts: tuple[Project, P
     assert "together: 3 squashes and what is between them, on an empty database: equal" in told
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at", ["", "c4", "z2"])
 def test_databases_everywhere_find_their_way(
     parts: tuple[Project, Project, str], cluster: Cluster, make_database: Callable[..., str], at: str
@@ -87,6 +88,7 @@ def test_each_is_undone_alone(parts: tuple[Project, Project, str], tmp_path: Pat
     assert tree(project.folder / "migrations" / "versions") == before
 
 
+@pytest.mark.long
 def test_a_part_that_cannot_be_one_stays_and_the_others_do_not(project: Project) -> None:
     with_template(project)
     project.revision("b4", "a3", "aside", "")

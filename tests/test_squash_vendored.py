@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.squash_project import on, rows, tree, with_template
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ def application(project: Project) -> None:
     path.write_text(path.read_text().replace('"""\nimport sqlalchemy', f'"""{IMPORTS}import sqlalchemy', 1))
 
 
+@pytest.mark.long
 def test_vendored_originals_run_when_the_application_is_another_one(
     project: Project, cluster: Cluster, make_database: Callable[..., str]
 ) -> None:

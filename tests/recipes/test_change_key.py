@@ -277,6 +277,7 @@ def hostile(key: Any) -> sa.MetaData:
     return metadata
 
 
+@pytest.mark.long
 def test_hostile_names_off_the_search_path(case: Case) -> None:
     old = hostile(INTEGER)
     table = next(iter(old.tables.values()))
