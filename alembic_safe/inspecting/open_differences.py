@@ -104,9 +104,13 @@ def is_settled(difference: Difference, lines: Iterable[Settle]) -> bool:
             if id_.name in {line.table, json.loads(line.rest)["new"]}:
                 return True
             continue
+        rest = json.loads(line.rest) if line.rest.startswith("{") else {}
+        moved = rest.get("moved", {})
+        there = id_._replace(kind="column", schema=moved.get("schema", ""), parent=moved.get("table", ""))
+        if id_ == there and id_.name in moved["columns"].values():
+            return True
         if (line.schema, line.table) != (id_.schema, id_.parent or id_.name):
             continue
-        rest = json.loads(line.rest) if line.rest.startswith("{") else {}
         names = {line.name, rest.get("new"), rest.get("to"), rest.get("replaced_by")} - {None}
         names |= {*rest.get("reshaped", {}).get("new", ())}
         if line.verb == "retire_table" or id_.name in names or id_.name in {proof_name(str(name)) for name in names}:
