@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.types import SchemaType
 
 from alembic_safe.history.operation_touch import makes_more, table_of
-from alembic_safe.history.reduced_table import as_part, constraint_columns, same_name
+from alembic_safe.history.reduced_table import as_part, constraint_columns, named, same_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,9 +122,9 @@ def _made_table(one: ops.CreateTableOp, other: ops.MigrateOperation) -> Pair | N
         part = as_part(other)
         parts = [*one.columns, part] if part is not None and not _is_there(one, part) else None
     elif isinstance(other, ops.DropConstraintOp):
-        kept = [part for part in one.columns if not same_name(_part_name(part), _name(other))]
-        gone = [part for part in one.columns if not any(part is one_kept for one_kept in kept)]
-        parts = kept if len(gone) == 1 and not isinstance(gone[0], PrimaryKeyConstraint) else None
+        gone = named(one, _name(other))
+        is_one = len(gone) == 1 and not isinstance(gone[0], PrimaryKeyConstraint)
+        parts = [part for part in one.columns if part is not gone[0]] if is_one else None
     elif isinstance(other, ops.CreateTableCommentOp):
         return [_table(one, one.columns, comment=other.comment)]
     elif isinstance(other, ops.DropTableCommentOp):
@@ -139,10 +139,6 @@ def _is_there(one: ops.CreateTableOp, part: Any) -> bool:
     key = {column.name for column in one.columns if isinstance(column, Column) and column.primary_key}
     alike = [_columns_of(each) for each in one.columns if isinstance(each, (UniqueConstraint, PrimaryKeyConstraint))]
     return _columns_of(part) in [key, *alike]
-
-
-def _part_name(part: Any) -> Any:
-    return None if isinstance(part, Column) else part.name
 
 
 def _table(one: ops.CreateTableOp, parts: Sequence[Any], **changed: Any) -> ops.CreateTableOp:
@@ -203,7 +199,8 @@ def _altered(column: Column[Any], other: ops.AlterColumnOp, *, has_rows: bool) -
         return None  # a default is converted together with its column: to what, the server knows
     if default is not False and (has_rows or type_ is not None or _is_computed(default)):
         return None
-    if other.modify_name is not None and not (column.nullable and other.modify_nullable is None):
+    is_nullable = column.nullable if other.modify_nullable is None else other.modify_nullable
+    if other.modify_name is not None and not is_nullable:
         return None  # PostgreSQL 18 keeps the name that its NOT NULL was given before
     return _changed(column, other)
 
