@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Computed,
     DefaultClause,
+    ForeignKeyConstraint,
     Identity,
     PrimaryKeyConstraint,
     UniqueConstraint,
@@ -120,10 +121,11 @@ def _made_table(one: ops.CreateTableOp, other: ops.MigrateOperation) -> Pair | N
         parts = _with_altered(one, other)
     elif isinstance(other, ops.AddConstraintOp) and not isinstance(other, ops.CreatePrimaryKeyOp):
         part = as_part(other)
-        parts = [*one.columns, part] if part is not None and not _is_there(one, part) else None
+        fits = part is not None and not _is_there(one, part) and not _is_on_key(one, part)
+        parts = [*one.columns, part] if fits else None
     elif isinstance(other, ops.DropConstraintOp):
         gone = named(one, _name(other))
-        is_one = len(gone) == 1 and not isinstance(gone[0], PrimaryKeyConstraint)
+        is_one = len(gone) == 1 and not isinstance(gone[0], PrimaryKeyConstraint) and not _is_on_key(one, gone[0])
         parts = [part for part in one.columns if part is not gone[0]] if is_one else None
     elif isinstance(other, ops.CreateTableCommentOp):
         return [_table(one, one.columns, comment=other.comment)]
@@ -139,6 +141,13 @@ def _is_there(one: ops.CreateTableOp, part: Any) -> bool:
     key = {column.name for column in one.columns if isinstance(column, Column) and column.primary_key}
     alike = [_columns_of(each) for each in one.columns if isinstance(each, (UniqueConstraint, PrimaryKeyConstraint))]
     return _columns_of(part) in [key, *alike]
+
+
+def _is_on_key(one: ops.CreateTableOp, part: Any) -> bool:
+    """Whether a foreign key is on a column of the primary key: SQLAlchemy counts such a column up only where there is none."""
+    keys = [each for each in one.columns if isinstance(each, PrimaryKeyConstraint)]
+    key = {column.name for column in one.columns if isinstance(column, Column) and column.primary_key}
+    return isinstance(part, ForeignKeyConstraint) and bool(_columns_of(part) & key.union(*map(_columns_of, keys)))
 
 
 def _table(one: ops.CreateTableOp, parts: Sequence[Any], **changed: Any) -> ops.CreateTableOp:
