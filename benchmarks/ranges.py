@@ -8,10 +8,10 @@ of an ``alembic.ini``. Each is folded with ``--dry-run``, on a copy of the folde
 The proof of the squash is what is asked: a database at the start, without rows and with rows, brought to the end by the files
 and by the one revision, and back; any difference fails, and so does a refusal. What each row says: the operations of the files,
 those of the one revision, how many revisions are carried as they are written, and how far the operations were reduced.
-Ranges that are named are folded in the place of those drawn. The exit code is that of a failure.
+Ranges that are named are folded in the place of those drawn.
 
-Each range makes and drops about forty databases: a server for shadows (``ALEMBIC_SAFE_SHADOW_URL``) with ``fsync = off`` takes half
-the time of another.
+Each range makes and drops about forty databases: on a server for shadows (``ALEMBIC_SAFE_SHADOW_URL``) with ``fsync = off``, that
+takes half the time.
 """
 
 from __future__ import annotations
