@@ -10,8 +10,8 @@ and by the one revision, and back; any difference fails, and so does a refusal. 
 those of the one revision, how many revisions are carried as they are written, and how far the operations were reduced.
 Ranges that are named are folded in the place of those drawn.
 
-Each range makes and drops about forty databases: on a server for shadows (``ALEMBIC_SAFE_SHADOW_URL``) with ``fsync = off``, that
-takes half the time.
+Each range makes and drops about forty databases. Where the server for shadows (``ALEMBIC_SAFE_SHADOW_URL``) runs with
+``fsync = off``, that takes half the time.
 """
 
 from __future__ import annotations
