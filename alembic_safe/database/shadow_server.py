@@ -19,6 +19,7 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import ConnStatus, ExecStatus
 
+from alembic_safe.database.shadow_drops import Drops, drop_statement
 from alembic_safe.database.statements import run
 from alembic_safe.errors import Missing
 
@@ -136,6 +137,7 @@ class ShadowServer:
         run(self.connection, _NO_TIMEOUTS)
         self.version: int = self.connection.info.server_version
         self._made: list[str] = []
+        self._drops = Drops(endpoint, lambda connection: run(connection, _NO_TIMEOUTS))
 
     def close(self) -> None:
         """Drop what this run made, and go; the server may still be dropping the last of them for a moment.
@@ -143,11 +145,13 @@ class ShadowServer:
         :raises psycopg.Error: when one of them could not be dropped; the others are gone.
         """
         problem: psycopg.Error | Missing | None = None
+        self._has_gone(self._drops.wait())
+        self._drops.end()
         names = tuple(self._made)
         for name in names:
             may_leave = name == names[-1] and not self.private and not self.connection.closed
             try:
-                self._order_drop(name) if may_leave else self.drop(name)
+                self._order_drop(name) if may_leave else self._drop_now(name)
             except (psycopg.Error, Missing) as error:  # the others can still go
                 problem = problem or error
         self.connection.close()
@@ -164,7 +168,7 @@ class ShadowServer:
         :raises psycopg.Error: when the server refuses.
         """
         pgconn = self.connection.pgconn
-        pgconn.send_query_params(_drop_statement(name).as_bytes(self.connection), None)
+        pgconn.send_query_params(drop_statement(name).as_bytes(self.connection), None)
         while pgconn.flush():
             select.select([], [pgconn.socket], [])
         if select.select([pgconn.socket], [], [], _REFUSED_WITHIN)[0]:
@@ -194,12 +198,24 @@ class ShadowServer:
         return name
 
     def drop(self, name: str) -> None:
-        """Drop a database that this run made; whoever is connected to it is sent away."""
+        """Let the server drop a database that this run made, while we go on; whoever is connected to it is sent away.
+
+        What does not go that way goes with the others, at the end.
+        """
+        self._has_gone(self._drops.begin(name))
+
+    def _has_gone(self, name: str) -> None:
+        if name in self._made:
+            self._made.remove(name)
+            if not self.connection.closed:
+                self.connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_ALIVE, _key(name)))
+
+    def _drop_now(self, name: str) -> None:
         connection = self.connection
         if connection.closed:
             # it went while we worked; one more try, then the next run finds what is left by its tag
             connection = self.endpoint.connect()
-        connection.execute(_drop_statement(name))
+        connection.execute(drop_statement(name))
         self._made.remove(name)
         connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_ALIVE, _key(name)))
         if connection is not self.connection:
@@ -293,10 +309,6 @@ def _key(name: str) -> int:
     """Return an advisory lock's second number for a name: a signed 32-bit integer."""
     number = zlib.crc32(name.encode())
     return number - (1 << 32) if number >= 1 << 31 else number
-
-
-def _drop_statement(name: str) -> sql.Composed:
-    return sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
 
 
 def _comment(name: str, tag: Tag) -> sql.Composed:
