@@ -172,6 +172,24 @@ def test_rows_of_before_are_copied_whoever_writes_meanwhile(place: Stepwise) -> 
     assert place.steps("copy_moved", *MOVE, **ON).written == 5  # nothing more
 
 
+@pytest.mark.long
+def test_rows_find_each_other_by_several_columns(place: Stepwise) -> None:
+    place.run("CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE DOMAIN code AS varchar(9)")
+    place.run("CREATE TABLE s (k varchar(9), m mood, n code, u uuid, c json, PRIMARY KEY (k, m, n, u))")
+    place.run(
+        "CREATE TABLE t (a varchar(9), b mood, e code, f uuid, d json, PRIMARY KEY (f, e, b, a),"
+        " FOREIGN KEY (a, b, e, f) REFERENCES s (k, m, n, u) ON UPDATE CASCADE)"
+    )
+    on = {"u": "f", "k": "a", "n": "e", "m": "b"}
+    place.op("sync_tables", "s", "t", {"c": "d"}, on=on)
+    key = "'x', 'bad', 'y', '9a3c1ef4-36f5-4d3b-9d0f-3f9f4c1e7a55'"
+    place.run(f"INSERT INTO s VALUES ({key}, '[1]'); INSERT INTO t VALUES ({key}); UPDATE t SET d = '[2]'")
+    place.run("UPDATE s SET m = 'good', k = 'z', c = '[3]'")
+    assert place.all("SELECT k, m, n, c::text FROM s") == [("z", "good", "y", "[3]")]
+    assert place.all("SELECT a, b, e, d::text FROM t") == [("z", "good", "y", "[3]")]
+    assert place.op("verify_moved", "s", "t", {"c": "d"}, on=dict(reversed(on.items()))) == 1
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_in_a_schema_off_the_search_path(place: Stepwise, name: str) -> None:
     one = quoted(name)
@@ -218,6 +236,9 @@ REFUSED = {
         "ALTER TABLE t DROP CONSTRAINT t_sid_key; CREATE UNIQUE INDEX ON t (sid) WHERE id > 0", MOVE, "sid is not unique",
     ),
     "another type": ("ALTER TABLE t ALTER d TYPE varchar(9)", MOVE, "c is text, and d is character varying"),
+    "keys of two types": (
+        "ALTER TABLE t ALTER sid TYPE bigint", MOVE, "id is integer, and sid, by which the rows find each other, is bigint",
+    ),
     "no such column": ("", ("s", "t", {"nothing": "d"}), r"public\.s has no column nothing"),
     "a generated one": (
         "ALTER TABLE t DROP d; ALTER TABLE t ADD d text GENERATED ALWAYS AS (d2) STORED", MOVE, "d is a generated column",
@@ -242,6 +263,22 @@ def test_what_cannot_be_made_safe_is_refused(place: Stepwise, case: str) -> None
     with pytest.raises(Refused, match=said):
         place.op("sync_tables", *move, **ON)
     assert place.all("SELECT FROM pg_trigger WHERE NOT tgisinternal") == []
+
+
+@pytest.mark.long
+def test_who_makes_backups_reads_the_notes_and_calls_nothing(place: Stepwise) -> None:
+    place.run(
+        TABLES + "; DROP ROLE IF EXISTS sync_backup; CREATE ROLE sync_backup LOGIN; GRANT SELECT ON s, t TO sync_backup"
+    )
+    place.op("sync_tables", *MOVE, **ON)
+    place.cluster.run("pg_dump", "-U", "sync_backup", *place.cluster.where[:4], "--file", "/dev/null", place.name)
+    (name,) = place.all("SELECT oid::regprocedure::text FROM pg_proc WHERE proname LIKE '%%_drain'")[0]
+    with (
+        place.cluster.connect(place.name, user="sync_backup") as c,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        c.execute(f"SELECT {name}")
+    place.run("DROP OWNED BY sync_backup; DROP ROLE sync_backup")
 
 
 @pytest.mark.long

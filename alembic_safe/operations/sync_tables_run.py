@@ -22,6 +22,7 @@ from alembic_safe.operations.table_sync_sql import (
     create_notes,
     create_triggers,
     drop_statements,
+    signatures,
 )
 
 if TYPE_CHECKING:
@@ -35,12 +36,13 @@ if TYPE_CHECKING:
     from alembic_safe.operations.sync_tables import DropTableSyncOp, SyncTablesOp, _MovedOp
 
 _COLUMNS = """
-SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attgenerated <> '' AS is_generated,
+SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
+  format_type(a.atttypid, NULL) AS base, a.attgenerated <> '' AS is_generated,
   a.atthasdef OR a.attidentity <> '' AS has_default, a.attcollation::bigint AS collation,
   NOT EXISTS (SELECT FROM pg_operator o WHERE o.oprname = '=' AND o.oprnamespace = 'pg_catalog'::regnamespace
-    AND o.oprleft = o.oprright AND o.oprleft IN (coalesce(nullif(t.typbasetype, 0), t.oid),
-      CASE WHEN t.typname = 'varchar' THEN 'text'::regtype END,
-      CASE WHEN t.typtype = 'e' THEN 'anyenum'::regtype END)) AS compares_elsewhere
+    AND o.oprleft = o.oprright AND o.oprleft = CASE WHEN t.typtype = 'e' THEN 'anyenum'::regtype::oid
+      WHEN 'varchar'::regtype IN (t.oid, t.typbasetype) THEN 'text'::regtype::oid
+      ELSE coalesce(nullif(t.typbasetype, 0), t.oid) END) AS compares_elsewhere
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[])) AND a.attnum > 0 AND NOT a.attisdropped
 """
@@ -63,6 +65,12 @@ SELECT 1 AS it FROM pg_index x WHERE x.indrelid = CAST(:oid AS oid) AND x.indisu
 _FORCED = """
 SELECT c.relforcerowsecurity AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) AS it
 FROM pg_class c WHERE c.oid = CAST(:oid AS oid)
+"""
+_READERS = """
+SELECT r.rolname AS name FROM pg_roles r WHERE r.oid IN (SELECT a.grantee FROM pg_class c, aclexplode(c.relacl) a
+    WHERE c.oid = CAST(:source AS oid) AND a.privilege_type = 'SELECT')
+  AND r.oid IN (SELECT a.grantee FROM pg_class c, aclexplode(c.relacl) a
+    WHERE c.oid = CAST(:target AS oid) AND a.privilege_type = 'SELECT') AND r.rolname <> current_user ORDER BY 1
 """
 _PUBLISHED = "SELECT pubname AS name FROM pg_publication WHERE puballtables ORDER BY 1"
 _TRIGGERS = """
@@ -106,9 +114,22 @@ def sync_tables(operations: Operations, op: SyncTablesOp) -> None:
         lock_together(connection, [tables.source, tables.target], "SHARE ROW EXCLUSIVE")
         for statement in (*create_notes(pair), *create_functions(pair)):
             run(connection, statement)
+        for signature in signatures(pair):
+            run(connection, f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+        _let_readers_read(connection, tables, pair)
         set_comment(connection, f"FUNCTION {pair.function('_s')}()", comment_of(op.columns, op.on))
         for statement in create_triggers(pair, cut(FIRINGS[0], 40) + pair.name[-10:]):
             run(connection, statement)
+
+
+def _let_readers_read(connection: Connection, tables: Tables, pair: Pair) -> None:
+    """Let whoever reads both tables read the notes about them: a role that makes backups would fail on them."""
+    for row in run(connection, _READERS, {"source": tables.source.oid, "target": tables.target.oid}):
+        role = quoted(row["name"])
+        run(connection, f"GRANT USAGE ON SCHEMA {quoted(SYNC_SCHEMA)} TO {role}")
+        run(connection, f"GRANT SELECT ON {pair.notes} TO {role}")
+        (counter,) = run(connection, "SELECT pg_get_serial_sequence(:notes, 'id') AS it", {"notes": pair.notes})
+        run(connection, f"GRANT SELECT ON SEQUENCE {counter['it']} TO {role}")
 
 
 def drop_table_sync(operations: Operations, op: DropTableSyncOp) -> None:
@@ -169,6 +190,10 @@ def pair_of(connection: Connection, tables: Tables, op: _MovedOp, subject: str) 
             raise Refused(
                 f"{subject}: {one} is {has['type']}, and {other} is {becomes['type']}, or of another collation."
             )
+    for one, other in on:
+        if source[one]["base"] != target[other]["base"]:
+            has, refers = source[one]["base"], target[other]["base"]
+            raise Refused(f"{subject}: {one} is {has}, and {other}, by which the rows find each other, is {refers}.")
     for side, names in ((source, op.on), (target, op.on.values())):
         for name in names:
             if side[name]["compares_elsewhere"]:
@@ -179,7 +204,7 @@ def pair_of(connection: Connection, tables: Tables, op: _MovedOp, subject: str) 
     name = f"{cut(f'{tables.target.name}_{new[0]}', 30)}_{hashlib.sha256(words.encode()).hexdigest()[:10]}"
     return Pair(
         name, tables.source.quoted, tables.target.quoted,
-        tuple((one, other, source[one]["type"]) for one, other in on), columns,
+        tuple((one, other, source[one]["base"]) for one, other in on), columns,
         frozenset(one for one in old if source[one]["has_default"]),
     )  # fmt: skip
 

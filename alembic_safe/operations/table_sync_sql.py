@@ -67,12 +67,17 @@ def _function(pair: Pair, ending: str, arguments: str, returns: str, body: str, 
 
 def drop_statements(pair: Pair) -> list[str]:
     """Return what takes functions and notes away, when the triggers are gone."""
+    dropped = [f"DROP FUNCTION {signature} RESTRICT" for signature in signatures(pair)]
+    return [*dropped, f"DROP TABLE {pair.notes} RESTRICT"]
+
+
+def signatures(pair: Pair) -> list[str]:
+    """Return its functions with their arguments."""
     key_types = ", ".join(type_ for _, _, type_ in pair.keys)
     arguments = {"_settle": f"{key_types}, boolean, bigint, boolean"}
     arguments |= {"_wait_source": key_types, "_wait_target": key_types, "_source": key_types, "_target": key_types}
     arguments |= {"_drain": "", "_s": "", "_f": "", "_t": ""}
-    dropped = [f"DROP FUNCTION {pair.function(ending)}({given}) RESTRICT" for ending, given in arguments.items()]
-    return [*dropped, f"DROP TABLE {pair.notes} RESTRICT"]
+    return [f"{pair.function(ending)}({given})" for ending, given in arguments.items()]
 
 
 def create_triggers(pair: Pair, trigger: str) -> list[str]:

@@ -22,7 +22,9 @@ INSERT INTO contacts (id, customer_id) VALUES (10, 1), (20, 2), (30, 3)
 """
 
 
-def shop(old: tuple[Any, ...] = (), new: tuple[Any, ...] = (), *, key: Any = None, **kw: Any) -> sa.MetaData:
+def shop(
+    old: tuple[Any, ...] = (), new: tuple[Any, ...] = (), *, key: Any = None, kind: Any = sa.Integer, **kw: Any
+) -> sa.MetaData:
     """Return customers, and contacts of which each has one, with further columns of each."""
     metadata = sa.MetaData()
     sa.Table("customers", metadata, sa.Column("id", sa.Integer, primary_key=True), *old)
@@ -30,7 +32,7 @@ def shop(old: tuple[Any, ...] = (), new: tuple[Any, ...] = (), *, key: Any = Non
     given = {"unique": True, **kw}
     sa.Table(
         "contacts", metadata, sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("customer_id", sa.Integer, *([refers] if refers else []), **given), *new,
+        sa.Column("customer_id", kind, *([refers] if refers else []), **given), *new,
     )  # fmt: skip
     return metadata
 
@@ -137,6 +139,9 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "a column of a key": (
         shop((phone(unique=True), sa.Column("old", sa.ForeignKey("customers.phone")))),
         shop((sa.Column("old", sa.Text),), (moved(),)), "refers to phone",
+    ),
+    "keys of two types": (
+        shop((phone(),), kind=sa.BigInteger), shop(new=(moved(),), kind=sa.BigInteger), "customers.id is INTEGER, and contacts",
     ),
     "no such key": (
         shop((phone(),)), shop(new=(phone(info=moved_from("customers.phone", on={"nr": "customer_id"})),)),

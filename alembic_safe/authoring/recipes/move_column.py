@@ -99,6 +99,7 @@ class _Move:
             for name in names:
                 if name not in table.columns:
                     raise Refused(f"moved_from: {table.name} has no column {name}.")
+        self._refuse_types()
         if {one for one, _ in what.on} & {one for one, _ in what.columns}:
             raise Refused(f"moved_from: {old} and {new} find each other by a column that moves.")
         shown = " and ".join(f"{old}.{one} = {new}.{other}" for one, other in what.on)
@@ -119,6 +120,18 @@ class _Move:
                 )
         for (name, _), id_ in zip(what.columns, what.new, strict=True):
             self._refuse_column(name, added[id_])
+
+    def _refuse_types(self) -> None:
+        what, source, target = self.what, self.source, self.target
+        for one, other in what.on:
+            has, refers = (
+                _shown_type(of.type).partition("(")[0] for of in (source.columns[one], target.columns[other])
+            )
+            if has != refers:
+                raise Refused(
+                    f"{what.source.name}.{one} is {has}, and {what.target.name}.{other}, by which their rows find each other, is {refers}.",
+                    next_steps=[_AGAIN],
+                )
 
     def _refuse_column(self, name: str, added: ops.AddColumnOp) -> None:
         what, source = self.what, self.source
