@@ -66,6 +66,27 @@ def test_an_index_inside_of_a_table_is_kept() -> None:
         assert part in " ".join(text[1].replace("\n    ", " ").split()).replace('( "', '("')
 
 
+def test_indexes_inside_of_a_table_are_in_no_order_and_before_its_comments() -> None:
+    def work(op: Operations) -> None:
+        more = [sa.Column(name, sa.Integer, index=True, comment="it's 5%") for name in "dacb"]
+        op.create_table("t", sa.Column("id", sa.Integer, primary_key=True), *more, comment="a table")
+
+    assert invoked(work)[0].number == 5
+
+
+def test_a_column_is_altered_with_a_class_for_a_type_and_a_function_for_a_default() -> None:
+    def work(op: Operations) -> None:
+        op.alter_column("t", "a", new_column_name="b", type_=sa.Text, existing_type=sa.Integer)
+        op.alter_column("t", "c", server_default=sa.func.now(), existing_nullable=True)
+        op.alter_column("t", "d", server_default=sa.false(), nullable=False)
+        op.alter_column("t", "e", nullable=False, existing_server_default=sa.text("'x'"))
+
+    text = invoked(work)[1]
+    assert "type_=sa.Text()" in text[0]
+    assert 'server_default=sa.text("now()")' in text[1]
+    assert 'server_default=sa.text("false")' in text[2]
+
+
 def test_names_of_a_naming_convention_are_kept() -> None:
     naming = {"ck": "ck_%(table_name)s_%(constraint_name)s", "pk": "pk_%(table_name)s"}
 

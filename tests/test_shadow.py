@@ -378,6 +378,28 @@ def test_a_database_that_only_looks_like_ours_is_never_dropped(
     assert {untagged, commented} <= names(cluster)
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_shadow_that_is_dismissed_goes_while_others_are_made(
+    cluster: Cluster, target: Endpoint, *, is_cut: bool
+) -> None:
+    server = ShadowServer(target, "target")
+    made = [server.create() for _ in range(3)]
+    with target.with_database(made[0]).connect():
+        for name in made[:2]:
+            server.drop(name)
+        assert made[0] not in names(cluster)
+        if is_cut:  # then it goes at the end
+            with cluster.connect() as c:
+                c.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> %s",
+                    (target.database, server.connection.info.backend_pid),
+                )
+    server.drop(made[2])
+    assert server.create() in names(cluster)
+    server.close()
+    assert not {*made} & {*names(cluster)}
+
+
 def test_two_at_once_have_a_shadow_each(cluster: Cluster, target: Endpoint) -> None:
     with (
         open_shadow(target, Settings(), protected=False) as one,

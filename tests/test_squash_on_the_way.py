@@ -10,6 +10,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from alembic_safe.database.shadow import open_shadow
+from alembic_safe.database.squashed import SquashedMap
 from alembic_safe.errors import ProofFailed
 from alembic_safe.history.proof import Sides
 from alembic_safe.history.through import prove_through
@@ -118,3 +119,26 @@ def test_files_that_do_not_go_on_in_a_second_run_are_no_obstacle(tmp_path: Path,
     assert "on the way: 2 of 2 revisions" in done.stdout
     assert "1 of them without rows" in done.stdout
     cluster.drop("squash_twice")
+
+
+def test_originals_that_were_found_once_are_not_put_in_order_again(tmp_path: Path) -> None:
+    """The proof leads database after database on, and each one finds the originals by itself."""
+    project = Project.create(tmp_path, "postgresql+psycopg://nobody@localhost/none", plain=False)
+    versions, archive = tmp_path / "migrations" / "versions", tmp_path / "migrations" / "squashed" / "a3"
+    for rev, down in (("a1", None), ("a2", "a1"), ("a3", "a2")):
+        project.revision(rev, down)
+    versions.rename(archive.parent.with_name("originals"))
+    archive.parent.mkdir()
+    archive.parent.with_name("originals").rename(archive)
+    versions.mkdir()
+    project.revision("a3", None, extra='replaces = ("a1", "a2")')
+    project.revision("a4", "a3")
+    known = ScriptDirectory.from_config(project.config).revision_map
+    assert isinstance(known, SquashedMap)
+    known.expand(["a1"])
+    again = known.collapsed()
+    assert [again.get_revision(one) is again.get_revision("a3") for one in ("a1", "a2")] == [True, True]
+    assert again.bases == ("a3",)
+    again.expand(["a2"])
+    assert [again.get_revision(one) is known.get_revision(one) for one in ("a1", "a3", "a4")] == [True, True, True]
+    assert (again.bases, again.heads, known.bases) == (("a1",), ("a4",), ("a1",))

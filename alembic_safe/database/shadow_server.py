@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import ConnStatus, ExecStatus
 
+from alembic_safe.database.shadow_drops import Drops, drop_statement
 from alembic_safe.database.statements import run
 from alembic_safe.errors import Missing
 
@@ -132,6 +133,7 @@ class ShadowServer:
         run(self.connection, _NO_TIMEOUTS)
         self.version: int = self.connection.info.server_version
         self._made: list[str] = []
+        self._drops = Drops(endpoint, lambda connection: run(connection, _NO_TIMEOUTS))
 
     def close(self) -> None:
         """Drop what this run made, and go.
@@ -139,9 +141,11 @@ class ShadowServer:
         :raises psycopg.Error: when one of them could not be dropped; the others are gone.
         """
         problem: psycopg.Error | Missing | None = None
+        self._has_gone(self._drops.wait())
+        self._drops.end()
         for name in tuple(self._made):
             try:
-                self.drop(name)
+                self._drop_now(name)
             except (psycopg.Error, Missing) as error:  # noqa: PERF203 - the others can still go
                 problem = problem or error
         self.connection.close()
@@ -170,12 +174,24 @@ class ShadowServer:
         return name
 
     def drop(self, name: str) -> None:
-        """Drop a database that this run made; whoever is connected to it is sent away."""
+        """Let the server drop a database that this run made, while we go on; whoever is connected to it is sent away.
+
+        What does not go that way goes with the others, at the end.
+        """
+        self._has_gone(self._drops.begin(name))
+
+    def _has_gone(self, name: str) -> None:
+        if name in self._made:
+            self._made.remove(name)
+            if not self.connection.closed:
+                self.connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_ALIVE, _key(name)))
+
+    def _drop_now(self, name: str) -> None:
         connection = self.connection
         if connection.closed:
             # it went while we worked; one more try, then the next run finds what is left by its tag
             connection = self.endpoint.connect()
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        connection.execute(drop_statement(name))
         self._made.remove(name)
         connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_ALIVE, _key(name)))
         if connection is not self.connection:

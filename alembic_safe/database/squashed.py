@@ -39,6 +39,7 @@ STAGED = "_alembic_safe_staged"
 """Where a script directory has archives that are not in their places yet."""
 
 _MEMOIZED = ("heads", "bases", "_real_heads", "_real_bases", "_revision_map")
+"""What Alembic's map works out of the revisions, once."""
 _RELATIVE = re.compile(r"(?:[^@]*@)?(.*?)(?:[+-]\d+)?")
 
 
@@ -147,11 +148,14 @@ class SquashedMap(RevisionMap):
         self.directory = directory
         self.expanded: frozenset[str] = frozenset()
         self._files: dict[str, tuple[Script, ...]] = {}
+        self._worked_out: dict[frozenset[str], dict[str, Any]] = {}
+        """What the map is, by the squashes whose originals are in their place."""
 
     def collapsed(self) -> SquashedMap:
         """Return a map of the same files, which are not loaded again, in which no originals have been asked for."""
         made = SquashedMap(self.directory)
-        made._files = self._files
+        made._files, made._worked_out = self._files, self._worked_out
+        made._take_worked_out()
         return made
 
     def expand(self, wanted: Iterable[str]) -> None:
@@ -217,8 +221,12 @@ class SquashedMap(RevisionMap):
 
     def _expand(self, squashes: set[str]) -> None:
         self.expanded |= squashes
+        self._take_worked_out()
+
+    def _take_worked_out(self) -> None:
         for name in _MEMOIZED:
             self.__dict__.pop(name, None)
+        self.__dict__.update(self._worked_out.get(self.expanded, {}))
 
     @property
     def _revision_map(self) -> Any:
@@ -229,6 +237,7 @@ class SquashedMap(RevisionMap):
                     for replaced in replaced_by(script):
                         map_.setdefault(replaced, script)
             self.__dict__["_revision_map"] = map_
+            self._worked_out[self.expanded] = {name: self.__dict__[name] for name in _MEMOIZED}
         return self.__dict__["_revision_map"]
 
     def _scripts(self) -> Iterator[Any]:

@@ -96,7 +96,7 @@ def fold(context: MigrationContext, ways: Sequence[Way], ties: Ties, how: How, g
     why: dict[str, str] = {}
     for way in ways:
         items, reasons = _items(way, text, how)
-        bodies[way.function] = _reduced(items, ties, text) if how.level == 0 else items
+        bodies[way.function] = reduce(items, ties, text.same_as_written) if how.level == 0 else items
         if way.function == "upgrade":
             why = reasons
     carried = _Carried(ways)
@@ -150,14 +150,6 @@ def _is_elided(script: Script, how: How) -> bool:
 
 def _does_nothing(script: Script, function: str) -> bool:
     return getattr(script.module, function, None) is None or not why_not_constant(script.module, function)
-
-
-def _reduced(items: list[Item], ties: Ties, text: OperationText) -> list[Item]:
-    """Reduce, and leave those alone of which something came out that says something else once it is written."""
-    given = {id(one.op) for one in items if isinstance(one, Operation)}
-    found = reduce(items, ties)
-    made = [one for one in found if isinstance(one, Operation) and id(one.op) not in given]
-    return found if all(text.same_as_written(one.op) for one in made) else items
 
 
 class _Carried:

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from alembic_safe.history.python_text import call, execute_given, string
-from alembic_safe.history.recording import sql_in, sql_of
+from alembic_safe.history.recording import same_statements, sql_in, sql_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -79,7 +79,7 @@ class OperationText:
             got = sql_in(self.context, lambda op: self._run(code, op, operations))
         except Exception as error:  # noqa: BLE001 - a type of the application's own: its revision is carried as it is written
             return f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return "" if got == list(sql) else "what is written of it makes other statements"
+        return "" if same_statements(got, sql) else "what is written of it makes other statements"
 
     def why_not_written(self, operations: Sequence[ops.MigrateOperation]) -> str:
         """Say why operations cannot be written as they are; empty: they can."""

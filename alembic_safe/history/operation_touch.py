@@ -10,6 +10,8 @@ from sqlalchemy import Column, Computed, ForeignKeyConstraint, Sequence
 from sqlalchemy.sql import quoted_name
 from sqlalchemy.types import ARRAY, SchemaType, TypeDecorator
 
+from alembic_safe.history.reduced_table import made_up_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -129,6 +131,7 @@ def _table(operation: Any) -> Name:
 
 def _names(schema: str | None, operation: Any) -> frozenset[Name]:
     name = getattr(operation, "constraint_name", None) or getattr(operation, "index_name", None)
+    name = name or made_up_name(table_of(operation)[1], operation)
     return frozenset() if name is None else frozenset({_name(schema, name)})
 
 
@@ -137,7 +140,7 @@ def _part_names(operation: ops.CreateTableOp) -> Iterator[Name]:
         if isinstance(one, Column):
             yield from _type_names(one.type)
         else:
-            name = getattr(one, "name", None)
+            name = getattr(one, "name", None) or made_up_name(operation.table_name, one)
             yield from [_name(operation.schema, name)] if name else []
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from alembic.operations.base import AbstractOperations
 from alembic.operations.schemaobj import SchemaObjects
 from alembic.runtime.migration import MigrationContext
 from alembic.util import sqla_compat
-from sqlalchemy import Column, Index, PrimaryKeyConstraint, TextClause
+from sqlalchemy import Column, ColumnElement, DefaultClause, Index, PrimaryKeyConstraint, TextClause
 from sqlalchemy.sql.elements import conv
 
 from alembic_safe.database.replay import replay
@@ -33,6 +35,7 @@ _KNOWN = (
     ops.CreateIndexOp, ops.DropIndexOp, ops.AddConstraintOp, ops.DropConstraintOp, ops.CreateTableCommentOp,
     ops.DropTableCommentOp, ops.ExecuteSQLOp,
 )  # fmt: skip
+_MAKES_INDEX = re.compile(r"^CREATE (UNIQUE )?INDEX ", re.MULTILINE)  # the lines of a statement are sorted
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,23 @@ def _fresh(item: Any) -> Any:
 
 def sql_of(operation: ops.MigrateOperation, context: MigrationContext) -> list[str]:
     """Return the statements that Alembic makes of an operation, none of them sent."""
-    return sql_in(context, lambda op: op.invoke(operation))
+    found = sql_in(context, lambda op: op.invoke(operation))
+    # a table's indexes are in no order of their own; written, they come behind its comments
+    return sorted(found, key=_makes_index) if isinstance(operation, ops.CreateTableOp) else found
+
+
+def same_statements(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether statements are the same, in whatever order indexes are made that are made one after the other."""
+    return _with_indexes_sorted(one) == _with_indexes_sorted(other)
+
+
+def _with_indexes_sorted(statements: Sequence[str]) -> list[str]:
+    runs = [(is_index, list(run)) for is_index, run in itertools.groupby(statements, _makes_index)]
+    return [one for is_index, run in runs for one in (sorted(run) if is_index else run)]
+
+
+def _makes_index(statement: str) -> bool:
+    return bool(_MAKES_INDEX.search(statement))
 
 
 def sql_in(context: MigrationContext, work: Callable[[Operations], object]) -> list[str]:
@@ -199,6 +218,8 @@ def taken_apart(operation: ops.MigrateOperation, context: MigrationContext) -> I
             if_exists=operation.if_exists,
         )
         yield made_drop
+    elif isinstance(operation, ops.AlterColumnOp):
+        yield _with_instances(operation)
     elif isinstance(operation, ops.ExecuteSQLOp):
         yield ops.ExecuteSQLOp(_plain(operation))
     else:
@@ -220,6 +241,18 @@ def _column(operation: ops.AddColumnOp, context: MigrationContext) -> Iterator[o
             yield ops.AddConstraintOp.from_constraint(constraint)
     for index in sorted(table.indexes, key=lambda one: str(one.name)):
         yield ops.CreateIndexOp.from_index(index)
+
+
+def _with_instances(operation: ops.AlterColumnOp) -> ops.AlterColumnOp:
+    """Return the same with types and defaults as a column has them: ``sa.Text`` and ``sa.func.now()`` may have been given."""
+    made = copy.copy(operation)
+    for name in ("modify_type", "existing_type"):
+        given = getattr(made, name)
+        setattr(made, name, given() if isinstance(given, type) else given)
+    for name in ("modify_server_default", "existing_server_default"):
+        given = getattr(made, name)
+        setattr(made, name, DefaultClause(given) if isinstance(given, (TextClause, ColumnElement)) else given)
+    return made
 
 
 def _dropped_name(operation: ops.DropConstraintOp, context: MigrationContext) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from alembic.operations import ops
 from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, UniqueConstraint
 
+_LONGEST = 64
+"""How many bytes a name of PostgreSQL's takes at most, with its end."""
 _KEY_WORDS = ("onupdate", "ondelete", "deferrable", "initially", "match")
 
 
@@ -41,6 +44,41 @@ def constraint_columns(operation: Any) -> set[str]:
         named = (one.name if isinstance(one, Column) else one for one in operation.columns)
         return {one for one in named if isinstance(one, str)}
     return set()
+
+
+def made_up_name(table: str, part: Any) -> str | None:
+    """Return the name that PostgreSQL gives a foreign key or a unique constraint that has none, where no other has it.
+
+    :param part: the constraint, in ``op.create_table`` or as an operation of its own.
+    :return: ``None`` for anything else, and where PostgreSQL would have to shorten it.
+    """
+    if isinstance(part, ForeignKeyConstraint):
+        columns, kind = part.column_keys, "fkey"
+    elif isinstance(part, UniqueConstraint):
+        pending = getattr(part, "_pending_colargs", ())
+        columns = [one.name for one in part.columns] or [str(getattr(one, "name", one)) for one in pending]
+        kind = "key"
+    elif isinstance(part, ops.CreateForeignKeyOp):
+        columns, kind = part.local_cols, "fkey"
+    elif isinstance(part, ops.CreateUniqueConstraintOp):
+        columns, kind = part.columns, "key"
+    else:
+        return None
+    name = "_".join([table, *map(str, columns), kind])
+    return name if len(name.encode()) < _LONGEST else None
+
+
+def named(table: ops.CreateTableOp, name: Any) -> list[Any]:
+    """Return the constraints of a table that have a name, or that PostgreSQL gives it; several, where that is not known."""
+    constraints: list[Any] = [part for part in table.columns if not isinstance(part, Column)]
+    found = [part for part in constraints if same_name(part.name, name)]
+    if found or not isinstance(name, str):
+        return found
+    # a second one of the same name has a number behind it
+    made_up = [(part, made_up_name(table.table_name, part)) for part in constraints if part.name is None]
+    if any(other is not None and re.fullmatch(re.escape(other) + r"\d+", name) for _, other in made_up):
+        return []
+    return [part for part, other in made_up if other == name]
 
 
 def same_name(left: Any, right: Any) -> bool:

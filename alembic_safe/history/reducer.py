@@ -12,9 +12,10 @@ from alembic.operations import ops
 
 from alembic_safe.history.operation_touch import Ties, Touch, table_of, ties_of, touch_of
 from alembic_safe.history.reductions import reduced_pair
+from alembic_safe.history.vanishing import is_undone, unneeded_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from alembic_safe.history.operation_touch import Name
 
@@ -40,13 +41,16 @@ class Verbatim:
 Item = Operation | Verbatim
 
 
-def reduce(items: Sequence[Item], ties: Ties) -> list[Item]:
+def reduce(
+    items: Sequence[Item], ties: Ties, fits: Callable[[ops.MigrateOperation], bool] = lambda _: True
+) -> list[Item]:
     """Return fewer items that do the same, in an order in which they run.
 
     :param ties: what is known of the database that they run on.
+    :param fits: whether an operation that came out of others can stand for them; where it cannot, they stay.
     """
     operations = [one.op for one in items if isinstance(one, Operation)]
-    order = _Order(Ties(ties.links | ties_of(operations), ties.indexes), operations)
+    order = _Order(Ties(ties.links | ties_of(operations), ties.indexes), operations, fits)
     found: list[Item] = []
     segment: list[Operation] = []
     for item in items:
@@ -80,11 +84,13 @@ def _once(segment: list[Operation], n: int, order: _Order) -> list[Operation] | 
         other = segment[m]
         if not order.is_tied(one, other):
             continue
-        result = reduced_pair(one.op, other.op)
+        between = segment[n + 1 : m]
+        if order.is_undone(one, other, between):
+            return [*segment[:n], *between, *segment[m + 1 :]]
+        result = order.reduced(one.op, other.op)
         if result is None:
             can_wait = False
             continue
-        between = segment[n + 1 : m]
         revisions = tuple(dict.fromkeys([*one.revisions, *other.revisions]))
         made = [Operation(op, revisions) for op in result]
         if can_wait:
@@ -96,10 +102,13 @@ def _once(segment: list[Operation], n: int, order: _Order) -> list[Operation] | 
 
 
 class _Order:
-    """Which operations have to stay in their order?"""
+    """Which operations have to stay in their order, and what do two of them come down to?"""
 
-    def __init__(self, ties: Ties, operations: Sequence[ops.MigrateOperation]) -> None:
+    def __init__(
+        self, ties: Ties, operations: Sequence[ops.MigrateOperation], fits: Callable[[ops.MigrateOperation], bool]
+    ) -> None:
         self.ties = ties
+        self._fits = fits
         self._touches: dict[int, Touch | None] = {}
         self._kept: list[ops.MigrateOperation] = []
         self._same: dict[Name, Name] = {}
@@ -114,8 +123,11 @@ class _Order:
         self._with_renames: set[Name] = set()  # of their columns: which one a part is on by then, nobody says
         for name, table in ties.indexes.items():
             self._parts.setdefault(self._root(table), {})[name] = None
+        self._makers: dict[tuple[Name, Name], bool] = {}
+        self._drops_unneeded: set[int] = set()
         for operation in operations:
             self._note_parts(operation)
+            self._note_unneeded(operation)
 
     def _note_parts(self, operation: ops.MigrateOperation) -> None:
         """Note which names go when a table goes, or one of its columns: of indexes and constraints."""
@@ -131,6 +143,23 @@ class _Order:
                 known = parts.get(name, columns)
                 parts[name] = None if columns is None or known is None else known | columns
 
+    def reduced(self, one: ops.MigrateOperation, other: ops.MigrateOperation) -> Sequence[ops.MigrateOperation] | None:
+        """Return what two operations come down to; ``None`` where they stay two."""
+        found = reduced_pair(one, other)
+        made = [op for op in found or () if op is not one and op is not other]
+        return found if all(map(self._fits, made)) else None
+
+    def is_undone(self, one: Operation, other: Operation, between: Sequence[Operation]) -> bool:
+        """Whether two operations come down to nothing, and nothing between them sees that."""
+        if not is_undone(one.op, other.op, [each.op for each in between]):
+            return False
+        names = self._names(one) | self._names(other)
+        return not any(names & self._names(each) for each in between)
+
+    def _names(self, item: Operation) -> frozenset[Name]:
+        touch = self.touch(item)
+        return touch.names if touch is not None else frozenset()
+
     def touch(self, item: Operation) -> Touch | None:
         """Return what an operation touches, each table under one name through all renames."""
         key = id(item.op)
@@ -143,11 +172,25 @@ class _Order:
             self._kept.append(item.op)  # an id is given anew as soon as nobody holds what had it
         return self._touches[key]
 
+    def _note_unneeded(self, operation: ops.MigrateOperation) -> None:
+        """Note which operations drop a foreign key or a check that was made before: nothing else needs those."""
+        made = unneeded_names(operation)
+        table = self._root(table_of(operation)) if made or isinstance(operation, ops.DropConstraintOp) else ("", "")
+        for name, is_unneeded in made.items():
+            self._makers[table, (table[0], name)] = is_unneeded
+        if isinstance(operation, ops.DropConstraintOp):
+            key = table, (table[0], str(operation.constraint_name))
+            if self._makers.pop(key, False):
+                self._drops_unneeded.add(id(operation))
+                self._kept.append(operation)
+
     def _with_parts(self, operation: ops.MigrateOperation, touch: Touch) -> Touch:
         """Add what goes along with a table or a column, and every table that an index of this name is ever on."""
         if isinstance(operation, ops.DropIndexOp):
             where = [table for table, parts in self._parts.items() if touch.names & parts.keys()]
             return replace(touch, tables={**dict.fromkeys(where), **touch.tables})
+        if id(operation) in self._drops_unneeded:
+            return replace(touch, tables=dict.fromkeys(touch.tables, frozenset()))
         if isinstance(operation, ops.DropTableOp):
             return replace(touch, names=touch.names | self._parts.get(self._root(table_of(operation)), {}).keys())
         if isinstance(operation, ops.DropColumnOp):

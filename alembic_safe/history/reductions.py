@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Computed,
     DefaultClause,
+    ForeignKeyConstraint,
     Identity,
     PrimaryKeyConstraint,
     UniqueConstraint,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.types import SchemaType
 
 from alembic_safe.history.operation_touch import makes_more, table_of
-from alembic_safe.history.reduced_table import as_part, constraint_columns, same_name
+from alembic_safe.history.reduced_table import as_part, constraint_columns, named, same_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,11 +121,12 @@ def _made_table(one: ops.CreateTableOp, other: ops.MigrateOperation) -> Pair | N
         parts = _with_altered(one, other)
     elif isinstance(other, ops.AddConstraintOp) and not isinstance(other, ops.CreatePrimaryKeyOp):
         part = as_part(other)
-        parts = [*one.columns, part] if part is not None and not _is_there(one, part) else None
+        fits = part is not None and not _is_there(one, part) and not _is_on_key(one, part)
+        parts = [*one.columns, part] if fits else None
     elif isinstance(other, ops.DropConstraintOp):
-        kept = [part for part in one.columns if not same_name(_part_name(part), _name(other))]
-        gone = [part for part in one.columns if not any(part is one_kept for one_kept in kept)]
-        parts = kept if len(gone) == 1 and not isinstance(gone[0], PrimaryKeyConstraint) else None
+        gone = named(one, _name(other))
+        is_one = len(gone) == 1 and not isinstance(gone[0], PrimaryKeyConstraint) and not _is_on_key(one, gone[0])
+        parts = [part for part in one.columns if part is not gone[0]] if is_one else None
     elif isinstance(other, ops.CreateTableCommentOp):
         return [_table(one, one.columns, comment=other.comment)]
     elif isinstance(other, ops.DropTableCommentOp):
@@ -141,8 +143,11 @@ def _is_there(one: ops.CreateTableOp, part: Any) -> bool:
     return _columns_of(part) in [key, *alike]
 
 
-def _part_name(part: Any) -> Any:
-    return None if isinstance(part, Column) else part.name
+def _is_on_key(one: ops.CreateTableOp, part: Any) -> bool:
+    """Whether a foreign key is on a column of the primary key: SQLAlchemy counts such a column up only where there is none."""
+    keys = [each for each in one.columns if isinstance(each, PrimaryKeyConstraint)]
+    key = {column.name for column in one.columns if isinstance(column, Column) and column.primary_key}
+    return isinstance(part, ForeignKeyConstraint) and bool(_columns_of(part) & key.union(*map(_columns_of, keys)))
 
 
 def _table(one: ops.CreateTableOp, parts: Sequence[Any], **changed: Any) -> ops.CreateTableOp:
@@ -203,7 +208,8 @@ def _altered(column: Column[Any], other: ops.AlterColumnOp, *, has_rows: bool) -
         return None  # a default is converted together with its column: to what, the server knows
     if default is not False and (has_rows or type_ is not None or _is_computed(default)):
         return None
-    if other.modify_name is not None and not (column.nullable and other.modify_nullable is None):
+    is_nullable = column.nullable if other.modify_nullable is None else other.modify_nullable
+    if other.modify_name is not None and not is_nullable:
         return None  # PostgreSQL 18 keeps the name that its NOT NULL was given before
     return _changed(column, other)
 

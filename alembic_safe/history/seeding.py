@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _WORDS = {"smallint": "sa.SmallInteger", "integer": "sa.Integer", "bigint": "sa.BigInteger", "text": "sa.Text",
           "boolean": "sa.Boolean"}  # fmt: skip
+_PLAIN = frozenset({"smallint", "integer", "bigint", "boolean"})
+"""Types whose values need no quotes."""
 _PER_STATEMENT = 500
 _PER_CALL = 200
 """Rows beyond that are no longer read one by one by anybody: as SQL they take a fraction of the time."""
@@ -79,6 +81,12 @@ def _python(type_: str, value: str | None) -> str:
     return value if type_.endswith("int") or type_ == "integer" else string(value)
 
 
+def _sql(type_: str, value: str | None) -> str:
+    if value is None:
+        return "NULL"
+    return value if type_ in _PLAIN else literal(value)
+
+
 def _always(table: Table, catalog: Catalog) -> bool:
     """Whether a column of it refuses values of one's own."""
     columns = (table.id._replace(kind="column", name=column, parent=table.id.name) for column in table.columns)
@@ -103,7 +111,7 @@ def _inserts(
             for k, value in enumerate(table.rows[n]):
                 made = volatile_places.get((n, k))
                 used |= {name for name in changing.shared if made and f":{name} " in made}
-                cells.append(made or ("NULL" if value is None else literal(value)))
+                cells.append(made or _sql(table.types[k], value))
             lines.append(f"({', '.join(cells)})")
         statement = head + ",\n".join(lines)
         yield execute(statement) if not used else _with_values(statement, sorted(used))

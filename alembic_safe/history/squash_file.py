@@ -22,7 +22,7 @@ from alembic_safe.history.python_text import INDENT, indented, string
 from alembic_safe.history.request import Made
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from alembic.script import ScriptDirectory
 
@@ -141,20 +141,22 @@ def write(
     if "import sqlalchemy as sa" not in template.read_text(encoding="utf-8"):
         imports.insert(0, "import sqlalchemy as sa")
     down: Any = tuple_rev_as_scalar(words.down or None)
+    said = f"{words.message}\n\n{docstring}"
     with contextlib.redirect_stdout(sys.stderr), _quiet(script):
         script._generate_template(  # noqa: SLF001 - what generate_revision() itself calls
             template, path, up_revision=words.revision, down_revision=down,
             branch_labels=words.labels or None, depends_on=tuple_rev_as_scalar(words.depends_on or None),
             create_date=script._generate_create_date(), comma=util.format_as_comma,  # noqa: SLF001
-            message=f"{words.message}\n\n{docstring}", upgrades=_body(upgrade), downgrades=_body(downgrade),
+            message=said, upgrades=_body(upgrade), downgrades=_body(downgrade),
             imports="\n".join(imports),
         )  # fmt: skip
+        _say_it_once(path, said, words.message, script.output_encoding)
         _say_what_it_replaces(path, words, script.output_encoding, above.parts)
         _from_the_future(path, above.imports, script.output_encoding)
         if script.hooks:
             write_hooks._run_hooks(path, script.hooks)  # noqa: SLF001 - the same
     found = Script._from_path(script, path)  # noqa: SLF001 - the same
-    if found is None or found.revision != words.revision or getattr(found.module, "replaces", None) != words.replaces:
+    if found is None or getattr(found.module, "replaces", None) != words.replaces or not _says(found.module, words):
         raise WrongUsage(
             f"The template {template.name} makes no revision file: it must hold revision, down_revision and depends_on.",
             next_steps=[NextStep("see Alembic's own template", "alembic init --template generic somewhere_else")],
@@ -183,6 +185,12 @@ def _body(code: str) -> str:
     return indented(code or "pass").removeprefix(INDENT)
 
 
+def _say_it_once(path: Path, said: str, message: str, encoding: str) -> None:
+    """Leave only the message where a template says it again, as in the docstrings of the functions."""
+    first, found, rest = path.read_text(encoding=encoding).partition(said)
+    path.write_text(first + found + rest.replace(said, message), encoding=encoding)
+
+
 def _from_the_future(path: Path, imports: Sequence[str], encoding: str) -> None:
     """Put what has to be the first line of a file where it has to be."""
     text = path.read_text(encoding=encoding)
@@ -195,16 +203,44 @@ def _from_the_future(path: Path, imports: Sequence[str], encoding: str) -> None:
         path.write_text("".join(lines), encoding=encoding)
 
 
+def _ids(words: Words) -> dict[str, Any]:
+    """Return what a revision file says of itself, by the names under which Alembic looks for it."""
+    return {
+        "revision": words.revision, "down_revision": tuple_rev_as_scalar(words.down or None),
+        "branch_labels": words.labels or None, "depends_on": tuple_rev_as_scalar(words.depends_on or None),
+    }  # fmt: skip
+
+
+def _says(module: Any, words: Words) -> bool:
+    return all(util.to_tuple(getattr(module, name, None)) == util.to_tuple(id_) for name, id_ in _ids(words).items())
+
+
+def _assigned(text: str, names: Container[str]) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the names that a file gives a value to, with these."""
+    for node in ast.parse(text).body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name) and target.id in names:
+                    yield target.id, node.value
+
+
+def _with_ids(text: str, words: Words) -> str:
+    """Return the text of a file with the ids that it should say: a template may put quotes around None, or around several."""
+    meant = _ids(words)
+    lines = text.splitlines(keepends=True)
+    for name, value in reversed(list(_assigned(text, meant))):
+        if isinstance(value, (ast.Constant, ast.Tuple, ast.List)) and ast.literal_eval(value) != meant[name]:
+            begin, end = value.lineno - 1, (value.end_lineno or value.lineno) - 1
+            head = lines[begin].encode()[: value.col_offset].decode()
+            tail = lines[end].encode()[value.end_col_offset or 0 :].decode()
+            lines[begin : end + 1] = [f"{head}{meant[name]!r}{tail}"]
+    return "".join(lines)
+
+
 def _say_what_it_replaces(path: Path, words: Words, encoding: str, parts: Sequence[str] = ()) -> None:
     """Put the ids that the file stands for behind its own, and parts behind these."""
-    text = path.read_text(encoding=encoding)
-    ends = [
-        node.end_lineno or 0
-        for node in ast.parse(text).body
-        if isinstance(node, (ast.Assign, ast.AnnAssign))
-        and any(getattr(target, "id", "") in {"revision", "down_revision", "branch_labels", "depends_on"}
-                for target in (node.targets if isinstance(node, ast.Assign) else [node.target]))
-    ]  # fmt: skip
+    text = _with_ids(path.read_text(encoding=encoding), words)
+    ends = [value.end_lineno or 0 for _, value in _assigned(text, _ids(words))]
     if not ends:
         return
     lines = text.splitlines(keepends=True)

@@ -1,0 +1,72 @@
+"""Which operation is undone by a later one so that nothing between the two sees that it was ever done?"""
+
+# An index that is not unique, a check and a foreign key are nothing to any other operation of Alembic's, but for their names:
+# with them something may fail, and what did not fail with them does the same without. What would go along with a column
+# or a table that goes between says the name, too.
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from alembic.operations import ops
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint
+
+from alembic_safe.history.operation_touch import table_of
+from alembic_safe.history.reduced_table import made_up_name, same_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# a name that PostgreSQL makes up is another one while it is taken
+_MADE_UP = re.compile(r"_(pkey|key|fkey|check|idx|excl|not_null|seq)\d*$")
+_KEPT_OF_TABLE = 25
+"""How much of a table's name stands in a made-up one at least, however long the names of the columns are."""
+_UNNEEDED = (ForeignKeyConstraint, CheckConstraint, ops.CreateForeignKeyOp, ops.CreateCheckConstraintOp)
+_MAKES = (ops.CreateTableOp, ops.AddColumnOp, ops.AlterColumnOp, ops.AddConstraintOp, ops.CreateIndexOp)
+
+
+def is_undone(one: ops.MigrateOperation, other: ops.MigrateOperation, between: Iterable[ops.MigrateOperation]) -> bool:
+    """Whether two operations come down to nothing, whatever is done between them that does not say the same name.
+
+    :param between: what is done there; none of it says the name.
+    """
+    name = _name_of(one)
+    if name is None or not same_name(name, _gone(other)):
+        return False
+    if table_of(one)[0] != table_of(other)[0] or (
+        isinstance(one, ops.AddConstraintOp) and table_of(one) != table_of(other)
+    ):
+        return False
+    return not (_MADE_UP.search(str(name)) and any(_may_make_up(name, each) for each in between))
+
+
+def unneeded_names(operation: ops.MigrateOperation) -> dict[str, bool]:
+    """Return the names of the constraints that an operation makes, and whether nothing else can need each of them."""
+    if isinstance(operation, ops.CreateTableOp):
+        parts = [part for part in operation.columns if not isinstance(part, Column)]
+        named = {part: getattr(part, "name", None) or made_up_name(operation.table_name, part) for part in parts}
+        return {str(name): isinstance(part, _UNNEEDED) for part, name in named.items() if name is not None}
+    if isinstance(operation, ops.AddConstraintOp) and getattr(operation, "constraint_name", None) is not None:
+        return {str(operation.constraint_name): isinstance(operation, _UNNEEDED)}  # type: ignore[attr-defined]
+    return {}
+
+
+def _name_of(one: ops.MigrateOperation) -> str | None:
+    """Return the name of what an operation makes that nothing else needs; ``None``: it makes no such thing."""
+    if isinstance(one, ops.CreateIndexOp):
+        return None if one.unique or one.if_not_exists else one.index_name
+    if isinstance(one, (ops.CreateForeignKeyOp, ops.CreateCheckConstraintOp)):
+        return str(one.constraint_name) if isinstance(one.constraint_name, str) else None  # conv is one
+    return None
+
+
+def _gone(other: ops.MigrateOperation) -> str | None:
+    if isinstance(other, ops.DropIndexOp):
+        return None if other.if_exists else other.index_name
+    if isinstance(other, ops.DropConstraintOp):
+        return None if other.if_exists or other.constraint_name is None else str(other.constraint_name)
+    return None
+
+
+def _may_make_up(name: str, operation: ops.MigrateOperation) -> bool:
+    return isinstance(operation, _MAKES) and str(name).startswith(table_of(operation)[1][:_KEPT_OF_TABLE])
