@@ -6,22 +6,23 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint
+from sqlalchemy import Column, ForeignKeyConstraint
 
-from alembic_safe.history.operation_touch import table_of
+from alembic_safe.history.operation_touch import Ties, referents, table_of, touch_of
 from alembic_safe.history.reduced_table import made_up_name, same_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from alembic_safe.history.operation_touch import Name
 
 # a name that PostgreSQL makes up is another one while it is taken
 _MADE_UP = re.compile(r"_(pkey|key|fkey|check|idx|excl|not_null|seq)\d*$")
 _KEPT_OF_TABLE = 25
 """How much of a table's name stands in a made-up one at least, however long the names of the columns are."""
-_UNNEEDED = (ForeignKeyConstraint, CheckConstraint, ops.CreateForeignKeyOp, ops.CreateCheckConstraintOp)
 _MAKES = (ops.CreateTableOp, ops.AddColumnOp, ops.AlterColumnOp, ops.AddConstraintOp, ops.CreateIndexOp)
 
 
@@ -40,15 +41,31 @@ def is_undone(one: ops.MigrateOperation, other: ops.MigrateOperation, between: I
     return not (_MADE_UP.search(str(name)) and any(_may_make_up(name, each) for each in between))
 
 
-def unneeded_names(operation: ops.MigrateOperation) -> dict[str, bool]:
-    """Return the names of the constraints that an operation makes, and whether nothing else can need each of them."""
+def constraints_made(
+    operation: ops.CreateTableOp | ops.AddConstraintOp,
+) -> dict[str, Mapping[Name, frozenset[str]] | None]:
+    """Return the names of the constraints that an operation makes, with what each of them is on.
+
+    :return: tables and columns for a foreign key; ``None`` for any other one.
+    """
     if isinstance(operation, ops.CreateTableOp):
         parts = [part for part in operation.columns if not isinstance(part, Column)]
-        named = {part: getattr(part, "name", None) or made_up_name(operation.table_name, part) for part in parts}
-        return {str(name): isinstance(part, _UNNEEDED) for part, name in named.items() if name is not None}
-    if isinstance(operation, ops.AddConstraintOp) and getattr(operation, "constraint_name", None) is not None:
-        return {str(operation.constraint_name): isinstance(operation, _UNNEEDED)}  # type: ignore[attr-defined]
-    return {}
+        named = [(getattr(part, "name", None) or made_up_name(operation.table_name, part), part) for part in parts]
+        return {str(name): _on(operation, part) for name, part in named if name is not None}
+    name = getattr(operation, "constraint_name", None)
+    return {} if name is None else {str(name): _on_key(operation)}
+
+
+def _on_key(operation: ops.AddConstraintOp) -> Mapping[Name, frozenset[str]] | None:
+    touch = touch_of(operation, Ties()) if isinstance(operation, ops.CreateForeignKeyOp) else None
+    return None if touch is None else {table: columns or frozenset() for table, columns in touch.tables.items()}
+
+
+def _on(operation: ops.CreateTableOp, part: Any) -> Mapping[Name, frozenset[str]] | None:
+    if not isinstance(part, ForeignKeyConstraint):
+        return None
+    found, own = referents([part]), table_of(operation)
+    return {**found, own: found.get(own, frozenset()) | frozenset(map(str, part.column_keys))}
 
 
 def _name_of(one: ops.MigrateOperation) -> str | None:
