@@ -141,6 +141,8 @@ def test_two_are_one(several: Sequence[ops.MigrateOperation], left: list[str]) -
         # SQLAlchemy numbers a primary key only where it is no foreign key
         [table("t"), key("f", "t", "id")],
         [table("t", sa.ForeignKeyConstraint(["id"], ["u.id"], name="f")), ops.DropConstraintOp("f", "t")],
+        # a constraint and an index of one name
+        [ops.CreateCheckConstraintOp("x", "t", "a > 0"), ops.CreateIndexOp("x", "t", ["a"]), ops.DropConstraintOp("x", "t")],
         # it may do nothing
         [ops.CreateTableOp("t", [sa.Column("id", NUMBER)], if_not_exists=True), ops.DropTableOp("t")],
         # raw SQL may be anything

@@ -31,12 +31,17 @@ def is_undone(one: ops.MigrateOperation, other: ops.MigrateOperation, between: I
 
     :param between: what is done there; none of it says the name.
     """
-    name = _name_of(one)
-    if name is None or not same_name(name, _gone(other)):
+    if isinstance(one, ops.CreateIndexOp):
+        name = None if one.unique or one.if_not_exists else one.index_name
+        is_gone = isinstance(other, ops.DropIndexOp) and not other.if_exists and same_name(name, other.index_name)
+        is_gone = is_gone and table_of(one)[0] == table_of(other)[0]  # what its table is called by then is no matter
+    elif isinstance(one, (ops.CreateForeignKeyOp, ops.CreateCheckConstraintOp)):
+        name = one.constraint_name if isinstance(one.constraint_name, str) else None
+        is_gone = isinstance(other, ops.DropConstraintOp) and not other.if_exists
+        is_gone = is_gone and same_name(name, other.constraint_name) and table_of(one) == table_of(other)
+    else:
         return False
-    if table_of(one)[0] != table_of(other)[0] or (
-        isinstance(one, ops.AddConstraintOp) and table_of(one) != table_of(other)
-    ):
+    if name is None or not is_gone:
         return False
     return not (_MADE_UP.search(str(name)) and any(_may_make_up(name, each) for each in between))
 
@@ -66,23 +71,6 @@ def _on(operation: ops.CreateTableOp, part: Any) -> Mapping[Name, frozenset[str]
         return None
     found, own = referents([part]), table_of(operation)
     return {**found, own: found.get(own, frozenset()) | frozenset(map(str, part.column_keys))}
-
-
-def _name_of(one: ops.MigrateOperation) -> str | None:
-    """Return the name of what an operation makes that nothing else needs; ``None``: it makes no such thing."""
-    if isinstance(one, ops.CreateIndexOp):
-        return None if one.unique or one.if_not_exists else one.index_name
-    if isinstance(one, (ops.CreateForeignKeyOp, ops.CreateCheckConstraintOp)):
-        return str(one.constraint_name) if isinstance(one.constraint_name, str) else None  # conv is one
-    return None
-
-
-def _gone(other: ops.MigrateOperation) -> str | None:
-    if isinstance(other, ops.DropIndexOp):
-        return None if other.if_exists else other.index_name
-    if isinstance(other, ops.DropConstraintOp):
-        return None if other.if_exists or other.constraint_name is None else str(other.constraint_name)
-    return None
 
 
 def _may_make_up(name: str, operation: ops.MigrateOperation) -> bool:
