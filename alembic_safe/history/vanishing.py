@@ -37,8 +37,10 @@ def is_undone(one: ops.MigrateOperation, other: ops.MigrateOperation, between: I
         is_gone = is_gone and table_of(one)[0] == table_of(other)[0]  # what its table is called by then is no matter
     elif isinstance(one, (ops.CreateForeignKeyOp, ops.CreateCheckConstraintOp)):
         name = one.constraint_name if isinstance(one.constraint_name, str) else None
-        is_gone = isinstance(other, ops.DropConstraintOp) and not other.if_exists
-        is_gone = is_gone and same_name(name, other.constraint_name) and table_of(one) == table_of(other)
+        is_gone = (
+            isinstance(other, ops.DropConstraintOp) and not other.if_exists and same_name(name, other.constraint_name)
+        )
+        is_gone = is_gone and table_of(one) == table_of(other)
     else:
         return False
     if name is None or not is_gone:
