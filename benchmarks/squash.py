@@ -5,9 +5,13 @@
 For each number of revisions (100, 300, 1000 and 3000 unless others are given) a history is written, one change in each
 revision. The changes are in proportion to what the upgrades of three public histories (pypi/warehouse, apache-airflow-core,
 ckan: 524 revisions, 2,000 calls) are made of; of a hundred revisions 13 make tables, 4 drop them, 17 add columns, 6 drop them,
-13 alter them, 15 update rows, 12 make indexes, 6 drop them, 8 make constraints, 5 drop them, and 1 renames a table. It is
-squashed, proof included. Then both histories make a new database, in turn, three times; the best of each counts. What is
-judged: the ratio at the largest number, and the seconds for a revision at the largest against those at 300.
+13 alter them, 15 update rows, 12 make indexes, 6 drop them, 8 make constraints, 5 drop them, and 1 renames a table. Of a
+hundred calls 16 are left in the squash; of those of ckan 15 are, of warehouse's 21, of Airflow's 22. What they have more of
+is calls in a revision: 4 on average, 2 in the middle one.
+
+It is squashed, proof included. Then both histories make a new database, in turn, three times; the best of each counts. That
+is done by a process that has imported Alembic and SQLAlchemy: what Python needs for that, half a second on either side, is in
+neither. What is judged: the ratio at the largest number, and the seconds for a revision at the largest against those at 300.
 """
 
 from __future__ import annotations

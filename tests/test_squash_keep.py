@@ -142,11 +142,31 @@ def test_a_value_that_only_its_code_can_make_is_made_by_that(tmp_path: Path, clu
     told = project.run("squash", "-m", "all", "--accept", "outside:k3", check=0).stdout
     text = " ".join(told.split())
     assert "left to the archive: files in k3" in text
-    assert "carried as it is written: k5 (table public.keys: key is another one each time)" in text
+    way = "keys.key is another one each time; --accept fixed:keys.key writes this one for all"
+    assert f"carried as it is written: k5 ({way})" in text
     (project.folder / "said.txt").unlink()
     project.run("upgrade", "head", check=0)
     assert not (project.folder / "said.txt").exists()
     assert rows(cluster, database, 'SELECT "the kind", length(key) FROM "Users: ""50%""", keys') == [("100% :root", 12)]
+
+
+@pytest.mark.long
+def test_a_value_that_only_its_code_can_make_is_the_same_for_all_where_that_is_right(
+    tmp_path: Path, cluster: Cluster, make_database: Callable[..., str]
+) -> None:
+    project = write(tmp_path / "app", cluster.url(make_database()))
+    way = ("--accept", "outside:k3", "--accept", "fixed:public.keys.key")
+    told = " ".join(project.run("squash", "-m", "all", *way, check=0).stdout.split())
+    assert "the same for all, as it was made now: keys.key" in told
+    assert "made anew each time" not in told
+    assert "carried" not in told
+    project.run("squash", "--check", check=0)
+    found = []
+    for database in (make_database(), make_database()):
+        on(project, cluster.url(database)).run("upgrade", "head", check=0)
+        found += rows(cluster, database, "SELECT id, key FROM keys")
+    assert found[0] == found[1]
+    assert len(found[0][1]) == 12
 
 
 @pytest.mark.long

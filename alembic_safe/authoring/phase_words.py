@@ -7,8 +7,6 @@ import textwrap
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from alembic_safe.authoring.recipes.records import rest_of
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
@@ -66,7 +64,7 @@ def _shown(line: Settle, default_schema: str) -> str:
 
 
 def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
-    rest = rest_of(line)
+    rest = line.facts
     table, shown = _shown(replace(line, name=""), default_schema), _shown(line, default_schema)
     kept = "kept in schema alembic_safe_retired"
     if line.verb == "retire_column" and "replaced_by" in rest:
@@ -74,6 +72,8 @@ def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
     if line.verb == "retire_column" and "reshaped" in rest:
         new = rest["reshaped"]["new"]
         return (f"Ends {shown}: what {' and '.join(new)} {'does' if len(new) == 1 else 'do'} not say is {kept}.",)
+    if line.verb == "retire_column" and "moved" in rest:
+        return (f"Ends {shown}, whose values {rest['moved']['table']} has: they are {kept}.",)
     if line.verb == "swap_enum":
         return (
             f"{rest['new']} takes the name {table}, and each of its columns the name of the old one, in one moment.",

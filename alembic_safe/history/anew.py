@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from alembic_safe.errors import ConsentMissing, NextStep
 from alembic_safe.history.chain import Chain, run_chain
 from alembic_safe.history.rows import beyond
-from alembic_safe.history.volatile import Volatile, volatile
+from alembic_safe.history.volatile import FIXED, Volatile, volatile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +90,8 @@ def _made(work: Work, number: int, there: Contents, ran: tuple[Chain, Shadow] | 
     if seeds.tables:
         second, again = _run(work, ids[:number])
         again.dismiss()
-        found = volatile(seeds, beyond(second.state.contents, there)[0], chain.began, second.ended)
+        fixed = {name.removeprefix(FIXED) for name in work.request.accept if name.startswith(FIXED)}
+        found = volatile(seeds, beyond(second.state.contents, there)[0], chain.began, second.ended, fixed)
     return Anew(number, chain, shadow, seeds, tuple(touched), found)
 
 

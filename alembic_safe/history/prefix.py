@@ -35,7 +35,7 @@ from alembic_safe.history.tables_order import tables_in_order
 from alembic_safe.history.trial import Settled, settle
 from alembic_safe.history.way_back import way_back
 from alembic_safe.inspecting.catalog import read_catalog
-from alembic_safe.inspecting.drift import usual_owner
+from alembic_safe.inspecting.owners import usual_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -143,12 +143,14 @@ class Prefix:
         is_folded = anew.number < len(work.extent.revisions)
         no_way_back = takes_back(work.originals(work.fresh), old, empty=empty if is_folded else None)
         writing = tuple(one.revision for one in work.extent.revisions if chain.writes_rows(one.revision))
-        words = tuple(f"{table.name}.{column}" for table, columns in changing.items() for column in columns)
+        fixed = anew.changing.fixed
+        named = (f"{table.name}.{column}" for table, columns in changing.items() for column in columns)
+        words = tuple(one for one in named if one not in fixed)
         rows = tuple((table.id.name, len(table.rows)) for table in beyond(chain.state.contents, there)[0].tables)
         work.show.read(
             Read(
                 writing, chain.state.seconds, rows, words, effects, no_way_back, work.imported, work.request.vendor,
-                frozenset(anew.keep),
+                frozenset(anew.keep), fixed,
             )
         )  # fmt: skip
         catalog = anew.chain.state.catalog

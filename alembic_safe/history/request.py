@@ -68,6 +68,7 @@ class Read:
     :param no_way_back: why the originals cannot be taken back to base; empty where they can.
     :param imported: what they import from the application; :param vendored: whether it is copied for them.
     :param carried: revisions of which the squash has everything, what they do outside of the database included.
+    :param fixed: columns that would have other values each time, and are to have those of this run, as words.
     """
 
     writing: tuple[str, ...]
@@ -79,6 +80,7 @@ class Read:
     imported: tuple[Imported, ...] = ()
     vendored: bool = False
     carried: frozenset[str] = frozenset()
+    fixed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

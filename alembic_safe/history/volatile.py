@@ -8,14 +8,17 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from shlex import quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from alembic_safe.history.rows import Cells, Contents, Table
     from alembic_safe.inspecting.catalog_records import ObjectId
 
+FIXED = "fixed:"
+"""What the consent begins with that a column keeps the values of one run."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?: (\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:\+00)?)?")
 _HEX = re.compile(r"[0-9a-f]{32}")
@@ -31,18 +34,23 @@ class Volatile:
     :param expressions: the SQL that makes each of them, by table, row and column; ``:name`` is a shared value.
     :param shared: how the values that stand in several places are made, by their name.
     :param unknown: places of which nobody can say how their values are made.
+    :param fixed: columns that keep what one run made, as a person wants it.
     """
 
     columns: Mapping[ObjectId, tuple[str, ...]] = field(default_factory=dict)
     expressions: Mapping[tuple[ObjectId, int, int], str] = field(default_factory=dict)
     shared: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
 
 
-def volatile(first: Contents, second: Contents, began: datetime, ended: datetime) -> Volatile:
+def volatile(
+    first: Contents, second: Contents, began: datetime, ended: datetime, fixed: Collection[str] = ()
+) -> Volatile:
     """Compare what two runs of the same files made.
 
     :param began: of the first run; :param ended: of the second.
+    :param fixed: columns that keep what the first run made where nobody can say how it is made, as in :func:`names_of`.
     """
     other = {table.id: table for table in second.tables}
     columns: dict[ObjectId, tuple[str, ...]] = {}
@@ -68,7 +76,12 @@ def volatile(first: Contents, second: Contents, began: datetime, ended: datetime
             else:
                 unknown.append(f"{table.id}: {table.columns[k]} is NULL some of the time")
     unknown += [f"{id_}: has rows some of the time" for id_ in other]
-    return _explained(first, columns, places, unknown, began - _SLACK, ended + _SLACK)
+    return _explained(first, columns, places, unknown, (began - _SLACK, ended + _SLACK), fixed)
+
+
+def names_of(table: ObjectId, column: str) -> tuple[str, str]:
+    """Return the names by which a person may say a column."""
+    return f"{table.name}.{column}", f"{table.schema}.{table.name}.{column}"
 
 
 def _paired(table: Table, twin: Table) -> list[tuple[Cells, Cells]] | None:
@@ -85,23 +98,29 @@ def _explained(
     columns: Mapping[ObjectId, tuple[str, ...]],
     places: Mapping[tuple[ObjectId, int, int], tuple[str, str]],
     unknown: list[str],
-    earliest: datetime,
-    latest: datetime,
+    around: tuple[datetime, datetime],
+    fixed: Collection[str],
 ) -> Volatile:
     names = {table.id: table.columns for table in contents.tables}
     times = Counter(value for value, _ in places.values())
     shared: dict[str, tuple[str, str]] = {}
+    kept: dict[str, None] = {}
     expressions: dict[tuple[ObjectId, int, int], str] = {}
     for place, (value, type_) in places.items():
-        made, in_python = _made(value, type_, earliest, latest)
+        made, in_python = _made(value, type_, *around)
         if made is None:
-            unknown.append(f"{place[0]}: {names[place[0]][place[2]]} is another one each time")
+            short, full = names_of(place[0], names[place[0]][place[2]])
+            if short in fixed or full in fixed:
+                kept[short] = None
+            else:
+                consent = quote(f"{FIXED}{short}")
+                unknown.append(f"{short} is another one each time; --accept {consent} writes this one for all")
         elif in_python and times[value] > 1:
             name = shared.setdefault(value, (f"value_{len(shared) + 1}", in_python))[0]
             expressions[place] = f"CAST(:{name} AS {type_})"
         else:
             expressions[place] = made
-    return Volatile(columns, expressions, dict(shared.values()), tuple(dict.fromkeys(unknown)))
+    return Volatile(columns, expressions, dict(shared.values()), tuple(dict.fromkeys(unknown)), tuple(kept))
 
 
 def _made(value: str, type_: str, earliest: datetime, latest: datetime) -> tuple[str | None, str]:

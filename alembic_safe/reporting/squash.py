@@ -75,6 +75,8 @@ class SquashText:
             self._say("", f"a new database needs {count(rows, 'row')}: {listed}{more}")
         if read.changing:
             self._say("", f"made anew each time: {', '.join(read.changing)}")
+        if read.fixed:
+            self._say("", f"the same for all, as it was made now: {', '.join(read.fixed)}")
         for effect in read.effects:
             kept = "carried" if effect.revision in read.carried else "left to the archive"
             self._say("", f"{kept}: {effect.what} in {effect.revision} ({effect.seen})")
