@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.models_project import ENV_WITH_REWRITER, ModelsProject
+from tests.shadows import no_shadow_stays
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,12 +39,6 @@ def rows(
 
 def version(cluster: Cluster, database: str) -> list[str]:
     return [row[0] for row in rows(cluster, database, "SELECT version_num FROM alembic_version")]
-
-
-def shadows(cluster: Cluster) -> list[str]:
-    """Every database that could be a shadow, kept replays aside."""
-    found = rows(cluster, "postgres", "SELECT datname FROM pg_database WHERE datname LIKE 'alembic_safe_shadow%'")
-    return [row[0] for row in found]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +87,7 @@ def test_a_push_becomes_one_revision_that_leads_an_older_database_with_rows_to_t
     other.run("upgrade", "head", check=0)
     assert rows(cluster, older) == AFTER
     other.run("check", check=0)
-    assert shadows(cluster) == []
+    no_shadow_stays(cluster)
     again = app.run("milestone", "-m", "again", check=0)
     assert "no revision was needed" in again.stdout
     assert len(app.files) == 2
@@ -258,7 +253,7 @@ def test_a_file_that_does_not_do_what_it_is_for_is_kept_aside(app: ModelsProject
     assert len(kept) == 1
     assert "surplus" in kept[0].read_text()
     app.run("history", check=0)
-    assert shadows(cluster) == []
+    no_shadow_stays(cluster)
 
 
 @pytest.mark.long

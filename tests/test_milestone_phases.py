@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.models_project import ENV_WITH_REWRITER, ModelsProject
-from tests.test_milestone import AFTER, PUSH, ROWS, V1, V2, rows, shadows, version
+from tests.shadows import no_shadow_stays
+from tests.test_milestone import AFTER, PUSH, ROWS, V1, V2, rows, version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ def test_a_push_becomes_phases_and_the_database_stands_in_front_of_the_contract(
     app.run("upgrade", "head", check=0)  # the database is final already
     assert rows(cluster, database) == AFTER
     app.run("check", check=0)
-    assert shadows(cluster) == []
+    no_shadow_stays(cluster)
 
 
 @pytest.mark.long

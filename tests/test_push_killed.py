@@ -13,6 +13,7 @@ from tests import warm
 from tests.patience import eventually
 from tests.proxy import proxy
 from tests.pushed import PushProject
+from tests.shadows import no_shadow_stays
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,13 +65,6 @@ def begin(folder: Path, cluster: Cluster, database: str) -> PushProject:
     return app
 
 
-def shadows(cluster: Cluster) -> list[str]:
-    with cluster.connect() as c:
-        return [
-            row[0] for row in c.execute("SELECT datname FROM pg_database WHERE datname LIKE 'alembic_safe_shadow%'")
-        ]
-
-
 @pytest.mark.parametrize("every", [pytest.param(5, marks=pytest.mark.long), 175])
 def test_a_push_that_dies_before_any_of_its_statements_did_all_or_nothing(
     tmp_path: Path, cluster: Cluster, make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, every: int
@@ -111,4 +105,4 @@ def test_a_push_that_dies_before_any_of_its_statements_did_all_or_nothing(
         done = app.project.run(*PUSH, check=0)
         assert "Traceback" not in done.stderr
         assert state(app) == after, f"before query {at} of {turns}"
-    assert shadows(cluster) == []
+    no_shadow_stays(cluster)

@@ -17,8 +17,9 @@ from alembic_safe.database.shadow_needs import needs_of
 from alembic_safe.errors import Findings, NextStep, WrongUsage
 from alembic_safe.inspecting.comparison import compare
 from alembic_safe.inspecting.difference_sql import undo_sql
-from alembic_safe.inspecting.drift import find_drift, judge, owned_as, usual_owner
+from alembic_safe.inspecting.drift import find_drift, judge
 from alembic_safe.inspecting.expected import ShadowWish, catalogs_at
+from alembic_safe.inspecting.owners import owned_as, usual_owner
 from alembic_safe.inspecting.target import look_at
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from alembic_safe.errors import Refused
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.comparison import compare
 from alembic_safe.inspecting.difference_sql import Undo, undo_sql
-from alembic_safe.inspecting.drift import Drift, find_drift, usual_owner, version_tables
+from alembic_safe.inspecting.drift import Drift, find_drift
 from alembic_safe.inspecting.expected import ShadowWish
-from alembic_safe.inspecting.target import look_at
+from alembic_safe.inspecting.owners import usual_owner
+from alembic_safe.inspecting.target import look_at, version_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable

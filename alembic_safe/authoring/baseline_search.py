@@ -10,7 +10,7 @@ from alembic_safe.database.shadow import open_shadow
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.comparison import compare
-from alembic_safe.inspecting.drift import owned_as
+from alembic_safe.inspecting.owners import owned_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from alembic_safe.authoring.change_operations import SqlOp
 from alembic_safe.authoring.recipes.building import index_steps, made_again
 from alembic_safe.authoring.recipes.drop_column import may_be_left_out_from_expand_on
 from alembic_safe.authoring.recipes.naming import worded
-from alembic_safe.authoring.recipes.records import Step, rest_of
+from alembic_safe.authoring.recipes.records import Step
 from alembic_safe.authoring.recipes.replacing import proof_steps, quoted_if_needed
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.operations.backfill import BackfillOp
@@ -70,7 +70,7 @@ class _Writing:
 
     def steps_of(self, line: Settle) -> list[Step]:
         """Return what one line stands for; several lines of one lock stand in the step of the first."""
-        rest = rest_of(line)
+        rest = line.facts
         if "goes_with" in rest or "instead_of" in rest or "behind" in rest:
             return []  # part of the step in which that column, or that table, goes
         found: list[Step] = getattr(self, f"_{line.verb}")(line, rest)
@@ -85,7 +85,7 @@ class _Writing:
     def _column(self, line: Settle) -> Column[Any]:
         """Return a column as it is when the contract begins."""
         found = self._table(line).columns[line.name]
-        left_out = not {"replaced_by", "reshaped"} & rest_of(line).keys() and may_be_left_out_from_expand_on(found)
+        left_out = not {"replaced_by", "reshaped"} & line.facts.keys() and may_be_left_out_from_expand_on(found)
         return Column(
             found.name, made_type(found.type), nullable=found.nullable or left_out, server_default=found.server_default,
             comment=found.comment,
@@ -101,9 +101,7 @@ class _Writing:
         if rest.get("prove"):
             steps.append(Step(f"{name} gets no further NULL", (ProveNotNullOp(line.table, name, schema=schema),)))
         # a run that goes on from behind the swap finds the column under its other name, or gone
-        swaps = any(
-            one.verb == "swap_columns" and _of(one, line) and rest_of(one)["new"] == name for one in self.settles
-        )
+        swaps = any(one.verb == "swap_columns" and _of(one, line) and one.facts["new"] == name for one in self.settles)
         set_it = SetNotNullOp(line.table, name, if_exists=swaps, schema=schema)
         # the proof that the copy left behind goes with it, and comes back with its reverse
         proof = (
@@ -156,13 +154,13 @@ class _Writing:
         if "enum" in rest:
             return []  # part of the step in which the enums change names
         every = [
-            one for one in self.settles if one.verb == "swap_columns" and _of(one, line) and "enum" not in rest_of(one)
+            one for one in self.settles if one.verb == "swap_columns" and _of(one, line) and "enum" not in one.facts
         ]
         if every[0] != line:
             return []
         swaps = [self._swap(one) for one in every]
         news, names = [one.new for one in swaps], [one.old for one in swaps]
-        key = next((rest_of(one)["primary_key"] for one in every if rest_of(one).get("primary_key")), None)
+        key = next((one.facts["primary_key"] for one in every if one.facts.get("primary_key")), None)
         swap = SwapColumnsOp(line.table, names, news, primary_key=key, schema=self._schema(line))
         taken = (
             f"{', '.join(news)} takes the name {', '.join(names)}"
@@ -174,7 +172,7 @@ class _Writing:
     def _swap_enum(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         """Let all columns of an enum change names in one step, together with the enums."""
         of = [line.schema, line.table]
-        columns = [one for one in self.settles if one.verb == "swap_columns" and rest_of(one).get("enum") == of]
+        columns = [one for one in self.settles if one.verb == "swap_columns" and one.facts.get("enum") == of]
         swap = SwapEnumTypesOp(line.table, rest["new"], schema=self._schema(line))
         shown = ", ".join(f"{one.table}.{one.name}" for one in columns)
         together = Step(f"the enums change names, and with them {shown}", (swap,))
@@ -189,7 +187,7 @@ class _Writing:
 
         :param enum: the name that the enum of the old values has behind the swap.
         """
-        schema, name, rest = self._schema(line), line.name, rest_of(line)
+        schema, name, rest = self._schema(line), line.name, line.facts
         new, up, down = rest["new"], rest.get("up"), rest.get("down")
         was = self._table(line).columns[name]
         # from the swap on the old values are under the other name
@@ -214,10 +212,10 @@ class _Writing:
         return [
             ops.AlterColumnOp(
                 one.table, one.name, schema=self._schema(one), existing_server_default=None,
-                modify_server_default=DefaultClause(text(rest_of(one)["to"])),
+                modify_server_default=DefaultClause(text(one.facts["to"])),
             )
             for one in self.settles
-            if one.verb == "set_default" and _of(one, line) and rest_of(one).get("instead_of") == line.name
+            if one.verb == "set_default" and _of(one, line) and one.facts.get("instead_of") == line.name
         ]  # fmt: skip
 
     def _behind(self, line: Settle) -> list[MigrateOperation]:
@@ -226,12 +224,12 @@ class _Writing:
             self._renamed(one)
             for one in self.settles
             if one.verb in {"rename_index", "rename_constraint"} and _of(one, line)
-            and rest_of(one).get("behind") == line.name
+            and one.facts.get("behind") == line.name
         ]  # fmt: skip
 
     def _renamed(self, line: Settle) -> MigrateOperation:
         kind = RenameIndexOp if line.verb == "rename_index" else RenameConstraintOp
-        return kind(line.name, rest_of(line)["to"], line.table, schema=self._schema(line))
+        return kind(line.name, line.facts["to"], line.table, schema=self._schema(line))
 
     def _rename_index(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         return [Step(f"{rest['to']} has its name", (self._renamed(line),))]

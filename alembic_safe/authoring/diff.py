@@ -9,8 +9,7 @@ from alembic_safe.authoring.diff_sides import Looking, Project, Seen, Side, read
 from alembic_safe.authoring.expressible import differences as expressible
 from alembic_safe.database.envpy import script_of
 from alembic_safe.inspecting.comparison import EXISTS, Difference, compare
-from alembic_safe.inspecting.difference_sql import Undo, undo_sql
-from alembic_safe.inspecting.drift import owned_as
+from alembic_safe.inspecting.owners import owned_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from alembic_safe.database.shadow import ShadowNote
     from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
+    from alembic_safe.inspecting.difference_sql import Undo
     from alembic_safe.settings import Settings
 
 _WITH_ROWS = frozenset({"table", "column", "constraint", "index", "materialized view"})
@@ -84,7 +84,7 @@ def diff(
     looking = Looking(config, script, settings, project, tell)
     start, end = (looking.at(side) for side in sides)
     start, end = _owned_alike(start, end)
-    steps = undo_sql(_differences(start, end, project), end.catalog, start.catalog)
+    steps = _steps(_differences(start, end, project), start, end)
     rows = _rows(steps, start, end)
     return Diff(
         start, end,
@@ -94,6 +94,15 @@ def diff(
         ),
         project,
     )  # fmt: skip
+
+
+def _steps(differences: tuple[Difference, ...], start: Seen, end: Seen) -> tuple[Undo, ...]:
+    if not differences:
+        return ()
+    # what writes the SQL is a fifth of all that there is to import; most looks find nothing to write
+    from alembic_safe.inspecting.difference_sql import undo_sql
+
+    return undo_sql(differences, end.catalog, start.catalog)
 
 
 def _owned_alike(start: Seen, end: Seen) -> tuple[Seen, Seen]:

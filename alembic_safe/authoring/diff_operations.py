@@ -23,8 +23,8 @@ from alembic_safe.errors import SafeError
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.comparison import compare
 from alembic_safe.inspecting.difference_sql import undo_sql
-from alembic_safe.inspecting.drift import usual_owner
 from alembic_safe.inspecting.expected import ShadowWish, replayed
+from alembic_safe.inspecting.owners import usual_owner
 
 if TYPE_CHECKING:
     from alembic.config import Config

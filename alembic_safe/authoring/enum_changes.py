@@ -203,9 +203,7 @@ def _differing(
 
 
 def _types(line: Settle) -> tuple[str, str]:
-    from alembic_safe.authoring.recipes.records import rest_of
-
-    return line.table, str(rest_of(line)["new"])
+    return line.table, str(line.facts["new"])
 
 
 def _require_no_further(

@@ -9,9 +9,9 @@ from alembic_safe.authoring.expressible import looked_at
 from alembic_safe.database.replay import replay
 from alembic_safe.errors import ProofFailed, ReplayFailed
 from alembic_safe.inspecting.comparison import compare
-from alembic_safe.inspecting.drift import owned_as
 from alembic_safe.inspecting.expected import catalogs_of
 from alembic_safe.inspecting.open_differences import is_settled
+from alembic_safe.inspecting.owners import owned_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

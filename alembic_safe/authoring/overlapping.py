@@ -16,7 +16,6 @@ from alembic_safe.authoring.change_operations import AddLabelOp, SqlOp
 from alembic_safe.authoring.enum_operations import ChangeLabelsOp
 from alembic_safe.authoring.looking import models_of
 from alembic_safe.authoring.recipes.naming import named_in
-from alembic_safe.authoring.recipes.records import rest_of
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.changes import open_changes
 from alembic_safe.inspecting.open_differences import belongs_to, require_no_contradiction
@@ -101,7 +100,7 @@ def _named(change: Change) -> set[tuple[str, str, str]]:
 
 def _names(line: Settle) -> set[str]:
     """Return the columns that a line is about."""
-    rest = rest_of(line)
+    rest = line.facts
     if line.verb.endswith(("_index", "_constraint", "_table", "_enum", "_type")):
         return set()
     reshaped = rest.get("reshaped", {})
@@ -115,7 +114,7 @@ def _said(lines: Sequence[Settle]) -> _Table:
     moving: set[str] = set()
     staying: set[str] = set()
     for line in lines:
-        rest = rest_of(line)
+        rest = line.facts
         columns |= dict.fromkeys(_names(line), line)
         if line.verb == "swap_columns":
             moving |= {line.name, rest["new"]}
@@ -124,7 +123,7 @@ def _said(lines: Sequence[Settle]) -> _Table:
         if line.verb.endswith(("_index", "_constraint")):
             parts |= {str(name): line for name in (line.name, rest.get("new"), rest.get("to")) if name}
     not_null = frozenset(line.name for line in lines if line.verb == "set_not_null")
-    beside = {rest_of(line)["new"]: line.name for line in lines if line.verb == "swap_columns"}
+    beside = {line.facts["new"]: line.name for line in lines if line.verb == "swap_columns"}
     return _Table(
         columns, frozenset(moving), frozenset(staying), parts, not_null | {beside.get(name, name) for name in not_null}
     )

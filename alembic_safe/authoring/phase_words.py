@@ -7,8 +7,6 @@ import textwrap
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from alembic_safe.authoring.recipes.records import rest_of
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
@@ -66,7 +64,7 @@ def _shown(line: Settle, default_schema: str) -> str:
 
 
 def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
-    rest = rest_of(line)
+    rest = line.facts
     table, shown = _shown(replace(line, name=""), default_schema), _shown(line, default_schema)
     kept = "kept in schema alembic_safe_retired"
     if line.verb == "retire_column" and "replaced_by" in rest:

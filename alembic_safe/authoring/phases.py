@@ -24,7 +24,7 @@ from alembic_safe.authoring.recipes.drop_constraint import drop_constraint
 from alembic_safe.authoring.recipes.drop_table import drop_table
 from alembic_safe.authoring.recipes.indexes import create_index, drop_index
 from alembic_safe.authoring.recipes.naming import named_in
-from alembic_safe.authoring.recipes.records import Step, Words, rest_of
+from alembic_safe.authoring.recipes.records import Step, Words
 from alembic_safe.authoring.recipes.rename_column import rename_column
 from alembic_safe.authoring.recipes.reshape import reshape
 from alembic_safe.authoring.recipes.set_not_null import set_not_null
@@ -160,10 +160,8 @@ def _place(lines: Sequence[Settle]) -> Callable[[Settle], float]:
 
     Foreign keys go before the keys that they refer to, and a new column is NOT NULL before it takes another one's name.
     """
-    fresh = frozenset(rest_of(line).get("new", "") for line in lines)
-    swapped = {
-        (one.schema, one.table, one.name) for one in lines if one.verb == "swap_columns" and "enum" in rest_of(one)
-    }
+    fresh = frozenset(line.facts.get("new", "") for line in lines)
+    swapped = {(one.schema, one.table, one.name) for one in lines if one.verb == "swap_columns" and "enum" in one.facts}
 
     def place(line: Settle) -> float:
         if line.verb in _LAST:
@@ -172,7 +170,7 @@ def _place(lines: Sequence[Settle]) -> Callable[[Settle], float]:
             # what is said of a column by its final name is true when it has that name
             return _LAST.index("swap_enum") + 1.5
         is_first = (line.verb == "set_not_null" and line.name in fresh) or (
-            line.verb == "drop_constraint" and rest_of(line).get("type") == "foreignkey"
+            line.verb == "drop_constraint" and line.facts.get("type") == "foreignkey"
         )
         return -1 if is_first else 0
 

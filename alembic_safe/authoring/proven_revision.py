@@ -12,8 +12,8 @@ from alembic_safe.database.env_locations import directory_of
 from alembic_safe.database.replay import replay, run_on_shadow
 from alembic_safe.errors import NextStep, ReplayFailed, WrongUsage
 from alembic_safe.inspecting.comparison import compare
-from alembic_safe.inspecting.drift import owned_as
 from alembic_safe.inspecting.expected import catalogs_of, replayed
+from alembic_safe.inspecting.owners import owned_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -16,8 +16,8 @@ from alembic_safe.database.journal_catalogs import has_catalogs, record_catalog
 from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.changes import change_of, phase_of
-from alembic_safe.inspecting.drift import version_tables
 from alembic_safe.inspecting.history import files_hash, revision_source
+from alembic_safe.inspecting.target import version_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.runtime.migration import MigrationContext, MigrationStep
 
+from alembic_safe.database.bootstrap import bootstrap_of
 from alembic_safe.database.envpy import Consents, run_env
 from alembic_safe.database.replay_connection import Swap, elsewhere_refused
 from alembic_safe.database.replay_failure import out_of_time, replay_failed
@@ -131,7 +132,7 @@ def _replayed(
     A history that grew over years need not run in one transaction: a new label of an enum cannot be used in its own.
     """
     found: list[ReplayedContext] = []
-    swap = Swap(shadow, one_by_one=one_by_one)
+    swap = Swap(shadow, one_by_one=one_by_one, bootstrap=bootstrap_of(config, shadow.settings))
 
     def work(context: MigrationContext, kw: dict[str, Any]) -> None:
         place = swap.place_of(context)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from alembic_safe.database.bootstrap import bootstrap_of
 from alembic_safe.database.envpy import run_env
 from alembic_safe.database.replay import Replayed, ReplayedContext, replay
 from alembic_safe.database.replay_connection import place_of
@@ -106,6 +107,9 @@ def key_of(config: Config, script: ScriptDirectory, shadow: Shadow, to: str) -> 
 
     run_env(config, script, work)
     files = _files(script)
+    bootstrap = bootstrap_of(config, shadow.settings)
+    if bootstrap is not None:
+        files.add(bootstrap)
     facts += [
         to, shadow.server_version, shadow.rung, asdict(shadow.needs), shadow.extensions,
         sorted(getattr(config.cmd_opts, "x", None) or []), _versions(),

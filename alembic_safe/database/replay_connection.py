@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import NullPool
 
+from alembic_safe.database.bootstrap import run_bootstrap
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.libpq_words import DEFAULT_PORT
 from alembic_safe.database.redirected import connections_redirected
@@ -20,6 +21,7 @@ from alembic_safe.errors import WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import MigrationContext
@@ -48,13 +50,15 @@ class Swap:
     """Hands out connections to a shadow while ``env.py`` runs, one database for each place that env.py connects to.
 
     :param one_by_one: each revision gets a transaction of its own, whatever env.py says.
+    :param bootstrap: a script with what is there before the first revision, for databases that are made here.
     """
 
-    def __init__(self, shadow: Shadow, *, one_by_one: bool) -> None:
+    def __init__(self, shadow: Shadow, *, one_by_one: bool, bootstrap: Path | None = None) -> None:
         self.shadow = shadow
         self.one_by_one = one_by_one
         self.together = False
         """Whether the revisions of a context share one transaction."""
+        self._bootstrap = bootstrap
         self.patience = Patience(shadow)
         self.places: list[str] = []
         """The places that env.py connected to, in its order."""
@@ -127,6 +131,8 @@ class Swap:
         place = place_of(given)
         if place not in self.places:
             self.places.append(place)
+            if self._bootstrap is not None and self.shadow.makes(place):
+                run_bootstrap(self.shadow.database_for(place), self._bootstrap)
         dialect: Any = given.dialect
         # an async env.py hands over a facade that works inside its event loop; a shadow's connection needs none
         driver = dialect.driver if dialect.driver in _SYNC_DRIVERS else "psycopg"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from alembic_safe.database.failures import statement_of
+from alembic_safe.database.failures import sqlstate_of, statement_of
 from alembic_safe.database.revision_files import shown
 from alembic_safe.errors import NextStep, OutOfTime, ReplayFailed
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from alembic_safe.database.shadow_patience import Cut
 
+_FEATURE_NOT_SUPPORTED, _UNDEFINED_FILE = "0A000", "58P01"  # an extension that is not there, from PostgreSQL 16, before
+_UNDEFINED_OBJECT, _UNDEFINED_TABLE, _INVALID_SCHEMA = "42704", "42P01", "3F000"
 _LONGEST_STATEMENT = 300
 _NOT_THE_USERS = tuple(
     str(Path(folder).resolve())
@@ -42,9 +44,32 @@ def replay_failed(error: BaseException, step: RevisionStep, number: int) -> Repl
     return ReplayFailed(
         f"{revision.revision}{message} does not run on an empty database{direction}: {_reason(error)}",
         detail=[*_lines(error, revision.path), *_statement(error), f"It was revision {number} of this replay."],
-        next_steps=[NextStep("see the whole traceback: the same command with", "alembic --raiseerr")],
+        next_steps=[
+            *_what_is_missing(error),
+            NextStep("see the whole traceback: the same command with", "alembic --raiseerr"),
+        ],
         state="It ran on a shadow, which is gone again. Nothing was changed in the target.",
     )
+
+
+def _what_is_missing(error: BaseException) -> Iterator[NextStep]:
+    """Yield the ways on where it is not the revision that wants mending: something is there on the target, and not here."""
+    code, words = sqlstate_of(error), str(error)
+    if "extension" in words and code in (_FEATURE_NOT_SUPPORTED, _UNDEFINED_FILE):
+        yield NextStep(
+            "the shadow's server has no such extension; name an empty database on one that has:",
+            "export ALEMBIC_SAFE_SHADOW_URL=postgresql://USER@HOST/EMPTY",
+        )
+    elif code == _UNDEFINED_OBJECT and 'type "' in words:
+        yield NextStep(
+            "where an extension brings that type, and no revision creates it, say which:",
+            "export ALEMBIC_SAFE_SHADOW_EXTENSIONS=NAME",
+        )
+    elif code in (_UNDEFINED_TABLE, _INVALID_SCHEMA):
+        yield NextStep(
+            "where something else than the files had made it, say what was there before the first revision:",
+            "export ALEMBIC_SAFE_SHADOW_BOOTSTRAP=FILE.sql",
+        )
 
 
 def out_of_time(cut: Cut, step: RevisionStep) -> OutOfTime:

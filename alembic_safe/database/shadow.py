@@ -96,6 +96,15 @@ class Shadow:
         """Whether nobody has asked for a database yet: whatever is made of it can be dismissed and made anew."""
         return not self._databases and self._unclaimed is None
 
+    def makes(self, place: str) -> bool:
+        """Whether asking for the database of this place makes one that nobody has had before."""
+        return self.untouched or (bool(self._databases) and place not in self._databases)
+
+    @property
+    def settings(self) -> Settings:
+        """What the project says of shadows."""
+        return self._settings
+
     def url(self, drivername: str = "postgresql+psycopg") -> URL:
         """Return an SQLAlchemy URL of the first database."""
         return url_of(self.endpoint, drivername)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import time
 import uuid
@@ -36,12 +37,15 @@ NAME = "alembic_safe_shadow_"
 """How the name of a shadow begins; nothing is concluded from a name."""
 
 _ASK_AGAIN = 0.1
+_REFUSED_WITHIN = 0.01
+"""Seconds within which a server says that it will not drop a database."""
 _ALIVE = 0x5AFE
 _BUILDING = 0x5AFF
 
 _NO_TIMEOUTS = """
 SELECT set_config(name, '0', false) FROM pg_settings
-WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_session_timeout', 'transaction_timeout') AND setting <> '0'
+WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_session_timeout', 'transaction_timeout',
+  'client_connection_check_interval') AND setting <> '0'
 """
 _LEFTOVERS = f"""
 SELECT d.datname AS name, shobj_description(d.oid, 'pg_database') AS tag,
@@ -136,21 +140,41 @@ class ShadowServer:
         self._drops = Drops(endpoint, lambda connection: run(connection, _NO_TIMEOUTS))
 
     def close(self) -> None:
-        """Drop what this run made, and go.
+        """Drop what this run made, and go; the server may still be dropping the last of them for a moment.
 
         :raises psycopg.Error: when one of them could not be dropped; the others are gone.
         """
         problem: psycopg.Error | Missing | None = None
         self._has_gone(self._drops.wait())
         self._drops.end()
-        for name in tuple(self._made):
+        names = tuple(self._made)
+        for name in names:
+            may_leave = name == names[-1] and not self.private and not self.connection.closed
             try:
-                self._drop_now(name)
-            except (psycopg.Error, Missing) as error:  # noqa: PERF203 - the others can still go
+                self._order_drop(name) if may_leave else self._drop_now(name)
+            except (psycopg.Error, Missing) as error:  # the others can still go
                 problem = problem or error
         self.connection.close()
         if problem is not None:
             raise problem
+
+    def _order_drop(self, name: str) -> None:
+        """Send the order to drop a database, and do not wait until it is done: a drop waits for a checkpoint.
+
+        The server goes through what it has received, whether or not somebody is there for the answer; the lock that
+        tells that we are alive is held until then. Only of the last: a backend that could not deliver an answer
+        takes no further order. A refusal comes at once, and is waited for.
+
+        :raises psycopg.Error: when the server refuses.
+        """
+        pgconn = self.connection.pgconn
+        pgconn.send_query_params(drop_statement(name).as_bytes(self.connection), None)
+        while pgconn.flush():
+            select.select([], [pgconn.socket], [])
+        if select.select([pgconn.socket], [], [], _REFUSED_WITHIN)[0]:
+            result = pgconn.get_result()
+            if result is not None and result.status == ExecStatus.FATAL_ERROR:
+                raise psycopg.errors.error_from_result(result, self.connection.info.encoding)
 
     def create(self, *, locale: Locale | None = None, template: str | None = None) -> str:
         """Make a tagged database.

@@ -12,7 +12,8 @@ from alembic_safe.database.journal_catalogs import has_catalogs, record_catalog
 from alembic_safe.deploying.events import DriftFound, Noted
 from alembic_safe.errors import Findings, LockNotObtained, NextStep
 from alembic_safe.inspecting.catalog import read_catalog
-from alembic_safe.inspecting.drift import carried, find_drift, unknown, version_tables
+from alembic_safe.inspecting.drift import carried, find_drift, unknown
+from alembic_safe.inspecting.target import version_tables
 
 if TYPE_CHECKING:
     from alembic_safe.database.environment import Journals

@@ -11,7 +11,6 @@ from alembic_safe.database.shadow_needs import needs_of
 from alembic_safe.errors import SafeError
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.data_failures import data_failures
-from alembic_safe.inspecting.drift import version_tables
 from alembic_safe.inspecting.expected import ShadowWish
 from alembic_safe.inspecting.hazard import SEVERITIES, judge
 from alembic_safe.inspecting.hazards import HAZARDS
@@ -21,6 +20,7 @@ from alembic_safe.inspecting.own_schema import OwnSchema
 from alembic_safe.inspecting.pending_trace import trace_pending
 from alembic_safe.inspecting.policy import LEVELS, read_policy
 from alembic_safe.inspecting.required_columns import mapped_columns
+from alembic_safe.inspecting.target import version_tables
 from alembic_safe.inspecting.trace import RevisionTrace
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What was there before the first revision, where the files do not begin with nothing?"""
+"""What does a squash hold to be there before the first revision?"""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from sqlalchemy import create_engine, event, pool
 
+from alembic_safe.database.bootstrap import run_bootstrap
 from alembic_safe.database.shadow import url_of
-from alembic_safe.database.sql_script import statements
 from alembic_safe.errors import NextStep, ReplayFailed, WrongUsage
 from alembic_safe.history.rows import differences, read_contents
 from alembic_safe.inspecting.catalog import read_catalog
@@ -34,15 +34,7 @@ def with_bootstrap(shadow: Shadow, script: Path | None) -> Shadow:
     """
     if script is None or not script.exists():
         return shadow
-    try:
-        with shadow.endpoint.connect() as connection:
-            for statement in statements(script.read_text(encoding="utf-8")):
-                connection.execute(statement.encode())
-    except psycopg.Error as error:
-        raise ReplayFailed(
-            f"{script.name} does not run on an empty database: {' '.join(str(error).split())}.",
-            next_steps=[NextStep("make one with pg_dump, of a database that is at no revision, its schema alone")],
-        ) from error
+    run_bootstrap(shadow.endpoint, script)
     return shadow
 
 

@@ -35,7 +35,7 @@ from alembic_safe.history.tables_order import tables_in_order
 from alembic_safe.history.trial import Settled, settle
 from alembic_safe.history.way_back import way_back
 from alembic_safe.inspecting.catalog import read_catalog
-from alembic_safe.inspecting.drift import usual_owner
+from alembic_safe.inspecting.owners import usual_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.bootstrap import bootstrap_of
 from alembic_safe.database.envpy import script_of
 from alembic_safe.database.squash_moving import clear, move, put
 from alembic_safe.database.squashed import ARCHIVE, the_long_way
@@ -57,7 +58,9 @@ def squash(config: Config, settings: Settings, request: Request, show: Show) -> 
         show.parts(extents, left)
     with open_for(config, script, settings, show) as (shadow, default_schema), ExitStack() as stack:
         aside = Path(stack.enter_context(TemporaryDirectory()))
-        bootstrap = bootstrap_script(request.bootstrap, shadow, aside) if request.bootstrap else None
+        bootstrap = (
+            bootstrap_script(request.bootstrap, shadow, aside) if request.bootstrap else bootstrap_of(config, settings)
+        )
         made: list[tuple[Work, Staged, Outcome]] = []
         for n, extent in enumerate(extents):
             stack.callback(forget, script, extent.end.revision)

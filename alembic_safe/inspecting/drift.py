@@ -6,7 +6,6 @@
 # be made is unknown, and never "in sync".
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +20,8 @@ from alembic_safe.inspecting.catalog_records import Catalog
 from alembic_safe.inspecting.comparison import EXISTS, compare
 from alembic_safe.inspecting.difference_sql import undo_sql
 from alembic_safe.inspecting.expected import ShadowWish, catalogs_at
+from alembic_safe.inspecting.owners import owned_as
+from alembic_safe.inspecting.target import version_tables
 from alembic_safe.inspecting.unrecorded import unrecorded
 
 if TYPE_CHECKING:
@@ -120,11 +121,6 @@ def find_drift(
     return unknown("; ".join(reasons))
 
 
-def version_tables(target: Target, context: MigrationContext) -> frozenset[str]:
-    """Return what is Alembic's own in the database, as :func:`read_catalog` leaves it out."""
-    return frozenset({f"{target.version_schema}.{context.version_table}"})
-
-
 def _by_journal(connection: Any, target: Target, actual: Catalog) -> Drift:
     if target.journals is None:
         return unknown("there is no journal that says what a deployment left")
@@ -173,31 +169,6 @@ def _by_replay(
             expected = owned_as(files.catalog, actual, made_by=files.role)
             return judge(expected, actual, f"what the files say at {', '.join(target.heads)}, replayed on a shadow")
     return unknown("the replay on a shadow did not reach this database")
-
-
-def owned_as(expected: Catalog, actual: Catalog, *, made_by: str) -> Catalog:
-    """Return a replayed catalog with the owners that its objects usually have in the other one; pure.
-
-    The files say nothing of owners: whoever runs them owns what they make. So a role that owns everything here is
-    held to be the one that ran them; one table that belongs to somebody else is a difference.
-
-    :param made_by: the role that ran the replay.
-    """
-    replayed = {id_ for id_, attributes in expected.objects.items() if attributes.get("owner") == made_by}
-    owners = Counter(str(actual.objects[id_]["owner"]) for id_ in replayed if actual.objects.get(id_, {}).get("owner"))
-    usual = owners.most_common(1)[0][0] if owners else made_by
-    objects: dict[ObjectId, Mapping[str, Value]] = {
-        id_: {**attributes, "owner": usual} if id_ in replayed else attributes
-        for id_, attributes in expected.objects.items()
-    }
-    return replace(expected, objects=objects)
-
-
-def usual_owner(catalog: Catalog) -> str:
-    """Return the role that owns most of a database; empty where nothing has an owner."""
-    owners = Counter(str(attributes["owner"]) for attributes in catalog.objects.values() if attributes.get("owner"))
-    del owners["pg_database_owner"]
-    return owners.most_common(1)[0][0] if owners else ""
 
 
 def carried(drift: Drift, after: Catalog) -> Catalog:

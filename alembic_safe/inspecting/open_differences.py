@@ -3,7 +3,6 @@
 # Exactly what `settles` names is taken out: everything else that differs is still found.
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
@@ -101,12 +100,12 @@ def is_settled(difference: Difference, lines: Iterable[Settle]) -> bool:
     id_ = difference.object
     for line in lines:
         if line.verb == "swap_enum" and id_.kind == "enum" and id_.schema == line.schema:
-            if id_.name in {line.table, json.loads(line.rest)["new"]}:
+            if id_.name in {line.table, line.facts["new"]}:
                 return True
             continue
         if (line.schema, line.table) != (id_.schema, id_.parent or id_.name):
             continue
-        rest = json.loads(line.rest) if line.rest.startswith("{") else {}
+        rest = line.facts
         names = {line.name, rest.get("new"), rest.get("to"), rest.get("replaced_by")} - {None}
         names |= {*rest.get("reshaped", {}).get("new", ())}
         if line.verb == "retire_table" or id_.name in names or id_.name in {proof_name(str(name)) for name in names}:
@@ -124,7 +123,7 @@ class _Explained:
         self.said: set[tuple[str, str, str, str]] = set()
         for line in lines:
             self.said.add((line.verb, line.schema, line.table, line.name))
-            rest = json.loads(line.rest) if line.rest.startswith("{") else {}
+            rest = line.facts
             if line.verb == "swap_columns":
                 self.said.add(("set_type", line.schema, line.table, line.name))
                 if "enum" not in rest:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from alembic_safe.errors import Findings, NextStep
 
@@ -58,6 +60,12 @@ class Settle:
     def __str__(self) -> str:
         parts = ".".join(_written(part) for part in (self.schema, self.table, self.name) if part)
         return " ".join(word for word in (self.verb, parts, self.rest) if word)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the line says besides verb and name, where that is JSON: what recipes write for their contracts."""
+        found = json.loads(self.rest) if self.rest.startswith("{") else {}
+        return found if isinstance(found, dict) else {}
 
     @property
     def meaning(self) -> str:

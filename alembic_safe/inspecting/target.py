@@ -72,3 +72,8 @@ def look_at(context: MigrationContext, settings: Settings) -> Target:
         version_table_of(context),
         context.version_table_schema or context.dialect.default_schema_name or "public",
     )
+
+
+def version_tables(target: Target, context: MigrationContext) -> frozenset[str]:
+    """Return what is Alembic's own in the database, as :func:`read_catalog` leaves it out."""
+    return frozenset({f"{target.version_schema}.{context.version_table}"})

@@ -112,6 +112,9 @@ class Settings:
     shadow_extensions: str = _setting(
         "none", "extensions that every shadow has before the first revision, separated by commas"
     )
+    shadow_bootstrap: str | None = _setting(
+        None, "SQL file with what is there before the first revision; every replay of the files begins with it"
+    )
     shadow_patience: Seconds = _setting(
         Seconds(60), "how long one statement may take on a shadow; what takes longer is not observed; 0: no limit"
     )

@@ -107,9 +107,3 @@ def settle(verb: str, id_: ObjectId, **more: Any) -> Settle:
     if id_.kind in {"table", "enum"}:
         return Settle(verb, id_.schema, id_.name, "", rest)
     return Settle(verb, id_.schema, id_.parent, id_.name, rest)
-
-
-def rest_of(one: Settle) -> dict[str, Any]:
-    """Return what a line says besides verb and name."""
-    found = json.loads(one.rest) if one.rest.startswith("{") else {}
-    return found if isinstance(found, dict) else {}
