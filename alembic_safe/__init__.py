@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from alembic_safe.authoring.rewriter import rewriter as rewriter
     from alembic_safe.settings import Settings as Settings
 
-__all__ = ["Settings", "__version__", "merged_from", "renamed_from", "rewriter", "split_from"]
+__all__ = ["Settings", "__version__", "merged_from", "moved_from", "renamed_from", "rewriter", "split_from"]
 __version__ = "0.1.0"
 
 RENAMED_FROM = "alembic_safe_renamed_from"
@@ -20,6 +20,8 @@ SPLIT_FROM = "alembic_safe_split_from"
 """The key in the ``info`` of a column under which stands what it is a part of."""
 MERGED_FROM = "alembic_safe_merged_from"
 """The key in the ``info`` of a column under which stands what it is made of."""
+MOVED_FROM = "alembic_safe_moved_from"
+"""The key in the ``info`` of a column under which stands the column of another table that it takes the place of."""
 
 
 def renamed_from(name: str) -> dict[str, str]:
@@ -62,6 +64,22 @@ def merged_from(names: Sequence[str], *, up: str, down: Sequence[str]) -> dict[s
     :param down: SQL over this one that gives each of them, in their order.
     """
     return {MERGED_FROM: (tuple(names), up, tuple(down))}
+
+
+def moved_from(column: str, *, on: Mapping[str, str], table: str = "", schema: str | None = None) -> dict[str, Any]:
+    """Say in a model that a column holds what a column of another table held.
+
+    ``phone = mapped_column(info=moved_from("customers.phone", on={"id": "customer_id"}))``, where ``customer_id`` of this
+    table is unique and refers to ``customers.id``. It may stay afterwards; it then says nothing more.
+
+    :param column: the table and the column that goes; with ``table``, the column alone.
+    :param on: the columns of that table, each with the one of this table, by which the rows find each other.
+    :param table: the table, where its name holds a dot.
+    :param schema: its schema, where that is another one than this table's.
+    """
+    if not table:
+        table, _, column = column.rpartition(".")
+    return {MOVED_FROM: (schema, table, column, tuple(on.items()))}
 
 
 def __getattr__(name: str) -> Any:

@@ -44,10 +44,23 @@ class Column:
 
 @dataclass(frozen=True)
 class App:
-    """One version of the application: the table it works on, and its columns besides ``id``."""
+    """One version of the application: the table it works on, and its columns besides ``id``.
+
+    :param rows: what its rows mean stands under this name; versions that share it mean the same rows by the same ``id``.
+    :param beside: SQL that makes the row of another table for each row that it makes at first.
+    :param replaces: whether it deletes rows to make them anew.
+    """
 
     columns: tuple[Column, ...]
     table: str = "items"
+    rows: str = ""
+    beside: str = ""
+    replaces: bool = True
+
+    @property
+    def means(self) -> str:
+        """The name under which stands what its rows mean."""
+        return self.rows or self.table
 
 
 @dataclass(frozen=True)
@@ -135,6 +148,11 @@ _MERGED = _models(
     'sa.Column("name", sa.Text, index=True, info=merged_from(("first", "last"), up="first || \':\' || last",'
     " down=(\"split_part(name, ':', 1)\", \"split_part(name, ':', 2)\")))"
 )
+_MOVING = (
+    'sa.Table("items", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("note", sa.Text){})\n'
+    'sa.Table("details", metadata, sa.Column("id", sa.ForeignKey("items.id"), primary_key=True),'
+    ' sa.Column("remark", sa.Text){})\n'
+)
 _TEAMS = 'sa.Table("teams", metadata, sa.Column("id", sa.Integer, primary_key=True))\n'
 _SEEDED_TEAMS = "INSERT INTO teams SELECT generate_series(1, 3); "
 _AMOUNT = Column("amount", "amount", _number)
@@ -170,6 +188,18 @@ CASES = {
         _models('sa.Column("first", sa.Text)', 'sa.Column("last", sa.Text, nullable=False)'), _MERGED,
         App((NOTE, Column("first", "name", _pair, _part(0)), Column("last", "name", _pair, _part(1)))),
         App((NOTE, Column("name", "name", _pair))), _rows("first, last", "'a' || n, n::text"),
+    ),
+    "move column": Traffic(
+        _MOVING.format(', sa.Column("phone", sa.Text, index=True)', ""),
+        _MOVING.format("", ', sa.Column("phone", sa.Text, index=True, info=moved_from("items.phone", on={"id": "id"}))'),
+        App(
+            (NOTE, Column("phone", "phone", _text)), beside="INSERT INTO details (id, remark) VALUES (%s, 'first')",
+            replaces=False,
+        ),
+        App((Column("remark", "remark", _text), Column("phone", "phone", _filled)), "details", rows="items"),
+        _rows("phone", "nullif('phone ' || n % 10, 'phone 0')")
+        + "; INSERT INTO details (id, remark) SELECT id, note FROM items",
+        absent={"remark": WHATEVER},
     ),
     "enum: a label goes": Traffic(
         _status("open", "gone", "closed"), _status("open", "closed", info='{"enum": {"gone": "closed"}}'),

@@ -32,7 +32,7 @@ CLIENTS = 2
 """Clients of each application."""
 PAUSE = 0.004
 """Seconds between two writes of a client: the load is bounded."""
-_SAYING = ("merged_from", "renamed_from", "split_from")
+_SAYING = ("merged_from", "moved_from", "renamed_from", "split_from")
 _SWAPPED = ("cached plan must not change result type", "but expression is of type")
 
 
@@ -89,7 +89,7 @@ class Client(threading.Thread):
 
     def _turn(self) -> None:
         id_ = self.chance.choice(self.ids)
-        meaning = dict(self.story.meaning[self.app.table, id_])
+        meaning = dict(self.story.meaning[self.app.means, id_])
         said = f"{id_}-{self.writes}"
         for column in self.app.columns:
             meaning[column.means] = column.make(self.chance, said)
@@ -97,7 +97,7 @@ class Client(threading.Thread):
         anew = self._write(id_, [column.write(meaning[column.means]) for column in self.app.columns])
         if anew:
             meaning |= {key: value for key, value in self.story.absent().items() if key not in self._means}
-        self.story.meaning[self.app.table, id_] = meaning
+        self.story.meaning[self.app.means, id_] = meaning
         self.longest = max(self.longest, time.monotonic() - began)
         self.writes += 1
         self.story.require(self.connection.execute(self.select, [id_]).fetchone(), self.app, id_)
@@ -111,7 +111,7 @@ class Client(threading.Thread):
 
         :return: whether the row was made anew, without what this application does not know.
         """
-        way = self.chance.randrange(5)
+        way = self.chance.randrange(0 if self.app.replaces else 2, 5)
         if way == 0:
             with self.connection.transaction():
                 self.connection.execute(self.delete, [id_])
@@ -232,7 +232,7 @@ class Story:
     def require(self, found: tuple[Any, ...] | None, app: App, id_: int) -> None:
         """Hold that a row is as its client left it."""
         assert found is not None, f"{app.table} {id_} is not there"
-        meaning = self.meaning[app.table, id_]
+        meaning = self.meaning[app.means, id_]
         for column, value in zip(app.columns, found, strict=True):
             wanted = meaning[column.means]
             was, becomes = self.case.becomes.get(column.means, (WHATEVER, WHATEVER))
@@ -301,14 +301,16 @@ class Story:
     def _own_rows(self, app: App, clients: list[Client]) -> None:
         """Give each client its rows; the first application makes those of the next one, too."""
         ids = {id_ for client in clients for id_ in client.ids}
-        if app is self.case.old and self.case.new.table == app.table:
+        if app is self.case.old and self.case.new.means == app.means:
             ids |= {id_ + CLIENTS * OWN for id_ in ids}
-        for id_ in sorted(ids - {id_ for table, id_ in self.meaning if table == app.table}):
+        for id_ in sorted(ids - {id_ for rows, id_ in self.meaning if rows == app.means}):
             values = [column.make(clients[0].chance, f"{id_}-first") for column in app.columns]
             written = [column.write(value) for column, value in zip(app.columns, values, strict=True)]
             clients[0].connection.execute(clients[0].insert, [id_, *written])
+            if app.beside:
+                clients[0].connection.execute(app.beside, [id_])
             means = {column.means: value for column, value in zip(app.columns, values, strict=True)}
-            self.meaning[app.table, id_] = {**self.absent(), **means}
+            self.meaning[app.means, id_] = {**self.absent(), **means}
 
     @contextmanager
     def _phase(self, name: str, clients: list[Client]) -> Iterator[None]:
@@ -338,7 +340,7 @@ class Story:
                 names = sql.SQL(", ").join([sql.Identifier(column.name) for column in app.columns])
                 query = sql.SQL("SELECT id, {} FROM {} WHERE id > %s").format(names, sql.Identifier(app.table))
                 found = {row[0]: row[1:] for row in c.execute(query, [self.rows]).fetchall()}
-                own = {id_ for table, id_ in self.meaning if table == app.table}
+                own = {id_ for rows, id_ in self.meaning if rows == app.means}
                 assert found.keys() == own
                 for id_ in own:
                     self.require(found[id_], app, id_)

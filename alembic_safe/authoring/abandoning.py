@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from alembic_safe.inspecting.changes import Change
 
-ENDS = {"sync_columns": "drop_sync", "keep_column": "unkeep_column"}
+ENDS = {"sync_columns": "drop_sync", "sync_tables": "drop_table_sync", "keep_column": "unkeep_column"}
 """What an expand or a copy begins that goes on until the contract, and the verb that ends it."""
 
 

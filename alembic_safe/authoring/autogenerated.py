@@ -19,6 +19,7 @@ from alembic_safe.authoring.existing_types import existing_domain, existing_enum
 from alembic_safe.inspecting.catalog import RETIRED_SCHEMA
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.open_differences import WHOLE
+from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -89,7 +90,9 @@ def _options(context: MigrationContext, models: Sequence[MetaData], schemas: Abs
         options["include_schemas"] = True
 
     def include_name(name: str | None, type_: str, parents: Any) -> bool:
-        if type_ == "schema" and (name == RETIRED_SCHEMA or (only is not None and name not in {None, default, *only})):
+        if type_ == "schema" and (
+            name in {RETIRED_SCHEMA, SYNC_SCHEMA} or (only is not None and name not in {None, default, *only})
+        ):
             return False
         return given is None or bool(given(name, type_, parents))
 

@@ -10,6 +10,7 @@ from alembic_safe.authoring.changes import Aim, LabelTooNew, apply_changes, vers
 from alembic_safe.authoring.expressible import looked_at
 from alembic_safe.authoring.keeping import keeping_rows
 from alembic_safe.authoring.left_out import left_out
+from alembic_safe.authoring.moved import moved_fills, moved_sources
 from alembic_safe.authoring.push_plan import make_plan, shown
 from alembic_safe.authoring.renames import (
     Evidence,
@@ -118,7 +119,8 @@ def _apply(
     # no row stands in a shadow: what may change in a conversion was consented to where there are rows
     every = frozenset(id_ for id_ in models.objects if id_.kind == "column")
     said = said_of_columns(side.models, side.ground.default_schema)
-    aim = Aim(side.models, models, renames, fills=fills_of(said, before) | _fills(side), casts=every)
+    fills = fills_of(said, before) | moved_fills(said, before) | _fills(side)
+    aim = Aim(side.models, models, renames, fills=fills, casts=every)
     plan = make_plan(
         models, before, renames, keep=frozenset(), without=left_out(context, side.models, before),
         default_schema=side.ground.default_schema, fills=aim.fills,
@@ -165,7 +167,8 @@ def _renames(
         remembered=_remembered(side),
         not_renamed=_gone_by_a_push(side, before)
         | _accepted(accept, before, default)
-        | sources_of(said_of_columns(side.models, default)),
+        | sources_of(said_of_columns(side.models, default))
+        | moved_sources(said_of_columns(side.models, default)),
     )
     settled = settle(models, before, evidence, ask)
     # a label that went and one that came: on a shadow no row hangs on it, and a push has asked the rows

@@ -5,7 +5,8 @@
 # whatever it is called becomes a change of its own, whose contract stands behind the earlier one's.
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +68,9 @@ def require_no_overlap(context: MigrationContext, operations: Sequence[ops.Migra
         for line in change.settles:
             if line.verb == "swap_enum" and (line.schema, line.table) in enums:
                 raise belongs_to(line.table, change, line)
-        for place in dict.fromkeys((line.schema, line.table) for line in change.settles):
-            said = _said([line for line in change.settles if (line.schema, line.table) == place])
+        lines = _on_both_sides(change.settles)
+        for place in dict.fromkeys((line.schema, line.table) for line in lines):
+            said = _said([line for line in lines if (line.schema, line.table) == place])
             for op in operations:
                 _require(op, place, said, change, default)
 
@@ -76,7 +78,7 @@ def require_no_overlap(context: MigrationContext, operations: Sequence[ops.Migra
 def synced_columns(context: MigrationContext) -> frozenset[ObjectId]:
     """Return the columns that stay, and that triggers of open changes keep equal to others until then."""
     found = open_changes(context.script) if context.script is not None else ()
-    lines = [line for change in found for line in change.settles]
+    lines = [line for change in found for line in _on_both_sides(change.settles)]
     return frozenset(
         ObjectId("column", line.schema, name, line.table) for line in lines for name in _said([line]).staying
     )
@@ -95,7 +97,20 @@ def settled_before(wanted: Change, found: Iterable[Change]) -> tuple[Change, ...
 
 
 def _named(change: Change) -> set[tuple[str, str, str]]:
-    return {(line.schema, line.table, name) for line in change.settles for name in _names(line)}
+    return {(line.schema, line.table, name) for line in _on_both_sides(change.settles) for name in _names(line)}
+
+
+def _on_both_sides(lines: Iterable[Settle]) -> list[Settle]:
+    """Return lines, and for each column that moves to another table one about the column there, which stays."""
+    found = []
+    for line in lines:
+        found.append(line)
+        moved = line.facts.get("moved")
+        if moved:
+            new = moved["columns"][line.name]
+            said = json.dumps({"replaced_by": new})
+            found.append(replace(line, schema=moved["schema"], table=moved["table"], name=new, rest=said))
+    return found
 
 
 def _names(line: Settle) -> set[str]:

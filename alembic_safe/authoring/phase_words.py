@@ -72,6 +72,8 @@ def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
     if line.verb == "retire_column" and "reshaped" in rest:
         new = rest["reshaped"]["new"]
         return (f"Ends {shown}: what {' and '.join(new)} {'does' if len(new) == 1 else 'do'} not say is {kept}.",)
+    if line.verb == "retire_column" and "moved" in rest:
+        return (f"Ends {shown}, whose values {rest['moved']['table']} has: they are {kept}.",)
     if line.verb == "swap_enum":
         return (
             f"{rest['new']} takes the name {table}, and each of its columns the name of the old one, in one moment.",

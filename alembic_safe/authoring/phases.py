@@ -23,6 +23,7 @@ from alembic_safe.authoring.recipes.drop_column import drop_column
 from alembic_safe.authoring.recipes.drop_constraint import drop_constraint
 from alembic_safe.authoring.recipes.drop_table import drop_table
 from alembic_safe.authoring.recipes.indexes import create_index, drop_index
+from alembic_safe.authoring.recipes.move_column import move_column
 from alembic_safe.authoring.recipes.naming import named_in
 from alembic_safe.authoring.recipes.records import Step, Words
 from alembic_safe.authoring.recipes.rename_column import rename_column
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     Recipe = Callable[[ops.MigrateOperation, Sequence[ops.MigrateOperation], Facts], Phased | None]
 
-FIRST: tuple[Recipe, ...] = (change_labels, rename_column, reshape, drop_column, drop_table, change_type)
+FIRST: tuple[Recipe, ...] = (change_labels, rename_column, reshape, move_column, drop_column, drop_table, change_type)
 """These take care of other operations as well: of what goes with a column, and of what else changes about it."""
 RECIPES: tuple[Recipe, ...] = (
     at_once, add_column, set_not_null, change_default, add_constraint, drop_constraint, create_index, drop_index,

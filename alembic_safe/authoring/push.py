@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from alembic_safe.authoring.changes import version_tables
 from alembic_safe.authoring.expressible import differences, looked_at
 from alembic_safe.authoring.left_out import left_out
+from alembic_safe.authoring.moved import moved_fills, moved_sources
 from alembic_safe.authoring.push_apply import apply_and_journal
 from alembic_safe.authoring.push_findings import Findings, before
 from alembic_safe.authoring.push_known import with_known
@@ -226,7 +227,8 @@ class _Push:
         database = read_catalog(self.connection, leave_out=version_tables(self.context))
         without = left_out(self.context, self.side.models, database)
         said = said_of_columns(self.side.models, self.default)
-        self.fills = fills_of(said, database) | dict(read_fills(self.request.fills, self.models, self.default))
+        self.fills = fills_of(said, database) | moved_fills(said, database)
+        self.fills |= dict(read_fills(self.request.fills, self.models, self.default))
         if not differences(self.models, database, without=without):
             return False
         self.settled = self._settle(looked_at(self.models, without), looked_at(database, without))
@@ -268,7 +270,8 @@ class _Push:
             marked=marked(self.side.models, self.default),
             remembered=remembered,
             not_renamed=self._accepted(database, "drop-column", "drop-table", "keep-column", "keep-table")
-            | sources_of(said_of_columns(self.side.models, self.default)),
+            | sources_of(said_of_columns(self.side.models, self.default))
+            | moved_sources(said_of_columns(self.side.models, self.default)),
         )
         asking = self.request.asking
 

@@ -75,7 +75,16 @@ def _shown(leaf: Leaf, key: tuple[str, ...]) -> str:
 def check_sync(place: Place, table: LivingTable, text: SyncText) -> Verified:
     """Compare every row's old and new columns, in batches."""
     words = json.dumps([table.oid, text.old, text.new, text.compiled_up, text.compiled_down, "verify"])
-    work = _Comparison(hashlib.sha256(words.encode()).hexdigest()[:16], f"({verbatim(contradiction(text))})")
+    return compare_rows(place, table, words, f"({verbatim(contradiction(text))})")
+
+
+def compare_rows(place: Place, table: LivingTable, words: str, wrong: str) -> Verified:
+    """Count the rows that are wrong, in batches; writes nothing.
+
+    :param words: what tells this comparison from others.
+    :param wrong: the condition on a row (called ``new``), as it is run.
+    """
+    work = _Comparison(hashlib.sha256(words.encode()).hexdigest()[:16], wrong)
     copy_table(place, table, Request(work, doing="verifying", writes=False, keeps_cursor=False))
     return Verified(work.copy, work.rows, work.mismatches, tuple(work.examples[:MOST_EXAMPLES]))
 

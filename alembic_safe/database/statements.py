@@ -63,6 +63,7 @@ def run_counting(
         return max(0, cursor.rowcount)
 
 
+@functools.lru_cache(maxsize=256)
 def as_text(sql: str) -> TextClause:
     """Return a statement as SQLAlchemy takes it."""
     # a colon inside a quoted name is no parameter

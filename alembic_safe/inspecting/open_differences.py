@@ -103,9 +103,13 @@ def is_settled(difference: Difference, lines: Iterable[Settle]) -> bool:
             if id_.name in {line.table, line.facts["new"]}:
                 return True
             continue
+        rest = line.facts
+        moved = rest.get("moved", {})
+        there = id_._replace(kind="column", schema=moved.get("schema", ""), parent=moved.get("table", ""))
+        if id_ == there and id_.name in moved["columns"].values():
+            return True
         if (line.schema, line.table) != (id_.schema, id_.parent or id_.name):
             continue
-        rest = line.facts
         names = {line.name, rest.get("new"), rest.get("to"), rest.get("replaced_by")} - {None}
         names |= {*rest.get("reshaped", {}).get("new", ())}
         if line.verb == "retire_table" or id_.name in names or id_.name in {proof_name(str(name)) for name in names}:

@@ -10,14 +10,16 @@ from alembic_safe.database.environment import OWN_SCHEMA, PREFIX
 from alembic_safe.database.journal_tables import TABLES
 from alembic_safe.database.statements import run
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA
+from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
 
+_SCHEMAS = f"'{RETIRED_SCHEMA}', '{SYNC_SCHEMA}'"
 _OURS = f"""
-SELECT n.nspname AS schema, c.relname AS table, ({OWN_SCHEMA} OR n.nspname = '{RETIRED_SCHEMA}') AS own_schema
+SELECT n.nspname AS schema, c.relname AS table, ({OWN_SCHEMA} OR n.nspname IN ({_SCHEMAS})) AS own_schema
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND ({OWN_SCHEMA} OR n.nspname = '{RETIRED_SCHEMA}' OR c.relname = ANY(CAST(:names AS text[])))
+WHERE c.relkind IN ('r', 'p') AND ({OWN_SCHEMA} OR n.nspname IN ({_SCHEMAS}) OR c.relname = ANY(CAST(:names AS text[])))
 """
 
 

@@ -47,6 +47,13 @@ from alembic_safe.operations.retire_table import RestoreTableOp, RetireTableOp, 
 from alembic_safe.operations.step import StepVerb
 from alembic_safe.operations.swap_columns import SwapColumnsBackOp, SwapColumnsOp, render_swap
 from alembic_safe.operations.sync_columns import DropSyncOp, SyncColumnsOp, render_sync
+from alembic_safe.operations.sync_tables import (
+    CopyMovedOp,
+    DropTableSyncOp,
+    SyncTablesOp,
+    VerifyMovedOp,
+    render_moved,
+)
 from alembic_safe.operations.verify_copied import VerifyCopiedOp
 
 _VERBS: tuple[tuple[str, type[Any], str, Any], ...] = (
@@ -58,6 +65,10 @@ _VERBS: tuple[tuple[str, type[Any], str, Any], ...] = (
     ("drop_sync", DropSyncOp, "sync_run", render_sync),
     ("backfill", BackfillOp, "copy_run", render_backfill),
     ("verify_copied", VerifyCopiedOp, "copy_run", render_sync),
+    ("sync_tables", SyncTablesOp, "sync_tables_run", render_moved),
+    ("drop_table_sync", DropTableSyncOp, "sync_tables_run", render_moved),
+    ("copy_moved", CopyMovedOp, "moved_run", render_moved),
+    ("verify_moved", VerifyMovedOp, "moved_run", render_moved),
     ("keep_column", KeepColumnOp, "column_run", render_column),
     ("unkeep_column", UnkeepColumnOp, "column_run", render_column),
     ("swap_columns", SwapColumnsOp, "swap_run", render_swap),
