@@ -69,6 +69,16 @@ class Runner:
         self._end()
         self.begin()
 
+    def take_back(self) -> None:
+        assert self._transaction is not None
+        self._transaction.rollback()
+        self.begin()
+
+    @contextmanager
+    def batches(self) -> Iterator[None]:
+        self.commit()
+        yield
+
     @property
     def _connection(self) -> Connection:
         assert self.context.connection is not None

@@ -239,7 +239,6 @@ JUDGED = {
     },
     "alembic_safe/deploying/backup_contents.py": {"role": "quoted by psycopg"},
     "alembic_safe/deploying/restore_target.py": {"quoted": "quoted by psycopg"},
-    "alembic_safe/history/rows.py": {"listed": "made of quoted names alone"},
     "alembic_safe/history/seeding.py": {
         "value": "a number from the server", "unquoted(quoted(table.id.schema, table.id.name))": "quoted where it has to be",
     },

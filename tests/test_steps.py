@@ -5,7 +5,10 @@ from __future__ import annotations
 import signal
 import threading
 
-from tests.deploys import SLEEPING, columns, end_of, heads, outcomes, rows, safe_upgrade, start
+import pytest
+
+from alembic_safe.database import copying_walk
+from tests.deploys import SLEEPING, columns, end_of, heads, outcomes, rows, safe_upgrade, start, statements
 from tests.patience import eventually
 
 STEPS = """
@@ -233,6 +236,66 @@ def test_each_part_of_a_copy_has_its_lock_timeout(project, cluster, database):
     rows(cluster, database, "CREATE TABLE seen (it text)")
     safe_upgrade(project)
     assert {row["it"] for row in rows(cluster, database, "SELECT it FROM seen")} == {"100"}
+
+
+def copied_column(project, cluster, database, value="a", batch_rows=50):
+    """Make a table of 200 rows, and a revision that copies one column of it into another."""
+    rows(
+        cluster,
+        database,
+        "CREATE TABLE wide AS SELECT n AS id, n AS a, NULL::integer AS b FROM generate_series(1, 200) n",
+    )
+    rows(cluster, database, "ALTER TABLE wide ADD PRIMARY KEY (id)")
+    body = f'with op.step("copy"):\n    op.backfill("wide", set_={{"b": "{value}"}}, batch_rows={batch_rows})'
+    project.revision("b1", "a3", "batches", body, 'op.execute("SELECT 1")')
+
+
+def copied(cluster, database):
+    return rows(cluster, database, "SELECT count(b)::int AS it FROM wide")[0]["it"]
+
+
+def test_a_batch_costs_no_savepoint_no_timeout_and_no_look_beside_its_own_statements(project, cluster, database):
+    safe_upgrade(project)
+    copied_column(project, cluster, database, batch_rows=4)
+    with statements(cluster, database) as sent:
+        safe_upgrade(project, "--rehearse", "off")
+    assert copied(cluster, database) == 200
+    assert sum(n for text, n in sent.items() if text.startswith('UPDATE ONLY "public"."wide"')) == 50
+    for words in ("SAVEPOINT", "lock_timeout"):
+        assert sum(n for text, n in sent.items() if words in text) < 50, words
+
+
+def test_a_batch_that_fails_leaves_those_before_it_and_the_next_run_goes_on_behind_them(project, cluster, database):
+    safe_upgrade(project)
+    copied_column(project, cluster, database, value="100 / (120 - a)")
+    ended = safe_upgrade(project, "--rehearse", "off", check=7)
+    assert "division by zero" in ended.text
+    assert "begun: copy" in ended.text
+    assert copied(cluster, database) == 100
+    rows(cluster, database, "UPDATE wide SET a = 119 WHERE a = 120")
+    safe_upgrade(project, "--rehearse", "off")
+    assert copied(cluster, database) == 200
+    assert rows(cluster, database, "SELECT id FROM wide WHERE b IS DISTINCT FROM 100 / (120 - a)") == []
+
+
+@pytest.mark.long
+def test_a_row_that_somebody_holds_for_too_long_costs_an_attempt_and_no_batch(project, cluster, database, monkeypatch):
+    monkeypatch.setattr(copying_walk, "LONGEST_COLLISION", 0.1)
+    safe_upgrade(project)
+    copied_column(project, cluster, database)
+    said = []
+    upgrading = threading.Thread(target=lambda: said.append(safe_upgrade(project, "--rehearse", "off")))
+    missed = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE ONLY%'"
+    with cluster.connect(database, autocommit=False) as holder:
+        holder.execute("UPDATE wide SET a = -1 WHERE id = 120")
+        upgrading.start()
+        eventually(lambda: rows(cluster, database, missed))
+        eventually(lambda: not rows(cluster, database, missed))
+        holder.commit()
+    upgrading.join()
+    assert said[0].code == 0
+    assert "rolled back, will be repeated" in said[0].text
+    assert rows(cluster, database, "SELECT id FROM wide WHERE b IS DISTINCT FROM a") == []
 
 
 def test_a_copy_that_is_not_done_in_time_ends_with_9_and_goes_on(project, cluster, database):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
@@ -22,7 +22,7 @@ from alembic_safe.database.timeouts import FLOOR_AFTER_WRITES, Outcome, Timeouts
 from alembic_safe.database.waiting import ABOVE_DEADLOCK_TIMEOUT, OLD, POLL, Queue, Waited, WaitingForHolders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import psycopg
     from sqlalchemy.engine import Connection
@@ -131,6 +131,18 @@ class Parts:
         self.committed += 1
         if self.attempts is not None:
             self.attempts.begin_part()
+
+    @contextmanager
+    def as_batches(self) -> Iterator[None]:
+        """Leave the transactions inside alone: each says its own timeouts, and ends by what is told to :meth:`commit`."""
+        timeouts = self.attempts.timeouts if self.attempts is not None else None
+        if timeouts is not None:
+            timeouts.in_batches = True
+        try:
+            yield
+        finally:
+            if timeouts is not None:
+                timeouts.in_batches = False
 
 
 class _LockFailedError(Exception):

@@ -166,7 +166,7 @@ class _Copy:
         if plan.is_done:
             return Copied(plan.rows, plan.written)
         began = time.monotonic()
-        with closing(self.runner.open()) as lookout:
+        with closing(self.runner.open()) as lookout, self.runner.batches():
             self.lookout = lookout
             self.pauses = Pauses(lookout, self.leaves, self.options, self._paused)
             rows, written = self._walk(list(enumerate(plan.ranges)))
@@ -191,7 +191,8 @@ class _Copy:
             copy, self.table.shown, plan.as_json(), plan.rows, self.progress.total, milliseconds, status
         )  # fmt: skip
         self.main.save(state)
-        self.runner.commit()
+        if plan.is_done:
+            self.runner.commit()
 
     def _walk_again_where_rows_move(self, names: int, rows: int, written: int) -> tuple[int, int]:
         """Walk tables without a key until nothing is left: a row that is updated meanwhile may move behind the walk."""
@@ -199,6 +200,7 @@ class _Copy:
         if not self.request.writes or not moving:
             return rows, written
         for number in range(MOST_PASSES):
+            self.main.begin()
             ranges = ranges_of(self.main.connection, self.leaves, 1)
             again = [
                 (names + number * len(ranges) + n, one) for n, one in enumerate(ranges) if not self.leaves[one.leaf].key
@@ -219,7 +221,6 @@ class _Copy:
         return self._walk_with(workers, ranges)
 
     def _walk_with(self, workers: int, ranges: Sequence[tuple[int, Range]]) -> tuple[int, int]:
-        self.runner.commit()  # what the step did so far must be seen by the workers
         waiting: queue.SimpleQueue[tuple[int, Range]] = queue.SimpleQueue()
         for one in ranges:
             waiting.put(one)

@@ -177,13 +177,13 @@ def in_window(window: tuple[str, str], now: datetime) -> bool:
 
 
 class Vacuuming:
-    """When it is time to vacuum the dead rows away that a copy leaves behind: each tenth of a table.
+    """When it is time to vacuum the dead rows away that a copy leaves behind: each sixth of a table.
 
     Without it a table grows to twice its size, with it to 1.2 times.
     """
 
     def __init__(self, leaves: Sequence[Leaf]) -> None:
-        self._due = {number: max(20_000, leaf.rows // 10) for number, leaf in enumerate(leaves)}
+        self._due = {number: max(20_000, leaf.rows // 6) for number, leaf in enumerate(leaves)}
         self._leaves = leaves
         self._written = dict.fromkeys(self._due, 0)
 

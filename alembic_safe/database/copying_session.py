@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from alembic_safe.database.statements import run
+from alembic_safe.database.statements import set_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import psycopg
-    from sqlalchemy import Connection, NestedTransaction
+    from sqlalchemy import Connection
 
     from alembic_safe.database.steps import AnyConnection, CopyState, StepRunner
 
@@ -19,6 +19,12 @@ BATCH_SETTINGS = {
     "plan_cache_mode": "force_custom_plan",
     # also for a row that somebody holds: whoever waits for one of ours would wait as long
     "lock_timeout": "100ms",
+    # Python between two statements is no idle session
+    "idle_in_transaction_session_timeout": "0",
+    # whoever waits for a row need not wait for the disk, too. A crash of the server takes the last batches together with
+    # their cursors, and the next run copies them; what says that the copy is done is committed behind all of them, and
+    # waits for the disk: https://www.postgresql.org/docs/current/wal-async-commit.html
+    "synchronous_commit": "off",
 }
 
 
@@ -78,7 +84,6 @@ class InSteps:
         self._runner = runner
         self._get_bind = get_bind
         self._settings = dict(settings)
-        self._savepoint: NestedTransaction | None = None
 
     @property
     def connection(self) -> Connection:
@@ -86,22 +91,15 @@ class InSteps:
         return self._get_bind()
 
     def begin(self) -> None:
-        """Set what holds for the batch, and be able to take it back."""
+        """Set what holds for the batch."""
         set_local(self.connection, self._settings)
-        self._savepoint = self.connection.begin_nested()
 
     def take_back(self) -> None:
-        """Roll back to where the batch began, and end the transaction."""
-        if self._savepoint is not None:
-            self._savepoint.rollback()
-            self._savepoint = None
-        self._runner.commit()
+        """Roll the batch back."""
+        self._runner.take_back()
 
     def commit(self) -> None:
         """Commit the batch."""
-        if self._savepoint is not None:
-            self._savepoint.commit()
-            self._savepoint = None
         self._runner.commit()
 
     def load(self, copy: str) -> str | None:
@@ -148,12 +146,3 @@ class OfWorker:
     def close(self) -> None:
         """Close the connection; what was not committed is taken back."""
         self.connection.close()
-
-
-def set_local(connection: AnyConnection, settings: Mapping[str, str]) -> None:
-    """Set parameters for the running transaction, in one statement."""
-    calls = ", ".join(f"pg_catalog.set_config(:name_{n}, :value_{n}, true)" for n in range(len(settings)))
-    params: dict[str, object] = {}
-    for n, (name, value) in enumerate(settings.items()):
-        params |= {f"name_{n}": name, f"value_{n}": value}
-    run(connection, f"SELECT {calls}", params)

@@ -101,6 +101,15 @@ class StepRunner(Protocol):
     def commit(self) -> None:
         """Commit what the step did so far, and begin its next transaction."""
 
+    def take_back(self) -> None:
+        """Roll back what was done since the last commit, and begin the next transaction."""
+
+    def batches(self) -> AbstractContextManager[None]:
+        """Commit what the step did so far; every transaction inside is a batch, which says its own timeouts.
+
+        Nobody else than :meth:`commit` ends one well, so that nobody needs to watch what became of it.
+        """
+
     def autocommit(self) -> AbstractContextManager[Connection]:
         """Commit what the step did so far, and give the connection in AUTOCOMMIT; begin again behind it."""
 

@@ -61,6 +61,17 @@ class _Steps:
         self._end()
         self._begin()
 
+    def take_back(self) -> None:
+        """Roll back what was done since the last commit, and begin the next transaction."""
+        self._transaction.rollback()
+        self._begin()
+
+    @contextmanager
+    def batches(self) -> Iterator[None]:
+        """Commit what the step did so far; every transaction inside is a batch."""
+        self.commit()
+        yield
+
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
         """Commit what the step did so far, and give the connection in AUTOCOMMIT; begin again behind it."""
@@ -101,10 +112,14 @@ class _Steps:
         return self._context.connection
 
     def _end(self) -> None:
+        self._transaction.commit()
+        self._context._transaction = None  # noqa: SLF001
+
+    @property
+    def _transaction(self) -> Any:
         transaction = self._context._transaction  # noqa: SLF001 - as Alembic's own autocommit_block does
         assert transaction is not None  # noqa: S101 - a replay has a transaction for each revision
-        transaction.commit()
-        self._context._transaction = None  # noqa: SLF001
+        return transaction
 
     def _begin(self) -> None:
         self._context._transaction = self._connection.begin()  # noqa: SLF001

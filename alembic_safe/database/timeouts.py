@@ -50,6 +50,10 @@ class Timeouts:
         self._initial = self._idle = "0"
         self._lifted = False
         self._speaking = False
+        self.in_batches = False
+        """Whether each transaction says its own timeouts, runs no SQL of a revision's, and is a part when it is committed:
+        to watch it would cost more than it does."""
+        self._is_batch = False
         self._listeners: dict[str, Callable[..., Any]] = {
             "begin": self._on_begin,
             "commit": self._on_commit,
@@ -83,7 +87,7 @@ class Timeouts:
 
     def outcome(self, error: BaseException) -> Outcome:
         """Return what an attempt left that ended with ``error``."""
-        if self._committed or self._lookout.transaction_start not in (None, self._start):
+        if self._committed or (not self._is_batch and self._lookout.transaction_start not in (None, self._start)):
             return Outcome.PARTLY_COMMITTED
         if not self._commit_sent:
             return Outcome.ROLLED_BACK
@@ -94,6 +98,9 @@ class Timeouts:
     def _on_begin(self, connection: Connection) -> None:
         self._settle_commit()
         self._transactions += 1
+        self._is_batch = self.in_batches
+        if self._is_batch:
+            return
         if _in_autocommit(connection):
             if self._initial != "0" and self._ask("SHOW lock_timeout") == self._initial:
                 self._lifted = True
@@ -114,6 +121,9 @@ class Timeouts:
     def _on_commit(self, connection: Connection) -> None:
         if _in_autocommit(connection):
             return
+        if self._is_batch:
+            self._commit_sent = True
+            return
         seen = self._lookout.glance()
         if seen is None:
             self._commit_sent = True
@@ -130,7 +140,7 @@ class Timeouts:
         self._committed = self._committed or _in_autocommit(connection)
 
     def _after_statement(self, connection: Connection, cursor: Any, *_: object) -> None:
-        if self._speaking or _in_autocommit(connection):
+        if self._speaking or self._is_batch or _in_autocommit(connection):
             return
         if cursor.description is None and not (cursor.rowcount or 0) > 0:
             self._look_for_raw_commit()

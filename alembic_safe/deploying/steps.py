@@ -125,7 +125,22 @@ class Steps:
     def commit(self) -> None:
         """Commit what the step did so far, and begin its next transaction."""
         self._end_part()
-        self._context._transaction = self._connection.begin()  # noqa: SLF001 - as Alembic's own autocommit_block does
+        self._begin()
+
+    def take_back(self) -> None:
+        """Roll back what was done since the last commit, and begin the next transaction."""
+        self._transaction.rollback()
+        self._begin()
+
+    @contextmanager
+    def batches(self) -> Iterator[None]:
+        """Commit what the step did so far; every transaction inside is a batch, which says its own timeouts."""
+        self._end_part()
+        with self.parts.as_batches():
+            self._begin()
+            yield
+            self._end_part()
+        self._begin()
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
@@ -134,7 +149,7 @@ class Steps:
         with self._context.autocommit_block():
             yield self._connection
         self.parts.commit()
-        self._context._transaction = self._connection.begin()  # noqa: SLF001
+        self._begin()
 
     def open(self) -> psycopg.Connection[Any]:
         """Return one more connection to the same database, with the same role, in autocommit."""
@@ -184,8 +199,15 @@ class Steps:
         if time.monotonic() - self._checked >= CHECK_EVERY:
             self._check()
             self._checked = time.monotonic()
-        transaction = self._context._transaction  # noqa: SLF001
-        assert transaction is not None  # noqa: S101 - a revision of a deployment always has one
-        transaction.commit()
+        self._transaction.commit()
         self._context._transaction = None  # noqa: SLF001
         self.parts.commit()
+
+    def _begin(self) -> None:
+        self._context._transaction = self._connection.begin()  # noqa: SLF001
+
+    @property
+    def _transaction(self) -> Any:
+        transaction = self._context._transaction  # noqa: SLF001 - as Alembic's own autocommit_block does
+        assert transaction is not None  # noqa: S101 - a revision of a deployment always has one
+        return transaction

@@ -72,7 +72,7 @@ def read_contents(connection: psycopg.Connection[Any], catalog: Catalog) -> Cont
     """Read every row of every table of a catalog, and the state of its sequences; writes nothing."""
     with connection.transaction(force_rollback=True):
         run(connection, _FORM)
-        tables = tuple(_table(connection, catalog, id_) for id_ in _with_rows(connection, catalog))
+        tables = tuple(_read(connection, catalog, tuple(_with_rows(connection, catalog))))
         sequences = dict(_sequences(connection, catalog))
         unfilled = {(row["schema"], row["name"]) for row in run(connection, _UNFILLED)}
         large = int(run(connection, _LARGE_OBJECTS)[0]["number"])
@@ -97,15 +97,32 @@ def quote(catalog: Catalog, table: ObjectId) -> str:
     return name if "partition_key" in catalog.objects[table] else f"ONLY {name}"
 
 
-def _table(connection: psycopg.Connection[Any], catalog: Catalog, table: ObjectId) -> Table:
-    columns = [column for column in columns_of(catalog, table) if "generated" not in catalog.objects[column]]
-    listed = ", ".join(f"CAST({quoted(column.name)} AS text)" for column in columns) or "1"
-    with connection.cursor() as cursor:
-        # without parameters a % is nothing special to psycopg
-        cursor.execute(f"SELECT {listed} FROM {quote(catalog, table)} ORDER BY tableoid, ctid".encode())
-        rows = tuple(tuple(row) for row in cursor.fetchall())
-    types = tuple(str(catalog.objects[column]["type"]) for column in columns)
-    return Table(table, tuple(column.name for column in columns), types, rows)
+def _read(connection: psycopg.Connection[Any], catalog: Catalog, tables: Sequence[ObjectId]) -> Iterator[Table]:
+    """Read the rows of tables, many tables at once: most have few rows, and each statement is a way there and back."""
+    shapes = [
+        [column for column in columns_of(catalog, id_) if "generated" not in catalog.objects[column]] for id_ in tables
+    ]
+    for start in range(0, len(tables), _AT_ONCE):
+        places = range(start, min(start + _AT_ONCE, len(tables)))
+        asked = " UNION ALL ".join(_asked(catalog, n, tables[n], shapes[n]) for n in places)
+        found: dict[int, list[Cells]] = {n: [] for n in places}
+        with connection.cursor() as cursor:
+            # without parameters a % is nothing special to psycopg
+            cursor.execute(f"{asked} ORDER BY n, relation, place".encode())
+            for n, cells, _, _ in cursor:
+                found[n].append(tuple(cells))
+        for n in places:
+            names = tuple(column.name for column in shapes[n])
+            types = tuple(str(catalog.objects[column]["type"]) for column in shapes[n])
+            yield Table(tables[n], names, types, tuple(found[n]))
+
+
+def _asked(catalog: Catalog, n: int, table: ObjectId, columns: Sequence[ObjectId]) -> str:
+    listed = ", ".join(f"CAST({quoted(column.name)} AS text)" for column in columns)
+    return (
+        f"SELECT {int(n)} AS n, ARRAY[{listed}]::text[] AS cells, tableoid AS relation, ctid AS place"
+        f" FROM {quote(catalog, table)}"
+    )
 
 
 def _sequences(connection: psycopg.Connection[Any], catalog: Catalog) -> Iterator[tuple[ObjectId, tuple[int, bool]]]:
