@@ -129,7 +129,8 @@ class _Move:
             )
             if has != refers:
                 raise Refused(
-                    f"{what.source.name}.{one} is {has}, and {what.target.name}.{other}, by which their rows find each other, is {refers}.",
+                    f"{what.source.name}.{one} is {has}, and {what.target.name}.{other}, by which their rows find each"
+                    f" other, is {refers}.",
                     next_steps=[_AGAIN],
                 )
 
