@@ -97,8 +97,8 @@ MADE = "CREATE TABLE t ( id SERIAL NOT NULL, {}PRIMARY KEY (id) )"
          ["ALTER TABLE t RENAME a TO b"]),
         ([key("f", "t", "a"), alter("t", "a", type=NUMBER), ops.DropConstraintOp("f", "t", "foreignkey")],
          ["ALTER TABLE t ALTER COLUMN a TYPE INTEGER"]),
-        ([with_key("t"), ops.CreateIndexOp("i", "t", ["a"]), ops.DropConstraintOp("t_a_fkey", "t")],
-         [MADE.format("a INTEGER, "), "CREATE INDEX i ON t (a)"]),
+        ([with_key("t"), ops.CreateIndexOp("i", "t", ["id"]), ops.DropConstraintOp("t_a_fkey", "t")],
+         [MADE.format("a INTEGER, "), "CREATE INDEX i ON t (id)"]),
         ([table("t", sa.Column("a", TEXT, nullable=False)), alter("t", "a", name="b", nullable=True)],
          [MADE.format("b TEXT, ")]),
         ([ops.CreateIndexOp("i", "t", ["a"]), ops.DropColumnOp("t", "a")], ["ALTER TABLE t DROP COLUMN a"]),
@@ -141,6 +141,8 @@ def test_two_are_one(several: Sequence[ops.MigrateOperation], left: list[str]) -
         # SQLAlchemy numbers a primary key only where it is no foreign key
         [table("t"), key("f", "t", "id")],
         [table("t", sa.ForeignKeyConstraint(["id"], ["u.id"], name="f")), ops.DropConstraintOp("f", "t")],
+        # a constraint and an index of one name
+        [ops.CreateCheckConstraintOp("x", "t", "a > 0"), ops.CreateIndexOp("x", "t", ["a"]), ops.DropConstraintOp("x", "t")],
         # it may do nothing
         [ops.CreateTableOp("t", [sa.Column("id", NUMBER)], if_not_exists=True), ops.DropTableOp("t")],
         # raw SQL may be anything
@@ -149,6 +151,23 @@ def test_two_are_one(several: Sequence[ops.MigrateOperation], left: list[str]) -
 )  # fmt: skip
 def test_these_stay_two(several: Sequence[ops.MigrateOperation]) -> None:
     assert len(reduced(*several)) == len([one for op in several for one in reduced(op)])
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        key("f", "t", "a"),
+        ops.CreateCheckConstraintOp("f", "t", "a > 0"),
+        ops.CreateForeignKeyOp("f", "t", "u", ["b"], ["a"]),
+    ],
+)
+def test_a_type_is_not_changed_before_what_stands_against_it_is_dropped(made: ops.MigrateOperation) -> None:
+    on = "u" if getattr(made, "local_cols", None) == ["b"] else "t"
+    several = [
+        made, ops.ExecuteSQLOp("SELECT 1"), alter(on, "a", nullable=True), ops.DropConstraintOp("f", "t"),
+        alter(on, "a", type=TEXT),
+    ]  # fmt: skip
+    assert reduced(*several)[2:] == [line for one in several[2:] for line in reduced(one)]
 
 
 def test_what_cannot_stand_for_others_leaves_them_and_the_rest_is_reduced() -> None:

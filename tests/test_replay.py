@@ -23,6 +23,7 @@ from tests import warm
 from tests.deploys import SLEEPING, rows
 from tests.patience import eventually
 from tests.project import ENV_PY, Project
+from tests.shadows import no_shadow_stays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -372,6 +373,7 @@ def test_what_env_py_says_on_its_session_is_said_on_the_shadow_too(
     finally:
         with cluster.connect(target_of(project).database) as c:
             c.execute('DROP OWNED BY "the Owner"')
+        no_shadow_stays(cluster)
         with cluster.connect() as c:
             c.execute('DROP ROLE "the Owner"')
 

@@ -140,6 +140,25 @@ def test_it_is_checked_and_undone(folded: Project) -> None:
     ]
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("words", ["a2:a5", "a5"])
+def test_values_that_are_other_ones_each_time_are_known_whatever_their_table_is_called_later(
+    words: str, tmp_path: Path, cluster: Cluster, database: str
+) -> None:
+    project = with_template(Project.create(tmp_path / "marks", cluster.url(database)))
+    add = project.revision
+    add("a4", "a3", "marks", 'op.create_table("marks", sa.Column("id", sa.Uuid), sa.Column("n", sa.Integer))\n'
+        'op.execute("INSERT INTO marks VALUES (gen_random_uuid(), 1)")\n'
+        'op.execute("INSERT INTO users (id, name) VALUES (7, gen_random_uuid()::text)")', 'op.drop_table("marks")')  # fmt: skip
+    add("a5", "a4", "named", 'op.rename_table("marks", "signs")\nop.rename_table("users", "people")',
+        'op.rename_table("people", "users")\nop.rename_table("signs", "marks")')  # fmt: skip
+    add("a6", "a5", "named again", 'op.alter_column("signs", "id", new_column_name="key")\nop.rename_table("signs", "seals")\n'
+        'op.execute("UPDATE seals SET n = (random() * 1e9)::int")',
+        'op.rename_table("seals", "signs")\nop.alter_column("signs", "key", new_column_name="id")')  # fmt: skip
+    said = project.run("squash", words, "-m", "marks", check=0).stdout
+    assert "1 revision behind it, run on both: equal" in said
+
+
 def test_what_cannot_be_a_range_is_said_and_nothing_is_written(shop: Project) -> None:
     before = tree(shop.folder / "migrations")
     assert "a3 does not come behind a6" in shop.run("squash", "a6:a3", "-m", "x", check=2).stderr

@@ -14,6 +14,7 @@ from alembic_safe.database.bootstrap import bootstrap_of
 from alembic_safe.database.envpy import Consents, run_env
 from alembic_safe.database.replay_connection import Swap, elsewhere_refused
 from alembic_safe.database.replay_failure import out_of_time, replay_failed
+from alembic_safe.database.sent_ahead import SentAheadFailed
 from alembic_safe.errors import OutOfTime, SafeError
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ def _replayed(
 ) -> tuple[ReplayedContext, ...]:
     """Run them in the transactions that env.py wants, as that is quickest; where that fails, one by one, from nothing.
 
+    The quick way also sends statements ahead of the answers, so that an error may not be where it seems to be.
+
     A history that grew over years need not run in one transaction: a new label of an enum cannot be used in its own.
     """
     found: list[ReplayedContext] = []
@@ -138,7 +141,8 @@ def _replayed(
         place = swap.place_of(context)
         if look.wanted is not None and not look.wanted(context, place):
             return
-        ran = _replay_context(context, kw, script, way, swap.patience, look)
+        with swap.sent_ahead(context):
+            ran = _replay_context(context, kw, script, way, swap.patience, look)
         connection: Any = context.connection
         # a revision that commits by itself leaves the version row to whoever commits next: env.py may, when it goes on
         left_open = connection.in_transaction()
@@ -154,12 +158,17 @@ def _replayed(
 
     try:
         _run_swapped(config, script, swap, work)
-    except SafeError as error:
-        if not swap.together or isinstance(error, OutOfTime):
+    except (Exception, SentAheadFailed) as error:
+        # an env.py that rolls back what was sent ahead may fail in any way
+        if not swap.failed_ahead and not (isinstance(error, SafeError) and swap.may_do_otherwise):
             raise
-        shadow.dismiss()
-        return _replayed(config, script, shadow, way, look, one_by_one=True)
-    return tuple(found)
+        if not swap.failed_ahead and isinstance(error, OutOfTime):
+            raise
+    else:
+        if not swap.failed_ahead:
+            return tuple(found)
+    shadow.dismiss()
+    return _replayed(config, script, shadow, way, look, one_by_one=True)
 
 
 def run_on_shadow(

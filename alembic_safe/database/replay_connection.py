@@ -14,6 +14,7 @@ from alembic_safe.database.bootstrap import run_bootstrap
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.libpq_words import DEFAULT_PORT
 from alembic_safe.database.redirected import connections_redirected
+from alembic_safe.database.sent_ahead import SentAhead, can_send_ahead
 from alembic_safe.database.shadow import url_of
 from alembic_safe.database.shadow_patience import Patience
 from alembic_safe.database.statements import quoted, run
@@ -66,6 +67,7 @@ class Swap:
         self._connections: list[Connection] = []
         self._given: dict[int, Connection] = {}
         self._outer: dict[int, RootTransaction] = {}
+        self._ahead: dict[int, SentAhead] = {}
 
     def prepare(self, env: EnvironmentContext) -> None:
         """Wrap ``configure`` on the instance: alembic.context finds the method there, and no subclass is asked."""
@@ -120,6 +122,31 @@ class Swap:
         elif outer is not None and connection.in_transaction():
             connection.commit()  # a revision has ended the outer one itself; what came behind is part of the same
 
+    @contextmanager
+    def sent_ahead(self, context: MigrationContext) -> Iterator[None]:
+        """While revisions run in the transactions that env.py wants: send statements before the last one is done.
+
+        :raises SentAheadFailed: when one of them failed, and it is not known which.
+        """
+        connection: Any = context.connection
+        ahead = self._ahead.get(id(connection))
+        if ahead is None:
+            yield
+            return
+        ahead.begin(connection, context._version)  # noqa: SLF001 - Alembic's own table
+        yield
+        ahead.end()
+
+    @property
+    def failed_ahead(self) -> bool:
+        """Whether a statement that was sent ahead failed: then nothing that was seen since is an answer."""
+        return any(ahead.failed for ahead in self._ahead.values())
+
+    @property
+    def may_do_otherwise(self) -> bool:
+        """Whether revisions that failed may run through when each has a transaction, and every statement its answer."""
+        return self.together or any(ahead.was_used for ahead in self._ahead.values())
+
     def close(self) -> None:
         """Let every connection to the shadow go."""
         for connection in self._connections:
@@ -147,7 +174,10 @@ class Swap:
         if dialect.paramstyle not in ("format", "pyformat"):
             event.listen(engine, "before_cursor_execute", _percent_is_percent, retval=True)
         kept = {key: value for key, value in given.get_execution_options().items() if key not in _OWN_OPTIONS}
+        ahead = SentAhead(engine) if can_send_ahead(engine) and not self.one_by_one else None
         connection = engine.connect().execution_options(**kept)
+        if ahead is not None:
+            self._ahead[id(connection)] = ahead
         self._engines.append(engine)
         self._connections.append(connection)
         self._given[id(connection)] = given

@@ -213,8 +213,8 @@ def prove_range(
         proven.append(with_those)
         proven += prove_later(sides, end, new, left_out)
         if goes_back:
-            back = prove_way_back(sides, start, given.end, filled, given.left_out)
-            back = back or prove_way_back(sides, start, end, new, left_out)
+            back = prove_way_back(sides, start, given.end, filled, given.left_out, given.start.copied)
+            back = back or prove_way_back(sides, start, end, new, left_out, sides.fresh)
             proven += [back] if back is not None else []
     finally:
         new.dismiss()

@@ -58,7 +58,7 @@ def touch_of(operation: ops.MigrateOperation, ties: Ties) -> Touch | None:
         return Touch({_table(operation): None, new: None}, frozenset({new}), is_alone=True)
     if isinstance(operation, ops.CreateTableOp):
         names = {_table(operation), *_part_names(operation)}
-        return Touch({**_referents(operation.columns), _table(operation): None}, frozenset(names))
+        return Touch({**referents(operation.columns), _table(operation): None}, frozenset(names))
     if isinstance(operation, (ops.AddColumnOp, ops.AlterColumnOp, ops.DropColumnOp)):
         return _column(operation)
     if isinstance(operation, (ops.CreateIndexOp, ops.AddConstraintOp, ops.DropConstraintOp)):
@@ -144,7 +144,8 @@ def _part_names(operation: ops.CreateTableOp) -> Iterator[Name]:
             yield from [_name(operation.schema, name)] if name else []
 
 
-def _referents(items: Iterable[Any]) -> dict[Name, frozenset[str]]:
+def referents(items: Iterable[Any]) -> dict[Name, frozenset[str]]:
+    """Return the tables that columns and foreign keys refer to, with the columns there."""
     found: dict[Name, frozenset[str]] = {}
     for item in items:
         keys = item.elements if isinstance(item, ForeignKeyConstraint) else getattr(item, "foreign_keys", ())

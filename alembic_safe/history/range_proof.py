@@ -10,12 +10,12 @@ from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import ReplayFailed
 from alembic_safe.history.chain import state_of
 from alembic_safe.history.generated_rows import fill
-from alembic_safe.history.proof import Proven, differing_columns, require_equal
+from alembic_safe.history.proof import Proven, changing_between, differing_columns, require_equal, run_again
 from alembic_safe.history.rows import EVERYTHING
 from alembic_safe.inspecting.catalog import read_catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from alembic_safe.database.shadow import Shadow
     from alembic_safe.history.chain import Chain, State
@@ -120,10 +120,13 @@ def prove_rows(sides: Sides, given: WithRows) -> tuple[Shadow, Proven]:
     return made, Proven("rows", said)
 
 
-def prove_way_back(sides: Sides, start: str, old: Shadow, new: Shadow, left_out: LeftOut) -> Proven | None:
+def prove_way_back(
+    sides: Sides, start: str, old: Shadow, new: Shadow, left_out: LeftOut, begin: Callable[[], Shadow]
+) -> Proven | None:
     """Take both back to the start, and hold them against each other; ``None`` where the files do not take such rows back.
 
     :param old: at the end, brought there by the files; :param new: by the squash.
+    :param begin: makes another database as both were at the start.
     """
     one, other = old.copied(), new.copied()
     try:
@@ -132,7 +135,8 @@ def prove_way_back(sides: Sides, start: str, old: Shadow, new: Shadow, left_out:
         except ReplayFailed:
             return None
         state = state_of(other, replay(sides.config, sides.stock(), other, to=start))
-        require_equal(expected, state, left_out, f"taken back to {start}")
+        changing = changing_between(expected, state, left_out, [lambda: run_again(sides, begin(), sides.end, start)])
+        require_equal(expected, state, changing, f"taken back to {start}")
     finally:
         one.dismiss()
         other.dismiss()

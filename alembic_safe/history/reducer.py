@@ -12,10 +12,10 @@ from alembic.operations import ops
 
 from alembic_safe.history.operation_touch import Ties, Touch, table_of, ties_of, touch_of
 from alembic_safe.history.reductions import reduced_pair
-from alembic_safe.history.vanishing import is_undone, unneeded_names
+from alembic_safe.history.vanishing import constraints_made, is_undone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from alembic_safe.history.operation_touch import Name
 
@@ -123,11 +123,11 @@ class _Order:
         self._with_renames: set[Name] = set()  # of their columns: which one a part is on by then, nobody says
         for name, table in ties.indexes.items():
             self._parts.setdefault(self._root(table), {})[name] = None
-        self._makers: dict[tuple[Name, Name], bool] = {}
-        self._drops_unneeded: set[int] = set()
+        self._made: dict[tuple[Name, str], Mapping[Name, frozenset[str]] | None] = {}
+        self._dropped_keys: dict[int, Mapping[Name, frozenset[str]]] = {}
         for operation in operations:
             self._note_parts(operation)
-            self._note_unneeded(operation)
+            self._note_keys(operation)
 
     def _note_parts(self, operation: ops.MigrateOperation) -> None:
         """Note which names go when a table goes, or one of its columns: of indexes and constraints."""
@@ -172,16 +172,16 @@ class _Order:
             self._kept.append(item.op)  # an id is given anew as soon as nobody holds what had it
         return self._touches[key]
 
-    def _note_unneeded(self, operation: ops.MigrateOperation) -> None:
-        """Note which operations drop a foreign key or a check that was made before: nothing else needs those."""
-        made = unneeded_names(operation)
-        table = self._root(table_of(operation)) if made or isinstance(operation, ops.DropConstraintOp) else ("", "")
-        for name, is_unneeded in made.items():
-            self._makers[table, (table[0], name)] = is_unneeded
-        if isinstance(operation, ops.DropConstraintOp):
-            key = table, (table[0], str(operation.constraint_name))
-            if self._makers.pop(key, False):
-                self._drops_unneeded.add(id(operation))
+    def _note_keys(self, operation: ops.MigrateOperation) -> None:
+        """Note what the foreign keys are on that were made before they are dropped: nothing else needs them."""
+        if isinstance(operation, (ops.CreateTableOp, ops.AddConstraintOp)):
+            table = self._root(table_of(operation))
+            for name, on in constraints_made(operation).items():
+                self._made[table, name] = on
+        elif isinstance(operation, ops.DropConstraintOp):
+            on = self._made.pop((self._root(table_of(operation)), str(operation.constraint_name)), None)
+            if on is not None:
+                self._dropped_keys[id(operation)] = {self._root(table): columns for table, columns in on.items()}
                 self._kept.append(operation)
 
     def _with_parts(self, operation: ops.MigrateOperation, touch: Touch) -> Touch:
@@ -189,8 +189,9 @@ class _Order:
         if isinstance(operation, ops.DropIndexOp):
             where = [table for table, parts in self._parts.items() if touch.names & parts.keys()]
             return replace(touch, tables={**dict.fromkeys(where), **touch.tables})
-        if id(operation) in self._drops_unneeded:
-            return replace(touch, tables=dict.fromkeys(touch.tables, frozenset()))
+        key = self._dropped_keys.get(id(operation), {})
+        if key and not key.keys() & self._with_renames:
+            return replace(touch, tables=key)
         if isinstance(operation, ops.DropTableOp):
             return replace(touch, names=touch.names | self._parts.get(self._root(table_of(operation)), {}).keys())
         if isinstance(operation, ops.DropColumnOp):

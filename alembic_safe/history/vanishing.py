@@ -6,22 +6,23 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint
+from sqlalchemy import Column, ForeignKeyConstraint
 
-from alembic_safe.history.operation_touch import table_of
+from alembic_safe.history.operation_touch import Ties, referents, table_of, touch_of
 from alembic_safe.history.reduced_table import made_up_name, same_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from alembic_safe.history.operation_touch import Name
 
 # a name that PostgreSQL makes up is another one while it is taken
 _MADE_UP = re.compile(r"_(pkey|key|fkey|check|idx|excl|not_null|seq)\d*$")
 _KEPT_OF_TABLE = 25
 """How much of a table's name stands in a made-up one at least, however long the names of the columns are."""
-_UNNEEDED = (ForeignKeyConstraint, CheckConstraint, ops.CreateForeignKeyOp, ops.CreateCheckConstraintOp)
 _MAKES = (ops.CreateTableOp, ops.AddColumnOp, ops.AlterColumnOp, ops.AddConstraintOp, ops.CreateIndexOp)
 
 
@@ -30,42 +31,48 @@ def is_undone(one: ops.MigrateOperation, other: ops.MigrateOperation, between: I
 
     :param between: what is done there; none of it says the name.
     """
-    name = _name_of(one)
-    if name is None or not same_name(name, _gone(other)):
+    if isinstance(one, ops.CreateIndexOp):
+        name = None if one.unique or one.if_not_exists else one.index_name
+        is_gone = isinstance(other, ops.DropIndexOp) and not other.if_exists and same_name(name, other.index_name)
+        is_gone = is_gone and table_of(one)[0] == table_of(other)[0]  # what its table is called by then is no matter
+    elif isinstance(one, (ops.CreateForeignKeyOp, ops.CreateCheckConstraintOp)):
+        name = one.constraint_name if isinstance(one.constraint_name, str) else None
+        is_gone = (
+            isinstance(other, ops.DropConstraintOp) and not other.if_exists and same_name(name, other.constraint_name)
+        )
+        is_gone = is_gone and table_of(one) == table_of(other)
+    else:
         return False
-    if table_of(one)[0] != table_of(other)[0] or (
-        isinstance(one, ops.AddConstraintOp) and table_of(one) != table_of(other)
-    ):
+    if name is None or not is_gone:
         return False
     return not (_MADE_UP.search(str(name)) and any(_may_make_up(name, each) for each in between))
 
 
-def unneeded_names(operation: ops.MigrateOperation) -> dict[str, bool]:
-    """Return the names of the constraints that an operation makes, and whether nothing else can need each of them."""
+def constraints_made(
+    operation: ops.CreateTableOp | ops.AddConstraintOp,
+) -> dict[str, Mapping[Name, frozenset[str]] | None]:
+    """Return the names of the constraints that an operation makes, with what each of them is on.
+
+    :return: tables and columns for a foreign key; ``None`` for any other one.
+    """
     if isinstance(operation, ops.CreateTableOp):
         parts = [part for part in operation.columns if not isinstance(part, Column)]
-        named = {part: getattr(part, "name", None) or made_up_name(operation.table_name, part) for part in parts}
-        return {str(name): isinstance(part, _UNNEEDED) for part, name in named.items() if name is not None}
-    if isinstance(operation, ops.AddConstraintOp) and getattr(operation, "constraint_name", None) is not None:
-        return {str(operation.constraint_name): isinstance(operation, _UNNEEDED)}  # type: ignore[attr-defined]
-    return {}
+        named = [(getattr(part, "name", None) or made_up_name(operation.table_name, part), part) for part in parts]
+        return {str(name): _on(operation, part) for name, part in named if name is not None}
+    name = getattr(operation, "constraint_name", None)
+    return {} if name is None else {str(name): _on_key(operation)}
 
 
-def _name_of(one: ops.MigrateOperation) -> str | None:
-    """Return the name of what an operation makes that nothing else needs; ``None``: it makes no such thing."""
-    if isinstance(one, ops.CreateIndexOp):
-        return None if one.unique or one.if_not_exists else one.index_name
-    if isinstance(one, (ops.CreateForeignKeyOp, ops.CreateCheckConstraintOp)):
-        return str(one.constraint_name) if isinstance(one.constraint_name, str) else None  # conv is one
-    return None
+def _on_key(operation: ops.AddConstraintOp) -> Mapping[Name, frozenset[str]] | None:
+    touch = touch_of(operation, Ties()) if isinstance(operation, ops.CreateForeignKeyOp) else None
+    return None if touch is None else {table: columns or frozenset() for table, columns in touch.tables.items()}
 
 
-def _gone(other: ops.MigrateOperation) -> str | None:
-    if isinstance(other, ops.DropIndexOp):
-        return None if other.if_exists else other.index_name
-    if isinstance(other, ops.DropConstraintOp):
-        return None if other.if_exists or other.constraint_name is None else str(other.constraint_name)
-    return None
+def _on(operation: ops.CreateTableOp, part: Any) -> Mapping[Name, frozenset[str]] | None:
+    if not isinstance(part, ForeignKeyConstraint):
+        return None
+    found, own = referents([part]), table_of(operation)
+    return {**found, own: found.get(own, frozenset()) | frozenset(map(str, part.column_keys))}
 
 
 def _may_make_up(name: str, operation: ops.MigrateOperation) -> bool:
