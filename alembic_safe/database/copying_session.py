@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from alembic_safe.database.statements import run
+from alembic_safe.database.statements import set_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -146,12 +146,3 @@ class OfWorker:
     def close(self) -> None:
         """Close the connection; what was not committed is taken back."""
         self.connection.close()
-
-
-def set_local(connection: AnyConnection, settings: Mapping[str, str]) -> None:
-    """Set parameters for the running transaction, in one statement."""
-    calls = ", ".join(f"pg_catalog.set_config(:name_{n}, :value_{n}, true)" for n in range(len(settings)))
-    params: dict[str, object] = {}
-    for n, (name, value) in enumerate(settings.items()):
-        params |= {f"name_{n}": name, f"value_{n}": value}
-    run(connection, f"SELECT {calls}", params)

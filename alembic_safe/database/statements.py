@@ -63,6 +63,17 @@ def run_counting(
         return max(0, cursor.rowcount)
 
 
+def set_local(connection: Connection | psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
+    """Set parameters for the running transaction, in one statement."""
+    if not settings:
+        return
+    calls = ", ".join(f"pg_catalog.set_config(:name_{n}, :value_{n}, true)" for n in range(len(settings)))
+    params: dict[str, object] = {}
+    for n, (name, value) in enumerate(settings.items()):
+        params |= {f"name_{n}": name, f"value_{n}": value}
+    run(connection, f"SELECT {calls}", params)
+
+
 @functools.lru_cache(maxsize=256)
 def as_text(sql: str) -> TextClause:
     """Return a statement as SQLAlchemy takes it."""

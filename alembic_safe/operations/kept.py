@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.failures import sqlstate_of
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import quoted, run, set_local
 from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Memory, Purged, read_memory
 
@@ -46,16 +46,15 @@ def fixed_text(
     :param more: further parameters for the same time.
     """
     wanted = {**FIXED, **({} if search_path is None else {"search_path": search_path}), **(more or {})}
-    before = {name: run(connection, "SELECT current_setting(:n) AS it", {"n": name})[0]["it"] for name in wanted}
-    _set(connection, wanted)
+    # one statement each: whoever waits for a lock of ours waits for every one that we send
+    calls = ", ".join(f"current_setting(:name_{n}) AS value_{n}" for n in range(len(wanted)))
+    found = run(connection, f"SELECT {calls}", {f"name_{n}": name for n, name in enumerate(wanted)})[0]
+    before = {name: found[f"value_{n}"] for n, name in enumerate(wanted)}
+    other = {name: value for name, value in wanted.items() if before[name] != value}
+    set_local(connection, other)
     yield
     # behind an error the transaction is aborted and takes the settings back by itself
-    _set(connection, before)
-
-
-def _set(connection: Connection, values: dict[str, str]) -> None:
-    for name, value in values.items():
-        run(connection, "SELECT set_config(:n, :v, true)", {"n": name, "v": value})
+    set_local(connection, {name: before[name] for name in other})
 
 
 @contextmanager

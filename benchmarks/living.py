@@ -1,0 +1,300 @@
+"""What live writers notice of a change of a large table, beside the naive statement and beside no change at all, in one run.
+
+Run with ``python -m benchmarks.living [--rows 5000000] [--rounds 3] [--case NAME ...]`` from the project's folder. An open
+loop of 300 operations a second runs on the table; in every round the naive statement and ``safe-upgrade`` (expand, copy and
+contract) each work on a new table, each behind some seconds in which nothing but the load ran. Exit 1 when a claim fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.load import Seen
+from tests.cluster import VERSION, Cluster
+from tests.deploys import end_of, start
+from tests.models_project import ENV_WITH_REWRITER, ModelsProject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+IDLE = 8.0
+"""Seconds of the idle control."""
+LOOK_EVERY = 0.002
+"""Seconds between two looks at who holds ACCESS EXCLUSIVE: a hold is known to within twice of it."""
+SETTINGS = "environment = production\ncontract_min_age = 0\nrehearse = off"
+
+MODELS = """\
+sa.Table("parents", metadata, sa.Column("id", sa.Integer, primary_key=True))
+sa.Table("live", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("v", sa.Integer, nullable=False),
+         sa.Column("w", {w}), sa.Column("p", sa.Integer{p}), sa.Column("n", sa.Integer), sa.Column("pad", sa.Text{pad}))
+"""
+FILL = (
+    "INSERT INTO parents SELECT generate_series(0, 999)",
+    "INSERT INTO live SELECT n, 0, 0, n % 1000, NULL, md5(n::text) || repeat('x', 120) FROM generate_series(1, {rows}) n",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One change: what stands in the models behind it, and the statement that makes it at once.
+
+    :param body: the revision's, where it is no change of the models.
+    """
+
+    naive: str
+    w: str = "sa.Integer"
+    p: str = ""
+    pad: str = ""
+    body: str = ""
+
+
+CASES = {
+    "type change": Case("ALTER TABLE live ALTER w TYPE bigint", w="sa.BigInteger"),
+    "not null": Case("ALTER TABLE live ALTER w SET NOT NULL", w="sa.Integer, nullable=False"),
+    "foreign key": Case("ALTER TABLE live ADD FOREIGN KEY (p) REFERENCES parents", p=', sa.ForeignKey("parents.id")'),
+    "index": Case("CREATE INDEX ON live (pad)", pad=", index=True"),
+    "backfill": Case(
+        "UPDATE live SET n = id",
+        body='    with op.step("copy"):\n        op.backfill("live", set_={"n": "id"})',
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """What the writers noticed in one stretch of time, in seconds.
+
+    :param holds: how long each ACCESS EXCLUSIVE lock on the table was held.
+    :param heap: the table's size behind it, as a multiple of that before it.
+    """
+
+    took: float
+    writes: tuple[float, ...]
+    failures: int
+    holds: tuple[float, ...] = ()
+    heap: float = 1.0
+
+    @property
+    def longest(self) -> float:
+        """The longest stall of a write."""
+        return max(self.writes)
+
+    @property
+    def high(self) -> float:
+        """The 99.9th percentile of the writes."""
+        return sorted(self.writes)[int(len(self.writes) * 0.999)]
+
+
+@dataclass
+class Holds:
+    """Looks again and again at who holds ACCESS EXCLUSIVE on the table, in a thread."""
+
+    cluster: Cluster
+    database: str
+    seen: dict[tuple[int, str], tuple[float, float]] = field(default_factory=dict)
+    ending: threading.Event = field(default_factory=threading.Event)
+
+    def look(self) -> None:
+        """Look until told to end."""
+        query = (
+            "SELECT pid, virtualtransaction FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"
+            " AND relation = 'live'::regclass"
+        )
+        with self.cluster.connect(self.database) as c:
+            while not self.ending.wait(LOOK_EVERY):
+                for pid, transaction in c.execute(query).fetchall():
+                    now = time.monotonic()
+                    first, _ = self.seen.get((pid, transaction), (now, now))
+                    self.seen[pid, transaction] = (first, now)
+
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        """How long each was held."""
+        return tuple(last - first + LOOK_EVERY for first, last in self.seen.values())
+
+
+@contextmanager
+def load(cluster: Cluster, database: str, rows: int, into: list[Seen]) -> Iterator[None]:
+    """Run the live application beside the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "seen.json"
+        dsn = f"host=127.0.0.1 port={cluster.port} user=postgres dbname={database}"
+        command = [sys.executable, "-m", "benchmarks.load", dsn, "live", "3600", str(output), str(rows), "w"]
+        process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+        try:
+            time.sleep(1.5)  # connected and under way
+            yield
+            process.send_signal(signal.SIGTERM)
+            process.wait(120)
+            into.append(Seen.read(output))
+        finally:
+            process.kill()
+            process.wait()
+
+
+class Place:
+    """One new database with a filled table, and a project for it."""
+
+    def __init__(self, cluster: Cluster, case: Case, rows: int, folder: Path) -> None:
+        self.cluster, self.case, self.rows = cluster, case, rows
+        cluster.create("living")
+        env = ENV_WITH_REWRITER
+        self.project = ModelsProject.make(folder, cluster.url("living"), "", settings=SETTINGS, env_py=env)
+        self._revision(MODELS.format(w="sa.Integer", p="", pad=""), "first")
+        self._deploy("v0")
+        with cluster.connect("living") as c:
+            for statement in FILL:
+                c.execute(statement.format(rows=rows))  # type: ignore[arg-type]
+            c.execute("VACUUM ANALYZE")
+            c.execute("CHECKPOINT")
+
+    def _revision(self, models: str, message: str) -> None:
+        self.project.models(models)
+        self.project.run("revision", "--autogenerate", "-m", message, check=0)
+
+    def _deploy(self, release: str) -> None:
+        words = ("head", "--release", release, "--no-backup", "--confirm", "living", "--drift", "warn")
+        ended = end_of(start(self.project, *words), timeout=3600)
+        if ended.code:
+            raise SystemExit(f"{ended.out}\n{ended.err}")
+
+    def naive(self) -> None:
+        """Make the change in one statement."""
+        with self.cluster.connect("living") as c:
+            c.execute(self.case.naive)  # type: ignore[arg-type]
+
+    def write(self) -> None:
+        """Write the revision files of the change; not a part of what is measured."""
+        case = self.case
+        self._revision(MODELS.format(w=case.w, p=case.p, pad=case.pad), "second")
+        if case.body:
+            path = self.project.files_by_time[-1]
+            path.write_text(path.read_text().replace("def upgrade() -> None:", f"def upgrade() -> None:\n{case.body}"))
+
+    def phased(self) -> None:
+        """Deploy the change, and its contract with the next release."""
+        self._deploy("v1")
+        if list((self.project.folder / "migrations" / "contracts").glob("*.py")):
+            self.project.run("safe-contract", check=0)
+            self._deploy("v2")
+
+    def measured(self, *, is_naive: bool) -> tuple[Noticed, Noticed]:
+        """Return what was noticed of nothing, and of the change."""
+        if not is_naive:
+            self.write()
+        holds, seen = Holds(self.cluster, "living"), list[Seen]()
+        before = self._size()
+        with load(self.cluster, "living", self.rows, seen):
+            since = time.monotonic()
+            time.sleep(IDLE)
+            watching = threading.Thread(target=holds.look)
+            watching.start()
+            began = time.monotonic()
+            (self.naive if is_naive else self.phased)()
+            ended = time.monotonic()
+            holds.ending.set()
+            watching.join()
+            time.sleep(0.5)
+        heap = self._size() / before
+
+        def noticed(since: float, until: float) -> tuple[float, ...]:
+            # what was due in that time, though it was done later
+            return tuple(seconds for at, seconds in seen[0].writes if since <= at - seconds <= until) or (0.0,)
+
+        idle = Noticed(began - since, noticed(since, began - 0.05), 0)
+        return idle, Noticed(ended - began, noticed(began, ended), len(seen[0].failures), holds.seconds, heap)
+
+    def _size(self) -> int:
+        with self.cluster.connect("living") as c:
+            row = c.execute("SELECT pg_relation_size('live')").fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def measure(cluster: Cluster, case: Case, rows: int, *, is_naive: bool) -> tuple[Noticed, Noticed]:
+    """Measure one way on a database of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return Place(cluster, case, rows, Path(folder) / "app").measured(is_naive=is_naive)
+        finally:
+            cluster.drop("living")
+
+
+def said(values: list[float], unit: float = 1000) -> str:
+    """Return the median, and what it is the median of."""
+    return f"{statistics.median(values) * unit:.0f} ({' '.join(f'{value * unit:.0f}' for value in values)})"
+
+
+def show(name: str, pairs: list[tuple[Noticed, Noticed, Noticed]]) -> bool:
+    """Print what was noticed of a case, and which claims hold.
+
+    :param pairs: for each round the idle control, the naive statement and the phases.
+    """
+    idle, naive, phased = ([pair[n] for pair in pairs] for n in range(3))
+    print(
+        f"{name}: naive {said([one.took for one in naive], 1)} s, in phases {said([one.took for one in phased], 1)} s"
+    )
+    print(
+        f"  write p99.9 ms    idle {said([one.high for one in idle])}, in phases {said([one.high for one in phased])}"
+    )
+    longest = [said([one.longest for one in kind]) for kind in (idle, naive, phased)]
+    print("  longest write ms  idle {}, naive {}, in phases {}".format(*longest))
+    holds = [hold for one in phased for hold in one.holds]
+    if holds:
+        middle, most = statistics.median(holds) * 1000, max(holds) * 1000
+        print(f"  ACCESS EXCLUSIVE  {len(holds)} holds, median {middle:.0f} ms, max {most:.0f} ms")
+    print(f"  heap x {max(one.heap for one in phased):.2f}, naive x {max(one.heap for one in naive):.2f}")
+    may = [max(1.5 * i.longest, n.longest / 50) for i, n, _ in pairs]
+    claims = {
+        "p99.9 at most twice the idle one's": statistics.median(p.high / i.high for i, _, p in pairs) <= 2,
+        "longest write at most 1.5 times the idle one's, or 1/50 of the naive one's":
+            statistics.median(p.longest / most for (_, _, p), most in zip(pairs, may, strict=True)) <= 1,
+        "holds: median at most 20 ms, none over 100 ms": not holds or (statistics.median(holds) <= 0.02 and max(holds) <= 0.1),
+        "heap at most 1.35 times": max(one.heap for one in phased) <= 1.35,
+        "no statement failed": not any(one.failures for one in phased),
+    }  # fmt: skip
+    for claim, holds_true in claims.items():
+        print(f"  {'holds' if holds_true else 'FAILS'}  {claim}", flush=True)
+    return all(claims.values())
+
+
+def main() -> int:
+    """Measure the cases.
+
+    :return: 0 when every claim holds, 1 otherwise.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=5_000_000, help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
+    parser.add_argument("--case", nargs="*", default=list(CASES), choices=list(CASES), metavar="NAME")
+    options = parser.parse_args()
+    cluster = Cluster.start(fsync="on", synchronous_commit="on", max_wal_size="4GB", shared_buffers="256MB")
+    done = []
+    try:
+        print(f"PostgreSQL {VERSION}, {options.rows} rows, {options.rounds} rounds: median (every round)")
+        for name in options.case:
+            pairs = []
+            for _ in range(options.rounds):
+                idle, naive = measure(cluster, CASES[name], options.rows, is_naive=True)
+                again, phased = measure(cluster, CASES[name], options.rows, is_naive=False)
+                idle = idle if idle.longest > again.longest else again
+                pairs.append((idle, naive, phased))
+            done.append(show(name, pairs))
+    finally:
+        cluster.stop()
+    return 0 if all(done) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
