@@ -139,10 +139,13 @@ class Timeouts:
         # In autocommit even a statement that fails may leave something: an INVALID index.
         self._committed = self._committed or _in_autocommit(connection)
 
-    def _after_statement(self, connection: Connection, cursor: Any, *_: object) -> None:
+    def _after_statement(
+        self, connection: Connection, cursor: Any, statement: str, parameters: object, context: Any, executemany: bool
+    ) -> None:  # fmt: skip
+        del statement, parameters, executemany
         if self._speaking or self._is_batch or _in_autocommit(connection):
             return
-        if cursor.description is None and not (cursor.rowcount or 0) > 0:
+        if cursor.description is None and not (cursor.rowcount or 0) > 0 and not _is_ours(context):
             self._look_for_raw_commit()
         if self._raised or not _wrote_rows(cursor):
             return
@@ -210,6 +213,11 @@ def _wrote_rows(cursor: Any) -> bool:
         return False
     tag = str(getattr(cursor, "statusmessage", None) or "").split(" ")[0]
     return tag in _WRITING_TAGS or cursor.description is None
+
+
+def _is_ours(context: Any) -> bool:
+    """Whether a statement came from an operation of ours: who waits for a lock of ours waits for every look, too."""
+    return bool(context is not None and context.execution_options.get("alembic_safe_ours"))
 
 
 def _milliseconds(seconds: float) -> int:
