@@ -419,7 +419,8 @@ def test_no_look_at_the_transaction_comes_behind_a_statement_of_ours(
 
     def body(connection: sa.Connection) -> None:
         before = len(looked)
-        run(connection, "ALTER TABLE users ADD COLUMN ours text")
+        with connection.begin_nested():
+            run(connection, "ALTER TABLE users ADD COLUMN ours text")
         assert len(looked) == before
         connection.exec_driver_sql("ALTER TABLE users ADD COLUMN theirs text")
         assert len(looked) == before + 1

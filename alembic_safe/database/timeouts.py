@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.elements import ReleaseSavepointClause, RollbackToSavepointClause, SavepointClause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 FLOOR_AFTER_WRITES = 1.25
 """Seconds: the least lock_timeout of a transaction that has written rows, since to repeat it costs more."""
 
+_SAVEPOINTS = (ReleaseSavepointClause, RollbackToSavepointClause, SavepointClause)
 _WRITING_TAGS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY"})
 
 
@@ -216,8 +218,14 @@ def _wrote_rows(cursor: Any) -> bool:
 
 
 def _is_ours(context: Any) -> bool:
-    """Whether a statement came from an operation of ours: who waits for a lock of ours waits for every look, too."""
-    return bool(context is not None and context.execution_options.get("alembic_safe_ours"))
+    """Whether a statement is one that ends no transaction: who waits for a lock of ours waits for every look, too."""
+    if context is None:
+        return False
+    compiled = getattr(context, "compiled", None)
+    return bool(
+        context.execution_options.get("alembic_safe_ours")
+        or isinstance(getattr(compiled, "statement", None), _SAVEPOINTS)
+    )
 
 
 def _milliseconds(seconds: float) -> int:
