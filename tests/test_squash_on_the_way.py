@@ -12,8 +12,10 @@ from alembic.script import ScriptDirectory
 from alembic_safe.database.shadow import open_shadow
 from alembic_safe.database.squashed import SquashedMap
 from alembic_safe.errors import ProofFailed
+from alembic_safe.history import rows
 from alembic_safe.history.proof import Sides
 from alembic_safe.history.through import prove_through
+from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.settings import Settings
 from tests.project import Project
 from tests.squash_project import with_template
@@ -142,3 +144,27 @@ def test_originals_that_were_found_once_are_not_put_in_order_again(tmp_path: Pat
     again.expand(["a2"])
     assert [again.get_revision(one) is known.get_revision(one) for one in ("a1", "a3", "a4")] == [True, True, True]
     assert (again.bases, again.heads, known.bases) == (("a1",), ("a4",), ("a1",))
+
+
+def test_the_rows_of_many_tables_are_read_as_they_lie_in_each(
+    cluster: Cluster, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "_AT_ONCE", 2)
+    with cluster.connect(database) as connection:
+        connection.execute(r'''
+CREATE TABLE "50% ""off""" (z text, "a,b" text, made text GENERATED ALWAYS AS (z || '!') STORED);
+INSERT INTO "50% ""off""" VALUES ('{x,"y"}', NULL), ('NULL', '\\'), ('', ' ');
+CREATE TABLE bare (); INSERT INTO bare DEFAULT VALUES; INSERT INTO bare DEFAULT VALUES;
+CREATE TABLE empty (id int);
+CREATE TABLE parted (at date, n int[]) PARTITION BY RANGE (at);
+CREATE TABLE late PARTITION OF parted FOR VALUES FROM ('2021-01-01') TO ('2022-01-01');
+CREATE TABLE early PARTITION OF parted FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+INSERT INTO parted VALUES ('2021-05-05', '{1,2}'), ('2020-05-05', NULL);
+CREATE TABLE heir (extra int) INHERITS (empty); INSERT INTO heir VALUES (1, 2)''')
+        found = {one.id.name: one for one in rows.read_contents(connection, read_catalog(connection)).tables}
+    assert {name: (one.columns, one.rows) for name, one in found.items()} == {
+        '50% "off"': (("z", "a,b"), (('{x,"y"}', None), ("NULL", "\\\\"), ("", " "))),
+        "bare": ((), ((), ())),
+        "parted": (("at", "n"), (("2021-05-05", "{1,2}"), ("2020-05-05", None))),
+        "heir": (("id", "extra"), (("1", "2"),)),
+    }
