@@ -26,8 +26,9 @@ from alembic_safe.database.attempts import (
     WaitingForHolders,
     run_with_attempts,
 )
-from alembic_safe.database.blockers import AUTOVACUUM, CONFLICTS, PREPARED, SESSION, WRAPAROUND
+from alembic_safe.database.blockers import AUTOVACUUM, CONFLICTS, PREPARED, SESSION, WRAPAROUND, Lookout
 from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.statements import run
 from alembic_safe.errors import LockNotObtained
 from tests.cluster import Cluster
 from tests.patience import PATIENCE, QuietClock, eventually, quiet_clock
@@ -404,6 +405,28 @@ def test_a_commit_of_nothing_but_reads_does_not_keep_from_repeating(target: Targ
     with target.holding("SELECT * FROM users", seconds=0.5):
         target.run(body, transaction=False)
     assert len(target.failed) >= 1
+
+
+def test_no_look_at_the_transaction_comes_behind_a_statement_of_ours(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[bool] = []
+    glance = Lookout.glance
+
+    def counted(self: Lookout) -> Any:
+        looked.append(True)
+        return glance(self)
+
+    def body(connection: sa.Connection) -> None:
+        before = len(looked)
+        with connection.begin_nested():
+            run(connection, "ALTER TABLE users ADD COLUMN ours text")
+        assert len(looked) == before
+        connection.exec_driver_sql("ALTER TABLE users ADD COLUMN theirs text")
+        assert len(looked) == before + 1
+
+    monkeypatch.setattr(Lookout, "glance", counted)
+    target.run(body)
 
 
 def test_a_commit_that_the_server_refuses_was_rolled_back(target: Target) -> None:

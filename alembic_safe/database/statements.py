@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sqlalchemy import TextClause
     from sqlalchemy.schema import DDLElement
 
+OURS = {"alembic_safe_ours": True}
+"""The execution options of a statement that is ours: it ends no transaction."""
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 # named: a preparer for a driver with % parameters would double every % here, and text() once more
 _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call,unused-ignore]
@@ -42,7 +44,7 @@ def run(
     """
     values = dict(params or {})
     if isinstance(connection, Connection):
-        result = connection.execute(as_text(sql), values)
+        result = connection.execute(as_text(sql), values, execution_options=OURS)
         return [dict(row) for row in result.mappings()] if result.returns_rows else []
     from psycopg.rows import dict_row
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.elements import ReleaseSavepointClause, RollbackToSavepointClause, SavepointClause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 FLOOR_AFTER_WRITES = 1.25
 """Seconds: the least lock_timeout of a transaction that has written rows, since to repeat it costs more."""
 
+_SAVEPOINTS = (ReleaseSavepointClause, RollbackToSavepointClause, SavepointClause)
 _WRITING_TAGS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY"})
 
 
@@ -139,10 +141,13 @@ class Timeouts:
         # In autocommit even a statement that fails may leave something: an INVALID index.
         self._committed = self._committed or _in_autocommit(connection)
 
-    def _after_statement(self, connection: Connection, cursor: Any, *_: object) -> None:
+    def _after_statement(
+        self, connection: Connection, cursor: Any, statement: str, parameters: object, context: Any, executemany: bool
+    ) -> None:  # fmt: skip
+        del statement, parameters, executemany
         if self._speaking or self._is_batch or _in_autocommit(connection):
             return
-        if cursor.description is None and not (cursor.rowcount or 0) > 0:
+        if cursor.description is None and not (cursor.rowcount or 0) > 0 and not _is_ours(context):
             self._look_for_raw_commit()
         if self._raised or not _wrote_rows(cursor):
             return
@@ -210,6 +215,17 @@ def _wrote_rows(cursor: Any) -> bool:
         return False
     tag = str(getattr(cursor, "statusmessage", None) or "").split(" ")[0]
     return tag in _WRITING_TAGS or cursor.description is None
+
+
+def _is_ours(context: Any) -> bool:
+    """Whether a statement is one that ends no transaction: who waits for a lock of ours waits for every look, too."""
+    if context is None:
+        return False
+    compiled = getattr(context, "compiled", None)
+    return bool(
+        context.execution_options.get("alembic_safe_ours")
+        or isinstance(getattr(compiled, "statement", None), _SAVEPOINTS)
+    )
 
 
 def _milliseconds(seconds: float) -> int:
