@@ -135,7 +135,8 @@ def _replayed(
     A history that grew over years need not run in one transaction: a new label of an enum cannot be used in its own.
     """
     found: list[ReplayedContext] = []
-    swap = Swap(shadow, one_by_one=one_by_one, bootstrap=bootstrap_of(config, shadow.settings))
+    bootstrap = bootstrap_of(config, shadow.settings) if shadow.untouched else None
+    swap = Swap(shadow, one_by_one=one_by_one, bootstrap=bootstrap)
 
     def work(context: MigrationContext, kw: dict[str, Any]) -> None:
         place = swap.place_of(context)

@@ -141,6 +141,7 @@ class _Staging:
     """One database that stands for every place: what a replay asks a shadow for."""
 
     patience = 0.0  # others are at work there, too, and nobody's statement is ended
+    untouched = False  # what is there is there
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
