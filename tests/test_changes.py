@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, Phase, given, settings
 
+from alembic_safe.authoring.change_columns import is_conversion
 from alembic_safe.authoring.changes import Aim, LabelTooNew, apply_changes
 from alembic_safe.authoring.expressible import differences
 from alembic_safe.database.endpoint import Endpoint
@@ -131,6 +132,26 @@ def test_a_column_retired_from_a_renamed_table_comes_back_when_both_are_taken_ba
 def test_a_serial_becomes_an_identity_and_back(ways: Ways) -> None:
     old, new = (ModelsSpec((TableSpec("beta", (), identity=identity),), ("a",)) for identity in (False, True))
     ways.walk(Pair(old, new, (), ()))
+
+
+def test_a_fill_for_rows_without_a_value_leaves_the_others_alone_when_the_type_changes_too(ways: Ways) -> None:
+    old, new = (
+        ModelsSpec((TableSpec("alpha", (ColumnSpec("d0", type_, nullable=nullable),)),), ("a",))
+        for type_, nullable in (("date", True), ("timestamp", False))
+    )
+    ways.walk(Pair(old, new, (), ()))
+
+
+@pytest.mark.parametrize(
+    ("expression", "column", "converts"),
+    [
+        ("'free'", "plan", False), ("'plan'", "plan", False), ("lower(plan)", "plan", True), ("planned", "plan", False),
+        ('"Plan"', "Plan", True), ("Plan", "Plan", False), ("PLAN", "plan", True), ("'it''s' || \"a b\"", "a b", True),
+        ('"plan b"', "plan", False), ("t.plan::int", "plan", True),
+    ],
+)  # fmt: skip
+def test_what_speaks_of_the_column_is_how_it_converts(expression: str, column: str, *, converts: bool) -> None:
+    assert is_conversion(expression, column) is converts
 
 
 def test_the_last_table_of_a_schema_goes_and_comes_back(ways: Ways) -> None:

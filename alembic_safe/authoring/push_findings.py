@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.authoring.change_columns import is_conversion
 from alembic_safe.authoring.push_finding import Finding
 from alembic_safe.authoring.push_plan import Plan, shown, type_word
 from alembic_safe.authoring.push_returning import of_column, of_table, returning, rows_without
@@ -121,7 +122,7 @@ class Findings:
 
     def cast(self, id_: ObjectId, old: str, new: str) -> Iterator[Finding]:
         """Yield whether values would change, or not convert, from one type to another."""
-        if id_ in self.fills or "generated" in self.plan.models.objects[id_]:
+        if is_conversion(self.fills.get(id_, ""), id_.name) or "generated" in self.plan.models.objects[id_]:
             return
         name, column, total = shown(id_, self.default), quoted(id_.name), self._total(id_)
         if not total:
