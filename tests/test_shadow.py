@@ -80,9 +80,10 @@ def names(cluster: Cluster) -> set[str]:
 
 @pytest.fixture(autouse=True)
 def _none_is_on_its_way_out(target: Endpoint) -> None:
-    """A server may still be dropping the shadow of the test before: each one begins behind that."""
+    """A server may still be dropping the shadow of the test before, or hold one of a run that was killed in another file."""
     server = ShadowServer(target, "target")
     eventually(lambda: not any(one.alive and one.tag.kind == "shadow" for one in server.leftovers()))
+    server.prune()
     server.close()
 
 
