@@ -54,10 +54,14 @@ def subscriber(
 
 
 def arrives(living: Living, subscriber: psycopg.Connection, marker: int) -> None:
-    """Write a row on the publisher, and wait until the subscriber has it."""
+    """Write a row on the publisher, and wait until the subscriber has it, and the rows that were there of every table."""
     living.run(f"INSERT INTO stays VALUES ({marker})")
     for _ in range(400):
-        if subscriber.execute("SELECT FROM stays WHERE id = %s", [marker]).fetchone() is not None:
+        copied = subscriber.execute("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel").fetchone()
+        if (
+            copied != (False,)
+            and subscriber.execute("SELECT FROM stays WHERE id = %s", [marker]).fetchone() is not None
+        ):
             return
         subscriber.execute("SELECT pg_sleep(0.05)")
     raise AssertionError("the subscriber no longer applies")
