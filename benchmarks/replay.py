@@ -136,6 +136,14 @@ def copied(place: Place) -> tuple[float, bool]:
     return timed(work), copy
 
 
+def settled(place: Place) -> None:
+    """Wait until the server has dropped the last shadow: nobody waits for that, and it must not slow what comes next."""
+    server = ShadowServer(place.endpoint, "target")
+    while any(one.alive and one.tag.kind == "shadow" for one in server.leftovers()):
+        time.sleep(0.02)
+    server.close()
+
+
 def forget(place: Place) -> None:
     """Drop the kept replays of this server."""
     server = ShadowServer(place.endpoint, "target")
@@ -148,6 +156,8 @@ def forget(place: Place) -> None:
 def empty(place: Place) -> None:
     """Make the project's database anew; it was found without a table, or has been filled by this benchmark."""
     from psycopg import sql
+
+    settled(place)
 
     name = sql.Identifier(place.endpoint.database)
     with place.endpoint.connect(database="postgres") as connection:
@@ -168,8 +178,10 @@ def measure(place: Place, runs: int) -> tuple[Sample, Sample, Sample, int]:
         empty(place)
         two, steps = replayed(place)
         if turn == 0:
+            settled(place)
             forget(place)
             copied(place)  # replays, and keeps
+        settled(place)
         three, copy = copied(place)
         if not copy:
             raise RuntimeError("the kept replay was not found")
