@@ -87,6 +87,40 @@ def test_what_is_done_to_a_copy_is_not_in_the_next_one(project: Project) -> None
         c.execute("SELECT * FROM users")
 
 
+def test_who_only_reads_makes_no_copy_and_nobody_prunes_what_is_read(cluster: Cluster, project: Project) -> None:
+    with kept_replay(project, reads_only=True) as (shadow, first):
+        [own] = [endpoint.database for endpoint in shadow.databases.values()]
+        assert not first.copied
+    [name] = templates(cluster)  # the replayed one itself
+    with cluster.connect() as c:
+        assert c.execute("SELECT count(*) FROM pg_database WHERE datname = %s", [own]).fetchone() == (0,)
+    with kept_replay(project, reads_only=True) as (shadow, done), shadow.endpoint.connect() as c:
+        assert done.copied
+        assert shadow.endpoint.database == name
+        assert done.contexts[0].heads == first.contexts[0].heads
+        c.execute("SELECT * FROM users")
+        c.close()
+        assert shadow.server.prune(templates_kept=0) == ()
+    with pytest.raises(psycopg.OperationalError, match="not currently accepting connections"):
+        cluster.connect(name)
+    assert copied(project)
+
+
+def test_what_is_read_while_something_fails_stays_kept_and_a_new_one_is_not_kept(
+    cluster: Cluster, project: Project
+) -> None:
+    with pytest.raises(ZeroDivisionError), kept_replay(project, reads_only=True):
+        raise ZeroDivisionError
+    assert templates(cluster) == []
+    with kept_replay(project, reads_only=True):
+        pass
+    with pytest.raises(ZeroDivisionError), kept_replay(project, reads_only=True):
+        raise ZeroDivisionError
+    [name] = templates(cluster)
+    with pytest.raises(psycopg.OperationalError, match="not currently accepting connections"):
+        cluster.connect(name)
+
+
 def edit_revision(project: Project) -> None:
     path = project.folder / "migrations" / "versions" / "a3_mails.py"
     path.write_text(path.read_text().replace("sa.Text", "sa.String(10)"))
@@ -173,19 +207,17 @@ def test_of_two_at_once_the_second_waits_for_the_first(project: Project) -> None
     first = ShadowServer(target, "target")
     second = ShadowServer(target, "target")
     order: list[str] = []
-    first.building("the same key")
 
     def wait() -> None:
-        second.building("the same key")
-        order.append("second goes on")
-        second.built("the same key")
+        with second.building("the same key"):
+            order.append("second goes on")
 
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    waiting.join(timeout=0.5)
-    assert waiting.is_alive()
-    order.append("first is done")
-    first.built("the same key")
+    with first.building("the same key"):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        waiting.join(timeout=0.5)
+        assert waiting.is_alive()
+        order.append("first is done")
     waiting.join(PATIENCE)
     assert order == ["first is done", "second goes on"]
     first.close()

@@ -81,6 +81,7 @@ class Seen:
 class Project:
     """One database of the project, looked at in a read-only transaction.
 
+    :param place: see :func:`alembic_safe.database.replay_connection.place_of`.
     :param models: what ``env.py`` hands to Alembic, as a sequence.
     :param leave_out: its version tables and what is ours.
     :param ignored: which tables of the models and of a catalog ``env.py`` keeps from autogenerate.
@@ -88,7 +89,6 @@ class Project:
 
     place: str
     target: Target
-    catalog: Catalog
     ground: Ground
     models: tuple[MetaData, ...]
     leave_out: frozenset[str]
@@ -134,7 +134,7 @@ def _no_side(what: str, example: str) -> WrongUsage:
 
 
 def read_project(config: Config, script: ScriptDirectory, settings: Settings) -> Project:
-    """Look at the project's database once; nothing is written.
+    """Look at the project's database, without its catalog; nothing is written.
 
     :raises WrongUsage: where ``env.py`` configures several databases.
     """
@@ -152,8 +152,8 @@ def read_project(config: Config, script: ScriptDirectory, settings: Settings) ->
         models = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
         found.append(
             Project(
-                place_of(connection), target, read_catalog(connection, leave_out=leave_out), ground_of(connection), models,
-                leave_out, functools.partial(left_out, context, models),
+                place_of(connection), target, ground_of(connection), models, leave_out,
+                functools.partial(left_out, context, models),
             )
         )  # fmt: skip
         connection.rollback()
@@ -184,27 +184,25 @@ def _together(found: Sequence[Project]) -> Project:
         return frozenset.intersection(*(project.ignored(catalog) for project in found))
 
     leave_out = first.leave_out.union(*(project.leave_out for project in found))
-    seen = Catalog(
-        {id_: said for id_, said in first.catalog.objects.items() if all(id_ in one.catalog.objects for one in found)},
-        first.catalog.server_version,
-    )
-    return replace(first, catalog=seen, models=models, leave_out=leave_out, ignored=ignored)
+    return replace(first, models=models, leave_out=leave_out, ignored=ignored)
 
 
 class Looking:
     """Looks at sides, on shadows where they are not databases.
 
+    :param beside: waits for the catalog of the project's database, see :func:`read_beside`.
     :param tell: hears what a person should know of a shadow.
     """
 
     def __init__(
         self, config: Config, script: ScriptDirectory, settings: Settings, project: Project,
-        tell: Callable[[ShadowNote], None] | None,
+        beside: Callable[[], Catalog | None], tell: Callable[[ShadowNote], None] | None,
     ) -> None:  # fmt: skip
         self.config = config
         self.script = script
         self.settings = settings
         self.project = project
+        self._beside = beside
         self.wish = ShadowWish(
             project.target.endpoint,
             project.ground.needs,
@@ -252,9 +250,25 @@ class Looking:
     def _database(self, side: Side) -> Seen:
         project = self.project
         place, at = project.target.identity.place, ", ".join(project.target.heads) or "no revision"
-        return Seen(
-            side, f"the database {place.shown}, at {at}", project.catalog, live=_counting(project.target.connect)
-        )
+        catalog = self._beside() or self._watched()
+        return Seen(side, f"the database {place.shown}, at {at}", catalog, live=_counting(project.target.connect))
+
+    def _watched(self) -> Catalog:
+        """Read the database on env.py's own connection, where what it waits for is seen and said."""
+        found: list[Catalog] = []
+
+        def work(context: MigrationContext, kw: dict[str, Any]) -> None:
+            del kw
+            connection: Any = context.connection
+            if found:
+                return
+            run(connection, "SET TRANSACTION READ ONLY")
+            look_at(context, self.settings)
+            found.append(read_catalog(connection, leave_out=self.project.leave_out))
+            connection.rollback()
+
+        run_env(self.config, self.script, work)
+        return found[0]
 
     def _url(self, side: Side) -> Seen:
         endpoint = Endpoint.from_url(make_url(side.url))

@@ -18,7 +18,7 @@ from alembic_safe.database.shadow_rungs import climb, extensions_of, why_not_on_
 from alembic_safe.errors import Missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Literal
 
     from alembic_safe.database.endpoint import Endpoint
@@ -152,12 +152,12 @@ class Shadow:
         self._databases = {}
         self._unclaimed = None  # it was the first of them, or goes with the block
 
-    def adopt(self, copies: dict[str, str]) -> None:
-        """Take copies of replayed databases, where nothing has been asked for yet.
+    def adopt(self, replayed: Mapping[str, str]) -> None:
+        """Take databases that have been replayed before, where nothing has been asked for yet.
 
-        :param copies: names of databases on this server, by the place they stand for; the first comes first.
+        :param replayed: names of databases on this server, by the place they stand for; the first comes first.
         """
-        self._databases = {place: self._way_to(name) for place, name in copies.items()}
+        self._databases = {place: self._way_to(name) for place, name in replayed.items()}
 
     @property
     def databases(self) -> dict[str, Endpoint]:

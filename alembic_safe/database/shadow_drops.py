@@ -7,9 +7,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import sql
 from psycopg.pq import ConnStatus, ExecStatus
 
+from alembic_safe.database.shadow_sql import drop_statement
 from alembic_safe.errors import Missing
 
 if TYPE_CHECKING:
@@ -68,8 +68,3 @@ class Drops:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
-
-
-def drop_statement(name: str) -> sql.Composed:
-    """Return the statement that drops a database, whoever is connected to it."""
-    return sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))

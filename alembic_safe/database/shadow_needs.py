@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from alembic_safe.database.shadow_server import Locale
+from alembic_safe.database.shadow_sql import Locale
 from alembic_safe.database.statements import run
 
 if TYPE_CHECKING:

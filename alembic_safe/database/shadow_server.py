@@ -11,6 +11,7 @@ import socket
 import time
 import uuid
 import zlib
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -19,17 +20,24 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import ConnStatus, ExecStatus
 
-from alembic_safe.database.shadow_drops import Drops, drop_statement
+from alembic_safe.database.shadow_drops import Drops
+from alembic_safe.database.shadow_sql import (
+    comment_statement,
+    connections_statement,
+    create_statement,
+    drop_statement,
+    rename_statement,
+)
 from alembic_safe.database.statements import run
 from alembic_safe.errors import Missing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from psycopg.pq.abc import PGresult
-    from typing_extensions import LiteralString
 
     from alembic_safe.database.endpoint import Endpoint
+    from alembic_safe.database.shadow_sql import Locale
 
 TAG = "alembic-safe shadow "
 """How the comment on a database of ours begins; the rest is JSON."""
@@ -57,17 +65,6 @@ FROM pg_database d
 WHERE starts_with(shobj_description(d.oid, 'pg_database'), :tag)
 ORDER BY d.datname
 """
-
-
-@dataclass(frozen=True)
-class Locale:
-    """Encoding and collation of a database, in the words of CREATE DATABASE."""
-
-    encoding: str
-    collate: str
-    ctype: str
-    provider: str = "c"
-    locale: str | None = None
 
 
 @dataclass(frozen=True)
@@ -187,7 +184,9 @@ class ShadowServer:
         self.connection.execute("SELECT pg_advisory_lock(%s, %s)", (_ALIVE, _key(name)))
         self._made.append(name)
         try:
-            self._create_tagged(_create_statement(name, locale, template, self.version), _comment(name, Tag.now()))
+            self._create_tagged(
+                create_statement(name, locale, template, self.version), comment_statement(name, Tag.now().comment())
+            )
             # a replay commits behind each revision, and nobody needs a shadow that a crash has cut short
             self.connection.execute(
                 sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name))
@@ -223,25 +222,40 @@ class ShadowServer:
 
     def keep_as_template(self, name: str, template: str, tag: Tag) -> None:
         """Turn a finished shadow into a template to copy from: it stays, under its own name, and takes no connections."""
-        self.connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
-        self.connection.execute(
-            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(template))
-        )
-        self.connection.execute(_comment(template, tag))
+        self.connection.execute(connections_statement(name, allowed=False))
+        self.connection.execute(rename_statement(name, template))
+        self.connection.execute(comment_statement(template, tag.comment()))
         self._made.remove(name)
 
-    def building(self, key: str) -> None:
-        """Wait until nobody else builds the template of this key, and keep others waiting until :meth:`built`."""
+    @contextmanager
+    def building(self, key: str) -> Iterator[None]:
+        """Wait until nobody else builds or reads the template of this key, and keep others waiting meanwhile."""
         # asked again and again: a statement that waits would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for it
         while self.connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (_BUILDING, _key(key))).fetchone() != (
             True,
         ):
             time.sleep(_ASK_AGAIN)
+        try:
+            yield
+        finally:
+            if not self.connection.closed:
+                self.connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_BUILDING, _key(key)))
 
-    def built(self, key: str) -> None:
-        """Let the others go on."""
-        if not self.connection.closed:
-            self.connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_BUILDING, _key(key)))
+    @contextmanager
+    def opened(self, template: str) -> Iterator[None]:
+        """Let a template be connected to while this lasts; nobody prunes it meanwhile.
+
+        :raises psycopg.Error: when it is gone, or not ours to open.
+        """
+        self.connection.execute("SELECT pg_advisory_lock(%s, %s)", (_ALIVE, _key(template)))
+        try:
+            self.connection.execute(connections_statement(template, allowed=True))
+            yield
+        finally:
+            if not self.connection.closed:
+                with suppress(psycopg.Error):  # somebody dropped it by hand
+                    self.connection.execute(connections_statement(template, allowed=False))
+                self.connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_ALIVE, _key(template)))
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """Return every database here that carries our tag, those of this run included."""
@@ -309,28 +323,3 @@ def _key(name: str) -> int:
     """Return an advisory lock's second number for a name: a signed 32-bit integer."""
     number = zlib.crc32(name.encode())
     return number - (1 << 32) if number >= 1 << 31 else number
-
-
-def _comment(name: str, tag: Tag) -> sql.Composed:
-    return sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(tag.comment()))
-
-
-_LOCALE_OPTION: dict[str, LiteralString] = {"icu": "ICU_LOCALE", "builtin": "BUILTIN_LOCALE"}
-
-
-def _create_statement(name: str, locale: Locale | None, template: str | None, version: int) -> sql.Composed:
-    source = sql.Identifier(template or "template0")
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), source)
-    if template is not None:
-        # file_copy would force two checkpoints on everybody who works on that server
-        return statement + sql.SQL(" STRATEGY wal_log" if version >= 150000 else "")
-    if locale is None:
-        return statement
-    options: list[tuple[LiteralString, str]] = [
-        ("ENCODING", locale.encoding), ("LC_COLLATE", locale.collate), ("LC_CTYPE", locale.ctype),
-    ]  # fmt: skip
-    provider = {"i": "icu", "b": "builtin"}.get(locale.provider)
-    if provider is not None and version >= 150000:
-        options += [("LOCALE_PROVIDER", provider), (_LOCALE_OPTION[provider], locale.locale or "")]
-    parts: Sequence[sql.Composed] = [sql.SQL("{} = {}").format(sql.SQL(k), sql.Literal(v)) for k, v in options if v]
-    return statement + sql.SQL(" ") + sql.SQL(" ").join(parts)

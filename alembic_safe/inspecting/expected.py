@@ -64,10 +64,11 @@ class FilesCatalog:
 
 @contextmanager
 def replayed(
-    config: Config, script: ScriptDirectory, wish: ShadowWish, heads: Sequence[str]
+    config: Config, script: ScriptDirectory, wish: ShadowWish, heads: Sequence[str], *, reads_only: bool = False
 ) -> Iterator[tuple[Shadow, Replayed]]:
     """Make a shadow on which the files have been run up to some heads; empty heads: none of them.
 
+    :param reads_only: nothing is written to it.
     :raises ReplayFailed: when a revision does not run through.
     :raises Missing: when there is no server for a shadow.
     """
@@ -77,7 +78,8 @@ def replayed(
     whole = set(heads) == set(script.get_heads())
     if whole or len(heads) == 1:
         to = "heads" if whole else heads[0]
-        with open_replayed(config, script, wish.target, wish.settings, to=to, on_step=wish.on_step, **how) as made:
+        how |= {"to": to, "on_step": wish.on_step, "reads_only": reads_only}
+        with open_replayed(config, script, wish.target, wish.settings, **how) as made:
             yield made
         return
     with open_shadow(wish.target, wish.settings, **how) as shadow:
@@ -118,7 +120,7 @@ def catalogs_of(shadow: Shadow, done: Replayed) -> tuple[FilesCatalog, ...]:
 def _catalogs(
     config: Config, script: ScriptDirectory, wish: ShadowWish, heads: Sequence[str]
 ) -> tuple[FilesCatalog, ...]:
-    with replayed(config, script, wish, heads) as (shadow, done):
+    with replayed(config, script, wish, heads, reads_only=True) as (shadow, done):
         return catalogs_of(shadow, done)
 
 
