@@ -36,6 +36,7 @@ from alembic_safe.database.replay_cache import open_replayed  # noqa: E402
 from alembic_safe.database.shadow import open_shadow  # noqa: E402
 from alembic_safe.database.shadow_needs import ShadowNeeds, needs_of  # noqa: E402
 from alembic_safe.database.shadow_server import ShadowServer  # noqa: E402
+from alembic_safe.database.shadow_wish import ShadowWish  # noqa: E402
 from alembic_safe.settings import Count, Settings  # noqa: E402
 
 if TYPE_CHECKING:
@@ -128,15 +129,8 @@ def kept(place: Place, *, reads_only: bool) -> tuple[float, bool]:
     def work() -> None:
         nonlocal copy
         script = place.script()
-        with open_replayed(
-            place.config,
-            script,
-            place.endpoint,
-            place.settings,
-            needs=place.needs,
-            protected=False,
-            reads_only=reads_only,
-        ) as (shadow, done):
+        wish = ShadowWish(place.endpoint, place.needs, place.settings, protected=False)
+        with open_replayed(place.config, script, wish, reads_only=reads_only) as (shadow, done):
             copy = done.copied
             with shadow.endpoint.connect():
                 pass

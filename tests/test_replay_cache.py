@@ -17,6 +17,7 @@ from alembic_safe.database.replay import replay
 from alembic_safe.database.replay_cache import open_replayed
 from alembic_safe.database.shadow_needs import needs_of
 from alembic_safe.database.shadow_server import ShadowServer
+from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.settings import Count, Settings
 from tests.patience import PATIENCE, eventually
 from tests.project import ENV_PY, Project
@@ -33,9 +34,8 @@ def kept_replay(project: Project, settings: Settings | None = None, **kw: Any) -
     with target.connect() as connection:
         needs = needs_of(connection)
     config = project.config
-    with open_replayed(
-        config, script_of(config), target, settings or Settings(), needs=needs, protected=False, **kw
-    ) as found:
+    wish = ShadowWish(target, needs, settings or Settings(), protected=False)
+    with open_replayed(config, script_of(config), wish, **kw) as found:
         yield found
 
 

@@ -14,11 +14,12 @@ from alembic_safe.database.envpy import run_env, script_of
 from alembic_safe.database.guard import Intent
 from alembic_safe.database.replay_connection import place_of
 from alembic_safe.database.shadow_needs import needs_of
+from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.errors import Findings, NextStep, WrongUsage
 from alembic_safe.inspecting.comparison import compare
 from alembic_safe.inspecting.difference_sql import undo_sql
 from alembic_safe.inspecting.drift import find_drift, judge
-from alembic_safe.inspecting.expected import ShadowWish, catalogs_at
+from alembic_safe.inspecting.expected import catalogs_at
 from alembic_safe.inspecting.owners import owned_as, usual_owner
 from alembic_safe.inspecting.target import look_at
 

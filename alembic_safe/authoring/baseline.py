@@ -15,12 +15,12 @@ from alembic_safe.database.envpy import run_env, script_of
 from alembic_safe.database.guard import Intent
 from alembic_safe.database.replay_connection import place_of
 from alembic_safe.database.shadow_needs import needs_of
+from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.errors import Refused
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.comparison import compare
 from alembic_safe.inspecting.difference_sql import Undo, undo_sql
 from alembic_safe.inspecting.drift import Drift, find_drift
-from alembic_safe.inspecting.expected import ShadowWish
 from alembic_safe.inspecting.owners import usual_owner
 from alembic_safe.inspecting.target import look_at, version_tables
 

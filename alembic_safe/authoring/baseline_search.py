@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.replay import replay
-from alembic_safe.database.shadow import open_shadow
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.comparison import compare
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
     from alembic_safe.database.replay import ReplayStep
+    from alembic_safe.database.shadow_wish import ShadowWish
     from alembic_safe.inspecting.catalog_records import Catalog
     from alembic_safe.inspecting.comparison import Difference
-    from alembic_safe.inspecting.expected import ShadowWish
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,7 @@ def search(
     """
     points: list[tuple[tuple[str, ...], Catalog]] = []
     leave_out = frozenset({".".join(version_table)})
-    with open_shadow(
-        wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=wish.dry_run, tell=wish.tell
-    ) as shadow:
+    with wish.open() as shadow:
         endpoint = shadow.database_for(place)
 
         def look() -> None:

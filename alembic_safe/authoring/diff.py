@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from alembic_safe.authoring.diff_sides import Looking, Project, Seen, Side, read_project, read_side
+from alembic_safe.authoring.diff_ahead import begun
+from alembic_safe.authoring.diff_sides import Looking, Project, Seen, read_project
+from alembic_safe.authoring.diff_words import Side, kind_of, read_side
 from alembic_safe.authoring.expressible import differences as expressible
-from alembic_safe.database.envpy import script_of
-from alembic_safe.inspecting.catalog_beside import read_beside
+from alembic_safe.database.envpy import unread_script_of
+from alembic_safe.database.revision_files import require_one_history
 from alembic_safe.inspecting.comparison import EXISTS, Difference, compare
 from alembic_safe.inspecting.owners import owned_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from contextlib import AbstractContextManager
 
     from alembic.config import Config
 
@@ -81,11 +81,14 @@ def diff(
     :param to: the same.
     :raises SafeError: when a side cannot be had.
     """
-    script = script_of(config)
-    sides: tuple[Side, Side] = (read_side(from_, script), read_side(to, script))
+    script = unread_script_of(config)
+    kinds = {kind_of(from_), kind_of(to)}
     project = read_project(config, script, settings)
-    with _reading_ahead(project, sides) as beside:
-        looking = Looking(config, script, settings, project, beside, tell)
+    wish = project.wish(settings, tell)
+    with begun(project, wish, of_database="database" in kinds, of_files="files" in kinds) as ahead:
+        require_one_history(script)
+        sides: tuple[Side, Side] = (read_side(from_, script), read_side(to, script))
+        looking = Looking(config, script, project, replace(wish, opened=ahead.shadow), ahead.catalog)
         # the database last: it is being read while what is made on a shadow is made
         seen = {side: looking.at(side) for side in sorted(sides, key=lambda side: side.kind == "database")}
     start, end = (seen[side] for side in sides)
@@ -100,12 +103,6 @@ def diff(
         ),
         project,
     )  # fmt: skip
-
-
-def _reading_ahead(project: Project, sides: tuple[Side, ...]) -> AbstractContextManager[Callable[[], Catalog | None]]:
-    if any(side.kind == "database" for side in sides):
-        return read_beside(project.target, project.leave_out)
-    return nullcontext(lambda: None)
 
 
 def _steps(differences: tuple[Difference, ...], start: Seen, end: Seen) -> tuple[Undo, ...]:

@@ -19,11 +19,12 @@ from alembic_safe.authoring.statement_operations import StatementsOp, statements
 from alembic_safe.database.envpy import script_of
 from alembic_safe.database.replay import run_on_shadow
 from alembic_safe.database.shadow import url_of
+from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.errors import SafeError
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.comparison import compare
 from alembic_safe.inspecting.difference_sql import undo_sql
-from alembic_safe.inspecting.expected import ShadowWish, replayed
+from alembic_safe.inspecting.expected import replayed
 from alembic_safe.inspecting.owners import usual_owner
 
 if TYPE_CHECKING:

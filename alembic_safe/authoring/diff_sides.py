@@ -1,30 +1,27 @@
-"""What is meant by one side of a safe-diff, and what does it look like?"""
+"""What does one side of a safe-diff look like?"""
 
 # Nothing here can write to a database of anybody's: the project's own is opened in a read-only transaction, a URL's in a
 # read-only session, and everything else is made on a shadow.
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from alembic.util import CommandError
 from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from alembic_safe.authoring.dump_file import load_dump
 from alembic_safe.authoring.left_out import left_out
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.envpy import run_env
 from alembic_safe.database.replay_connection import place_of
-from alembic_safe.database.shadow import open_shadow
+from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import Missing, NextStep, WrongUsage
 from alembic_safe.inspecting.catalog import PUBLIC, PUBLIC_AS_INSTALLED, read_catalog
 from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
-from alembic_safe.inspecting.expected import ShadowWish, catalogs_at
+from alembic_safe.inspecting.expected import catalogs_at
 from alembic_safe.inspecting.models_catalog import Ground, ground_of, models_catalog
 from alembic_safe.inspecting.target import Target, look_at, version_tables
 
@@ -36,27 +33,12 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
     from sqlalchemy import MetaData
 
+    from alembic_safe.authoring.diff_words import Side
     from alembic_safe.database.shadow import ShadowNote
     from alembic_safe.settings import Settings
 
-Kind = Literal["empty", "models", "files", "database", "url", "dump"]
-
 _MOST_COUNTED = 1_000_000
 """Rows that are counted one by one; of more the server's own estimate is told."""
-
-
-@dataclass(frozen=True)
-class Side:
-    """One side, as a person named it.
-
-    :param word: what they wrote; of a URL without its password.
-    :param heads: for the files: the revisions.
-    """
-
-    kind: Kind
-    word: str
-    heads: tuple[str, ...] = ()
-    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,43 +76,14 @@ class Project:
     leave_out: frozenset[str]
     ignored: Callable[[Catalog], frozenset[ObjectId]]
 
+    def wish(self, settings: Settings, tell: Callable[[ShadowNote], None] | None) -> ShadowWish:
+        """Return what a shadow for it is made like.
 
-def read_side(word: str, script: ScriptDirectory) -> Side:
-    """Say what is meant.
-
-    :raises WrongUsage: when it is none of the things that can be compared.
-    """
-    if word in ("empty", "models", "database"):
-        return Side(word, word)  # type: ignore[arg-type]
-    if "://" in word:
-        try:
-            url = make_url(word.replace("postgres://", "postgresql://", 1))
-        except ArgumentError as error:
-            raise _no_side("a database URL", "postgresql://USER@HOST/DATABASE") from error
-        if url.get_backend_name() != "postgresql":
-            raise _no_side(
-                f"a {url.get_backend_name()} database; what is compared is PostgreSQL",
-                "postgresql://USER@HOST/DATABASE",
-            )
-        return Side("url", url.render_as_string(hide_password=True), url=url.render_as_string(hide_password=False))
-    if Path(word).is_file():
-        return Side("dump", word)
-    try:
-        found = script.get_revisions("heads" if word in ("head", "heads") else word)
-    except CommandError as error:
-        # half a URL, or libpq's words, may hold a password
-        shown = "what was typed" if re.search(r"@|pass", word, re.IGNORECASE) else word
-        raise _no_side(f"{shown}: a revision or a file", "head") from error
-    heads = tuple(revision.revision for revision in found if revision is not None)
-    return Side("files", word, heads)
-
-
-def _no_side(what: str, example: str) -> WrongUsage:
-    return WrongUsage(
-        f"There is no such thing to compare ({what}).",
-        detail=["A side is empty, models, head, a revision, database, a URL, or a file of pg_dump."],
-        next_steps=[NextStep("for example", f"alembic safe-diff --from {example} --to models")],
-    )
+        :param tell: hears what a person should know of the shadow.
+        """
+        return ShadowWish(
+            self.target.endpoint, self.ground.needs, settings, protected=self.target.identity.protected, tell=tell
+        )
 
 
 def read_project(config: Config, script: ScriptDirectory, settings: Settings) -> Project:
@@ -190,26 +143,19 @@ def _together(found: Sequence[Project]) -> Project:
 class Looking:
     """Looks at sides, on shadows where they are not databases.
 
-    :param beside: waits for the catalog of the project's database, see :func:`read_beside`.
-    :param tell: hears what a person should know of a shadow.
+    :param wish: what a shadow is made like, see :meth:`Project.wish`.
+    :param catalog: waits for the catalog of the project's database; ``None``: it could not be had that way.
     """
 
     def __init__(
-        self, config: Config, script: ScriptDirectory, settings: Settings, project: Project,
-        beside: Callable[[], Catalog | None], tell: Callable[[ShadowNote], None] | None,
+        self, config: Config, script: ScriptDirectory, project: Project, wish: ShadowWish,
+        catalog: Callable[[], Catalog | None],
     ) -> None:  # fmt: skip
         self.config = config
         self.script = script
-        self.settings = settings
         self.project = project
-        self._beside = beside
-        self.wish = ShadowWish(
-            project.target.endpoint,
-            project.ground.needs,
-            settings,
-            protected=project.target.identity.protected,
-            tell=tell,
-        )
+        self.wish = wish
+        self._catalog = catalog
 
     def at(self, side: Side) -> Seen:
         """Look at one side.
@@ -231,13 +177,7 @@ class Looking:
                 "env.py hands no models to Alembic: target_metadata is not set.",
                 next_steps=[NextStep("see what env.py should look like", "alembic safe-init")],
             )
-        wish = self.wish
-        made = models_catalog(
-            self.project.models, self.project.ground,
-            lambda: open_shadow(
-                wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=wish.dry_run, tell=wish.tell
-            ),
-        )  # fmt: skip
+        made = models_catalog(self.project.models, self.project.ground, self.wish.open)
         return Seen(side, "the models", made.catalog, knows_rights=False)
 
     def _files(self, side: Side) -> Seen:
@@ -250,7 +190,7 @@ class Looking:
     def _database(self, side: Side) -> Seen:
         project = self.project
         place, at = project.target.identity.place, ", ".join(project.target.heads) or "no revision"
-        catalog = self._beside() or self._watched()
+        catalog = self._catalog() or self._watched()
         return Seen(side, f"the database {place.shown}, at {at}", catalog, live=_counting(project.target.connect))
 
     def _watched(self) -> Catalog:
@@ -263,7 +203,7 @@ class Looking:
             if found:
                 return
             run(connection, "SET TRANSACTION READ ONLY")
-            look_at(context, self.settings)
+            look_at(context, self.wish.settings)
             found.append(read_catalog(connection, leave_out=self.project.leave_out))
             connection.rollback()
 
@@ -281,12 +221,10 @@ class Looking:
         return Seen(side, f"the database {endpoint.shown}", catalog, live=_counting(connect))
 
     def _dump(self, side: Side) -> Seen:
-        wish = self.wish
         # never on the target's own server: what stands in the file is not ours
-        with open_shadow(
-            wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=True, tell=wish.tell
-        ) as shadow, shadow.endpoint.connect() as connection:  # fmt: skip
-            missing = load_dump(connection, Path(side.word), self.settings, shadow.server_version)
+        wish = replace(self.wish, dry_run=True, opened=None)
+        with wish.open() as shadow, shadow.endpoint.connect() as connection:
+            missing = load_dump(connection, Path(side.word), self.wish.settings, shadow.server_version)
             catalog = read_catalog(connection, leave_out=self.project.leave_out)
         without = f"; owners and rights are not compared, as {', '.join(missing)} is unknown here" if missing else ""
         return Seen(side, f"the file {side.word}{without}", catalog, shadow.endpoint.user, knows_rights=not missing)

@@ -19,6 +19,7 @@ from alembic_safe.authoring.writing import AsideWriter, Wanted
 from alembic_safe.database.envpy import script_of
 from alembic_safe.database.replay import replay
 from alembic_safe.database.replay_cache import open_replayed
+from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.errors import Findings, NextStep, ProofFailed, SafeError, WrongUsage
 from alembic_safe.inspecting.changes import open_changes
 from alembic_safe.inspecting.expected import catalogs_of
@@ -231,11 +232,11 @@ class _Milestone:
     @contextmanager
     def _shadow(self) -> Iterator[tuple[Shadow, Replayed]]:
         side = self.sides[0]
-        with open_replayed(
-            self.config, self.script, side.target.endpoint, self.settings, needs=side.ground.needs,
-            protected=side.target.identity.protected, dry_run=self.request.dry_run, on_step=self.show.step,
-            tell=self.show.note,
-        ) as made:  # fmt: skip
+        wish = ShadowWish(
+            side.target.endpoint, side.ground.needs, self.settings, protected=side.target.identity.protected,
+            dry_run=self.request.dry_run, tell=self.show.note, on_step=self.show.step,
+        )  # fmt: skip
+        with open_replayed(self.config, self.script, wish) as made:
             yield made
 
     def _prove(

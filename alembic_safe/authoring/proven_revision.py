@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
     from alembic_safe.authoring.statement_operations import StatementsOp
+    from alembic_safe.database.shadow_wish import ShadowWish
     from alembic_safe.inspecting.catalog_records import Catalog
     from alembic_safe.inspecting.comparison import Difference
-    from alembic_safe.inspecting.expected import FilesCatalog, ShadowWish
+    from alembic_safe.inspecting.expected import FilesCatalog
 
 _SHOWN = 10
 

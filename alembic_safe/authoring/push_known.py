@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.authoring.push_request import Noted
 from alembic_safe.database.replay_cache import open_replayed
+from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.errors import Missing, ReplayFailed
 from alembic_safe.inspecting.catalog import read_catalog
 
@@ -31,11 +32,12 @@ def with_known(
         return [replace(side, known=side.extra) if request.drop_unknown else side for side in sides]
     first = asks[0]
     protected = any(side.target.identity.protected for side in sides)
+    wish = ShadowWish(
+        first.target.endpoint, first.ground.needs, settings, protected=protected, dry_run=request.dry_run,
+        tell=lambda note: tell(Noted("Shadow", note.text)),
+    )  # fmt: skip
     try:
-        with open_replayed(
-            config, script, first.target.endpoint, settings, needs=first.ground.needs, protected=protected,
-            dry_run=request.dry_run, tell=lambda note: tell(Noted("Shadow", note.text)),
-        ) as (shadow, replayed):  # fmt: skip
+        with open_replayed(config, script, wish, reads_only=True) as (shadow, replayed):
             found: list[Side] = []
             for side, context in zip(sides, replayed.contexts, strict=True):
                 endpoint = next(one for one in shadow.databases.values() if one.database == context.database)

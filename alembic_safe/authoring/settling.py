@@ -21,10 +21,11 @@ from alembic_safe.database.journal_steps import Live, live_revisions
 from alembic_safe.database.replay import replay, run_on_shadow
 from alembic_safe.database.revision_files import shown
 from alembic_safe.database.shadow_needs import needs_of
+from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.errors import Findings, Missing, NextStep, ProofFailed, Refused, ReplayFailed, WrongUsage
 from alembic_safe.inspecting.changes import changes
 from alembic_safe.inspecting.comparison import compare
-from alembic_safe.inspecting.expected import ShadowWish, catalogs_of, replayed
+from alembic_safe.inspecting.expected import catalogs_of, replayed
 from alembic_safe.inspecting.open_differences import require_no_contradiction
 from alembic_safe.inspecting.target import look_at
 from alembic_safe.inspecting.with_contracts import with_contracts

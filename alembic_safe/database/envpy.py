@@ -102,10 +102,20 @@ def reading_paused(context: MigrationContext, state: str) -> Iterator[None]:
 
 
 def script_of(config: Config) -> ScriptDirectory:
-    """Return the project's revision files.
+    """Return the project's revision files, all of them read.
 
     :raises Missing: when there is no configuration, no migrations folder, or a revision file cannot be read.
     :raises Findings: when the revision files make no history.
+    """
+    script = unread_script_of(config)
+    require_one_history(script)
+    return script
+
+
+def unread_script_of(config: Config) -> ScriptDirectory:
+    """Return the project's revision files, which nobody has read yet: enough to run ``env.py``.
+
+    :raises Missing: when there is no configuration, or no migrations folder.
     """
     ini = config.config_file_name
     try:
@@ -130,7 +140,6 @@ def script_of(config: Config) -> ScriptDirectory:
             f"{shown(script.env_py_location)} does not exist; Alembic reaches the database through it.",
             next_steps=[NextStep("write one", "alembic safe-init --template generic")],
         )
-    require_one_history(script)
     return script
 
 

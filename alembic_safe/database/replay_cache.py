@@ -13,20 +13,16 @@ import psycopg
 
 from alembic_safe.database.replay import Replayed, ReplayedContext, replay
 from alembic_safe.database.replay_key import key_of
-from alembic_safe.database.shadow import open_shadow
 from alembic_safe.database.shadow_server import Tag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-    from alembic_safe.database.endpoint import Endpoint
-    from alembic_safe.database.replay import ReplayStep
-    from alembic_safe.database.shadow import Shadow, ShadowNote
-    from alembic_safe.database.shadow_needs import ShadowNeeds
-    from alembic_safe.settings import Settings
+    from alembic_safe.database.shadow import Shadow
+    from alembic_safe.database.shadow_wish import ShadowWish
 
 TEMPLATE = "alembic_safe_template_"
 """How the name of a kept shadow begins; nothing is concluded from a name."""
@@ -34,43 +30,32 @@ TEMPLATE = "alembic_safe_template_"
 
 @contextmanager
 def open_replayed(
-    config: Config,
-    script: ScriptDirectory,
-    target: Endpoint | None,
-    settings: Settings,
-    *,
-    needs: ShadowNeeds | None = None,
-    protected: bool = True,
-    dry_run: bool = False,
-    to: str = "heads",
-    reads_only: bool = False,
-    on_step: Callable[[ReplayStep], None] | None = None,
-    tell: Callable[[ShadowNote], None] | None = None,
+    config: Config, script: ScriptDirectory, wish: ShadowWish, *, to: str = "heads", reads_only: bool = False
 ) -> Iterator[tuple[Shadow, Replayed]]:
     """Make a shadow on which the revision files have been run: a copy of an earlier replay where there is one.
 
-    The other arguments are those of :func:`shadow.open_shadow` and :func:`replay.replay`, and so are the errors.
-
+    :param to: as :func:`alembic_safe.database.replay.replay` has it; the errors are those of it, too.
     :param reads_only: the caller writes nothing to it, and is soon done: then it is the kept one itself.
+    :raises Missing: when there is no server for a shadow.
     """
-    with open_shadow(target, settings, needs=needs, protected=protected, dry_run=dry_run, tell=tell) as shadow:
-        if settings.shadow_cache < 1:
-            yield shadow, replay(config, script, shadow, to=to, on_step=on_step)
+    with wish.open() as shadow:
+        if wish.settings.shadow_cache < 1:
+            yield shadow, replay(config, script, shadow, to=to, on_step=wish.on_step)
             return
         began = time.monotonic()
         key = key_of(config, script, shadow, to)
-        keeping = _Keeping(shadow, key, settings.shadow_cache)
+        keeping = _Keeping(shadow, key, wish.settings.shadow_cache)
         # two runs that need the same replay: the second waits, and takes what the first has made
         if reads_only:
             with shadow.server.building(key), keeping.lent(began) as found:
-                replayed = found or replay(config, script, shadow, to=to, on_step=on_step)
+                replayed = found or replay(config, script, shadow, to=to, on_step=wish.on_step)
                 yield shadow, replayed
                 if found is None:
                     keeping.keep(replayed, copies=False)
             return
         with shadow.server.building(key):
             copied = keeping.copied(began)
-            replayed = copied or replay(config, script, shadow, to=to, on_step=on_step)
+            replayed = copied or replay(config, script, shadow, to=to, on_step=wish.on_step)
             if copied is None:
                 keeping.keep(replayed, copies=True)
         yield shadow, replayed

@@ -4,6 +4,7 @@
 # locales as the target. Every rung that does not serve says why, and the error at the end names all four.
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from alembic_safe.errors import Missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Future
     from typing import Literal
 
     from alembic_safe.database.endpoint import Endpoint
@@ -63,6 +65,22 @@ class Shadow:
         self._tell = tell
         self._databases: dict[str, Endpoint] = {}
         self._unclaimed: Endpoint | None = None
+        self._maker: ThreadPoolExecutor | None = None
+        self._coming: Future[Endpoint] | None = None
+
+    def begin(self) -> None:
+        """Let the server make the first database while the caller goes on; asking for it waits.
+
+        Nothing is begun where a kept replay may take its place.
+        """
+        if self._settings.shadow_cache < 1 or not self.server.keeps_templates():
+            self._maker = ThreadPoolExecutor(1, thread_name_prefix="alembic-safe-shadow")
+            self._coming = self._maker.submit(self._new)
+
+    def settle(self) -> None:
+        """Wait until nothing more comes."""
+        if self._maker is not None:
+            self._maker.shutdown()
 
     @property
     def endpoint(self) -> Endpoint:
@@ -73,7 +91,8 @@ class Shadow:
         if self._databases:
             return next(iter(self._databases.values()))
         if self._unclaimed is None:
-            self._unclaimed = self._new()
+            coming, self._coming = self._coming, None
+            self._unclaimed = coming.result() if coming is not None else self._new()
         return self._unclaimed
 
     @property
@@ -232,7 +251,9 @@ def open_shadow(
         prepare_roles(server, needs)
         if needs.server_version and needs.server_version // 10000 != server.version // 10000:
             tell(ShadowNote("version", _other_version(server, needs.server_version)))
-        yield Shadow(server, needs, settings, tell)
+        shadow = Shadow(server, needs, settings, tell)
+        stack.callback(shadow.settle)
+        yield shadow
 
 
 def url_of(endpoint: Endpoint, drivername: str) -> URL:

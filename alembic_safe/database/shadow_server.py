@@ -267,6 +267,10 @@ class ShadowServer:
                 found.append(Leftover(row["name"], tag, alive, row["droppable"]))
         return tuple(found)
 
+    def keeps_templates(self) -> bool:
+        """Whether any replay is kept here."""
+        return any(one.tag.kind == "template" for one in self.leftovers())
+
     def prune(self, *, templates_kept: int | None = None) -> tuple[Leftover, ...]:
         """Drop the shadows whose run is gone, and all templates but the newest.
 
@@ -296,6 +300,13 @@ class ShadowServer:
             for statement in statements:
                 self.connection.execute(statement)
             return
+        with self.connection.lock:  # another thread may be about to ask something
+            results = self._sent_together(statements)
+        for result in results:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise psycopg.errors.error_from_result(result, self.connection.info.encoding)
+
+    def _sent_together(self, statements: list[bytes]) -> list[PGresult]:
         pgconn = self.connection.pgconn
         results: list[PGresult] = []
         pgconn.enter_pipeline_mode()
@@ -314,9 +325,7 @@ class ShadowServer:
         finally:
             if pgconn.status == ConnStatus.OK:
                 pgconn.exit_pipeline_mode()
-        for result in results:
-            if result.status == ExecStatus.FATAL_ERROR:
-                raise psycopg.errors.error_from_result(result, self.connection.info.encoding)
+        return results
 
 
 def _key(name: str) -> int:

@@ -12,13 +12,13 @@ from sqlalchemy.pool import NullPool
 
 from alembic_safe.database.envpy import run_env, script_of
 from alembic_safe.database.shadow_needs import needs_of
+from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.database.statements import run
 from alembic_safe.deploying.gate import Gated
 from alembic_safe.deploying.plan import Plan, PlannedRevision, make_plan
 from alembic_safe.deploying.safe_plan import SafePlan, judged_by, make_safe_plan
 from alembic_safe.deploying.upgrade import Request, Upgrade
 from alembic_safe.errors import Missing, NextStep, WrongUsage
-from alembic_safe.inspecting.expected import ShadowWish
 from alembic_safe.inspecting.hazard import judge
 from alembic_safe.inspecting.hazards import HAZARDS
 from alembic_safe.inspecting.live import Live

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.replay_connection import place_of
 from alembic_safe.database.shadow_needs import needs_of
+from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.errors import SafeError
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.data_failures import data_failures
-from alembic_safe.inspecting.expected import ShadowWish
 from alembic_safe.inspecting.hazard import SEVERITIES, judge
 from alembic_safe.inspecting.hazards import HAZARDS
 from alembic_safe.inspecting.live import Live

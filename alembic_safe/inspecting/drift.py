@@ -14,12 +14,13 @@ from alembic_safe.database.journal_catalogs import last_catalog
 from alembic_safe.database.journal_steps import half_done
 from alembic_safe.database.replay_connection import place_of
 from alembic_safe.database.shadow_needs import needs_of
+from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.errors import SafeError
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import Catalog
 from alembic_safe.inspecting.comparison import EXISTS, compare
 from alembic_safe.inspecting.difference_sql import undo_sql
-from alembic_safe.inspecting.expected import ShadowWish, catalogs_at
+from alembic_safe.inspecting.expected import catalogs_at
 from alembic_safe.inspecting.owners import owned_as
 from alembic_safe.inspecting.target import version_tables
 from alembic_safe.inspecting.unrecorded import unrecorded

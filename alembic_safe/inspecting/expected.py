@@ -6,11 +6,10 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alembic_safe.database.replay import replay
 from alembic_safe.database.replay_cache import open_replayed
-from alembic_safe.database.shadow import open_shadow
 from alembic_safe.inspecting.catalog import read_catalog
 
 if TYPE_CHECKING:
@@ -19,32 +18,10 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-    from alembic_safe.database.endpoint import Endpoint
-    from alembic_safe.database.replay import Replayed, ReplayStep
-    from alembic_safe.database.shadow import Shadow, ShadowNote
-    from alembic_safe.database.shadow_needs import ShadowNeeds
+    from alembic_safe.database.replay import Replayed
+    from alembic_safe.database.shadow import Shadow
+    from alembic_safe.database.shadow_wish import ShadowWish
     from alembic_safe.inspecting.catalog_records import Catalog
-    from alembic_safe.settings import Settings
-
-
-@dataclass(frozen=True)
-class ShadowWish:
-    """For which database a shadow is wanted, and what may be done for it.
-
-    :param target: the database that it stands for.
-    :param protected: whether that counts as protected or undeclared.
-    :param dry_run: nothing is made on the target's server, whatever the settings say.
-    :param tell: hears what a person should know of the shadow.
-    :param on_step: called before each revision that is replayed.
-    """
-
-    target: Endpoint | None
-    needs: ShadowNeeds
-    settings: Settings
-    protected: bool = True
-    dry_run: bool = False
-    tell: Callable[[ShadowNote], None] | None = None
-    on_step: Callable[[ReplayStep], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,17 +49,12 @@ def replayed(
     :raises ReplayFailed: when a revision does not run through.
     :raises Missing: when there is no server for a shadow.
     """
-    how: dict[str, Any] = {
-        "needs": wish.needs, "protected": wish.protected, "dry_run": wish.dry_run, "tell": wish.tell,
-    }  # fmt: skip
     whole = set(heads) == set(script.get_heads())
     if whole or len(heads) == 1:
-        to = "heads" if whole else heads[0]
-        how |= {"to": to, "on_step": wish.on_step, "reads_only": reads_only}
-        with open_replayed(config, script, wish.target, wish.settings, **how) as made:
+        with open_replayed(config, script, wish, to="heads" if whole else heads[0], reads_only=reads_only) as made:
             yield made
         return
-    with open_shadow(wish.target, wish.settings, **how) as shadow:
+    with wish.open() as shadow:
         done = replay(config, script, shadow, to="base")
         for head in heads:
             done = replay(config, script, shadow, to=head, on_step=wish.on_step)

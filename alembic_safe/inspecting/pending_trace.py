@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from alembic_safe.database.replay import replay
-from alembic_safe.database.shadow import open_shadow
 from alembic_safe.errors import ReplayFailed, SafeError
 from alembic_safe.inspecting.comparison import compare
 from alembic_safe.inspecting.expected import catalogs_of, replayed
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
     from alembic_safe.database.shadow import Shadow
-    from alembic_safe.inspecting.expected import ShadowWish
+    from alembic_safe.database.shadow_wish import ShadowWish
     from alembic_safe.inspecting.own_schema import OwnSchema
     from alembic_safe.inspecting.required_columns import Required
     from alembic_safe.inspecting.trace import Trace
@@ -98,9 +97,7 @@ def _on_replay(config: Config, script: ScriptDirectory, wish: ShadowWish, own: O
 
 
 def _on_own_schema(config: Config, script: ScriptDirectory, wish: ShadowWish, own: OwnSchema, way: _Way) -> Traced:
-    with open_shadow(
-        wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=wish.dry_run, tell=wish.tell
-    ) as shadow:
+    with wish.open() as shadow:
         own.pour_into(shadow.database_for(own.place))
         found = _watched(config, script, shadow, way, Tracer(downgrades=_downgrades(wish)))
     return replace(found, on=f"{found.on}, with the target's own schema, which differs from what the files say")
@@ -113,9 +110,7 @@ def trace_history(config: Config, script: ScriptDirectory, wish: ShadowWish) -> 
     """
 
     def work() -> Traced:
-        with open_shadow(
-            wish.target, wish.settings, needs=wish.needs, protected=wish.protected, dry_run=wish.dry_run, tell=wish.tell
-        ) as shadow:
+        with wish.open() as shadow:
             return _watched(
                 config, script, shadow, _Way("heads"), Tracer(each_alone=True, downgrades=_downgrades(wish))
             )
