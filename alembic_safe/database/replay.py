@@ -15,7 +15,7 @@ from alembic_safe.database.envpy import Consents, run_env
 from alembic_safe.database.replay_connection import Swap, elsewhere_refused
 from alembic_safe.database.replay_failure import out_of_time, replay_failed
 from alembic_safe.database.sent_ahead import SentAheadFailed
-from alembic_safe.errors import OutOfTime, SafeError
+from alembic_safe.errors import OutOfTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -160,10 +160,7 @@ def _replayed(
     try:
         _run_swapped(config, script, swap, work)
     except (Exception, SentAheadFailed) as error:
-        # an env.py that rolls back what was sent ahead may fail in any way
-        if not swap.failed_ahead and not (isinstance(error, SafeError) and swap.may_do_otherwise):
-            raise
-        if not swap.failed_ahead and isinstance(error, OutOfTime):
+        if not swap.may_go_otherwise(error):
             raise
     else:
         if not swap.failed_ahead:

@@ -18,7 +18,7 @@ from alembic_safe.database.sent_ahead import SentAhead, can_send_ahead
 from alembic_safe.database.shadow import url_of
 from alembic_safe.database.shadow_patience import Patience
 from alembic_safe.database.statements import quoted, run
-from alembic_safe.errors import WrongUsage
+from alembic_safe.errors import OutOfTime, SafeError, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -142,10 +142,12 @@ class Swap:
         """Whether a statement that was sent ahead failed: then nothing that was seen since is an answer."""
         return any(ahead.failed for ahead in self._ahead.values())
 
-    @property
-    def may_do_otherwise(self) -> bool:
+    def may_go_otherwise(self, error: BaseException) -> bool:
         """Whether revisions that failed may run through when each has a transaction, and every statement its answer."""
-        return self.together or any(ahead.was_used for ahead in self._ahead.values())
+        if self.failed_ahead:  # an env.py that rolls back what was sent ahead may fail in any way
+            return True
+        was_quick = self.together or any(ahead.was_used for ahead in self._ahead.values())
+        return was_quick and isinstance(error, SafeError) and not isinstance(error, OutOfTime)
 
     def close(self) -> None:
         """Let every connection to the shadow go."""

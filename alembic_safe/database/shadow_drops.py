@@ -4,6 +4,7 @@
 # half of its time. One is on its way at a time, on a connection of its own; nothing is asked of it before the next one.
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -37,9 +38,7 @@ class Drops:
             if self._connection is None or self._connection.closed:
                 self._connection = self._endpoint.connect()
                 self._prepare(self._connection)
-            pgconn = self._connection.pgconn
-            pgconn.send_query(drop_statement(name).as_bytes(self._connection))
-            pgconn.flush()
+            order_drop(self._connection, name)
         except (psycopg.Error, Missing):  # no room for another connection: it goes at the end
             self.end()
         else:
@@ -68,3 +67,14 @@ class Drops:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+
+def order_drop(connection: psycopg.Connection[Any], name: str) -> None:
+    """Send the order to drop a database, whoever is connected to it; the answer is not waited for.
+
+    :raises psycopg.Error: when it cannot be sent.
+    """
+    pgconn = connection.pgconn
+    pgconn.send_query(drop_statement(name).as_bytes(connection))
+    while pgconn.flush():
+        select.select([], [pgconn.socket], [])

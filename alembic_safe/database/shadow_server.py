@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import ConnStatus, ExecStatus
 
-from alembic_safe.database.shadow_drops import Drops
+from alembic_safe.database.shadow_drops import Drops, order_drop
 from alembic_safe.database.shadow_sql import (
     comment_statement,
     connections_statement,
@@ -164,10 +164,8 @@ class ShadowServer:
 
         :raises psycopg.Error: when the server refuses.
         """
+        order_drop(self.connection, name)
         pgconn = self.connection.pgconn
-        pgconn.send_query_params(drop_statement(name).as_bytes(self.connection), None)
-        while pgconn.flush():
-            select.select([], [pgconn.socket], [])
         if select.select([pgconn.socket], [], [], _REFUSED_WITHIN)[0]:
             result = pgconn.get_result()
             if result is not None and result.status == ExecStatus.FATAL_ERROR:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import psycopg
+    from alembic.runtime.migration import MigrationContext
     from sqlalchemy import Connection
 
     AnyConnection = Connection | psycopg.Connection[Any]
@@ -130,6 +131,35 @@ class StepRunner(Protocol):
 
     def tell(self, event: CopyEvent) -> None:
         """Show a moment of a copy."""
+
+
+class Part:
+    """The transaction that a migration context is in: ended, and begun anew, in the middle of a revision."""
+
+    # as Alembic's own autocommit_block does it
+    def __init__(self, context: MigrationContext) -> None:
+        self._context = context
+
+    def begin(self) -> None:
+        """Begin the next one."""
+        connection: Any = self._context.connection
+        self._context._transaction = connection.begin()  # noqa: SLF001
+
+    def commit(self) -> None:
+        """Commit what was done since; there is none behind it."""
+        self._now.commit()
+        self._context._transaction = None  # noqa: SLF001
+
+    def take_back(self) -> None:
+        """Roll back what was done since, and begin the next one."""
+        self._now.rollback()
+        self.begin()
+
+    @property
+    def _now(self) -> Any:
+        transaction = self._context._transaction  # noqa: SLF001
+        assert transaction is not None  # noqa: S101 - a revision that is run in steps always has one
+        return transaction
 
 
 def step_runner(options: Mapping[str, Any]) -> StepRunner | None:

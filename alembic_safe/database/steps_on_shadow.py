@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.endpoint import Endpoint
-from alembic_safe.database.steps import STEPS, CopyOptions
+from alembic_safe.database.steps import STEPS, CopyOptions, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,7 @@ class _Steps:
 
     def __init__(self, context: MigrationContext) -> None:
         self._context = context
+        self._part = Part(context)
         self._copies: dict[str, str] = {}
         self._is_first = True
 
@@ -58,13 +59,12 @@ class _Steps:
 
     def commit(self) -> None:
         """Commit what the step did so far, and begin its next transaction."""
-        self._end()
-        self._begin()
+        self._part.commit()
+        self._part.begin()
 
     def take_back(self) -> None:
         """Roll back what was done since the last commit, and begin the next transaction."""
-        self._transaction.rollback()
-        self._begin()
+        self._part.take_back()
 
     @contextmanager
     def batches(self) -> Iterator[None]:
@@ -75,10 +75,10 @@ class _Steps:
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
         """Commit what the step did so far, and give the connection in AUTOCOMMIT; begin again behind it."""
-        self._end()
+        self._part.commit()
         with self._context.autocommit_block():
             yield self._connection
-        self._begin()
+        self._part.begin()
 
     def open(self) -> psycopg.Connection[Any]:
         """Return one more connection to the same database, in autocommit."""
@@ -110,16 +110,3 @@ class _Steps:
     @property
     def _connection(self) -> Any:
         return self._context.connection
-
-    def _end(self) -> None:
-        self._transaction.commit()
-        self._context._transaction = None  # noqa: SLF001
-
-    @property
-    def _transaction(self) -> Any:
-        transaction = self._context._transaction  # noqa: SLF001 - as Alembic's own autocommit_block does
-        assert transaction is not None  # noqa: S101 - a replay has a transaction for each revision
-        return transaction
-
-    def _begin(self) -> None:
-        self._context._transaction = self._connection.begin()  # noqa: SLF001

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database import journal_steps
 from alembic_safe.database.attempts import Parts
-from alembic_safe.database.steps import STEPS
+from alembic_safe.database.steps import STEPS, Part
 from alembic_safe.deploying.events import CopyProgressed, StepStarted
 from alembic_safe.errors import WrongUsage
 from alembic_safe.inspecting.history import version_table_of
@@ -51,6 +51,7 @@ class Steps:
         self.begun: str | None = None
         """The step that was entered last."""
         self._context = context
+        self._part = Part(context)
         self._planned = planned
         self._logbook = logbook
         self._direction = direction
@@ -125,22 +126,21 @@ class Steps:
     def commit(self) -> None:
         """Commit what the step did so far, and begin its next transaction."""
         self._end_part()
-        self._begin()
+        self._part.begin()
 
     def take_back(self) -> None:
         """Roll back what was done since the last commit, and begin the next transaction."""
-        self._transaction.rollback()
-        self._begin()
+        self._part.take_back()
 
     @contextmanager
     def batches(self) -> Iterator[None]:
         """Commit what the step did so far; every transaction inside is a batch, which says its own timeouts."""
         self._end_part()
         with self.parts.as_batches():
-            self._begin()
+            self._part.begin()
             yield
             self._end_part()
-        self._begin()
+        self._part.begin()
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
@@ -149,7 +149,7 @@ class Steps:
         with self._context.autocommit_block():
             yield self._connection
         self.parts.commit()
-        self._begin()
+        self._part.begin()
 
     def open(self) -> psycopg.Connection[Any]:
         """Return one more connection to the same database, with the same role, in autocommit."""
@@ -199,15 +199,5 @@ class Steps:
         if time.monotonic() - self._checked >= CHECK_EVERY:
             self._check()
             self._checked = time.monotonic()
-        self._transaction.commit()
-        self._context._transaction = None  # noqa: SLF001
+        self._part.commit()
         self.parts.commit()
-
-    def _begin(self) -> None:
-        self._context._transaction = self._connection.begin()  # noqa: SLF001
-
-    @property
-    def _transaction(self) -> Any:
-        transaction = self._context._transaction  # noqa: SLF001 - as Alembic's own autocommit_block does
-        assert transaction is not None  # noqa: S101 - a revision of a deployment always has one
-        return transaction
