@@ -63,7 +63,7 @@ def at_the_lock(place: Stepwise, sql: str) -> Iterator[list[str]]:
         nonlocal begun
         if begun:
             behind.append(statement)
-        elif statement.startswith("LOCK TABLE") or statement.startswith("DROP TRIGGER"):
+        elif statement.startswith(("LOCK TABLE", "DROP TRIGGER")):
             begun = True
             place.run(sql)
 
