@@ -17,6 +17,8 @@ from tests.patience import eventually
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from sqlalchemy import Connection
+
     from alembic_safe.inspecting.retired import Retired
     from tests.cluster import Cluster
 
@@ -83,7 +85,12 @@ class Living:
         if isolation_level:
             engine = engine.execution_options(isolation_level=isolation_level)
         with engine.begin() as connection:
-            return getattr(Operations(MigrationContext.configure(connection)), verb)(*args, **kw)
+            return getattr(self.operations(connection), verb)(*args, **kw)
+
+    @staticmethod
+    def operations(connection: Connection) -> Any:
+        """Return ``op`` for a transaction, in which several operations may be run."""
+        return Operations(MigrationContext.configure(connection))
 
     def retire_column(self, table: str, column: Any, **kw: Any) -> Any:
         return self.op("retire_column", table, column, **kw)

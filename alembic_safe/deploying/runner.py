@@ -20,6 +20,7 @@ from alembic_safe.deploying.steps import Steps
 from alembic_safe.errors import CopyUnfinished, LockNotObtained, SafeError
 from alembic_safe.inspecting.changes import change_of, phase_of
 from alembic_safe.inspecting.history import revision_source, version_table_of
+from alembic_safe.operations.registration import load_verbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -176,6 +177,7 @@ class _Revision:
             # what the module counted or collected in the attempt before is not part of this one
             path = Path(step.revision.path)
             step.migration_fn = getattr(load_python_file(str(path.parent), path.name), name)
+        load_verbs(revision_source(step.revision) or "")
         began = time.monotonic()
         connection = _connection(context)
         heads = HeadMaintainer(context, context.get_current_heads())

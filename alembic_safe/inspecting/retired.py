@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from alembic_safe.database.reads import rows_of
 from alembic_safe.database.statements import quoted, run
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     import psycopg
     from sqlalchemy import Connection
+
+    from alembic_safe.database.reads import Reads
 
     AnyConnection = Connection | psycopg.Connection[Any]
 
@@ -30,6 +33,13 @@ SELECT c.oid::bigint AS oid, c.relname AS name, pg_get_userbyid(c.relowner) AS o
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY c.relname
 """
+BESIDE = """
+SELECT c.oid::bigint AS oid, c.relname AS name, pg_get_userbyid(c.relowner) AS owner, d.description AS comment
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = :schema
+JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = c.oid AND d.objsubid = 0
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND d.description LIKE :start ORDER BY c.relname
+"""
+BESIDE_WORDS = {"schema": RETIRED_SCHEMA, "start": COMMENT_START + "%"}
 _LIVING = """
 SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = :schema AND c.relname = :table AND c.relkind IN ('r', 'p')) AS it
@@ -205,14 +215,14 @@ def read_retired(connection: AnyConnection) -> list[Retired]:
     return [one for one in _read(connection) if one.record is None or one.record.state not in ("keeping", "beside")]
 
 
-def read_beside(connection: AnyConnection, schema: str, table: str, column: str) -> Retired | None:
-    """Return what ``op.keep_column`` keeps of a column that is still there, or ``None``."""
-    for one in _read(connection):
-        record = one.record
+def read_beside(connection: AnyConnection | Reads, schema: str, table: str, column: str) -> Retired | None:
+    """Return what ``op.keep_column`` keeps of a column that is still there, or ``None``; how large it is is not looked at."""
+    for row in rows_of(connection, BESIDE, BESIDE_WORDS):
+        record = parse(row["comment"])
         if record is None or record.state not in ("keeping", "beside"):
             continue
         if (record.schema, record.table, record.column) == (schema, table, column):
-            return one
+            return Retired(row["oid"], row["name"], row["owner"], 0, record, table_lives=True)
     return None
 
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.database.reads import rows_of
 from alembic_safe.database.statements import quoted, run
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     import psycopg
     from sqlalchemy import Connection
+
+    from alembic_safe.database.reads import Reads
 
     AnyConnection = Connection | psycopg.Connection[Any]
 
@@ -116,9 +119,9 @@ class Sync:
         return f"{self.schema}.{self.table} ({', '.join(self.old)} -> {', '.join(self.new)})"
 
 
-def read_syncs(connection: AnyConnection, oid: int | None = None) -> tuple[Sync, ...]:
+def read_syncs(connection: AnyConnection | Reads, oid: int | None = None) -> tuple[Sync, ...]:
     """Return the syncs of a database, or of one table."""
-    rows = run(connection, _SYNCS, {"own": SYNC_SCHEMA, "start": COMMENT_START + "%"})
+    rows = rows_of(connection, _SYNCS, {"own": SYNC_SCHEMA, "start": COMMENT_START + "%"})
     return tuple(
         Sync(
             row["oid"], row["schema"], row["table"], row["function"], row["name"], SyncText.from_comment(row["comment"])

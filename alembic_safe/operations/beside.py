@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.copying import Place, Request, copy_table
+from alembic_safe.database.reads import rows_of
 from alembic_safe.database.statements import quoted, run, run_counting
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record, read_beside
@@ -37,12 +38,13 @@ from alembic_safe.operations.living import find_column, find_table, key_of, refu
 from alembic_safe.operations.sync_run import make_sync_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
 
     from alembic_safe.database.copying_ranges import Leaf
     from alembic_safe.database.copying_session import Session
+    from alembic_safe.database.reads import Reads
     from alembic_safe.database.steps import StepRunner
     from alembic_safe.inspecting.retired import Retired
     from alembic_safe.operations.column_keep import RetireColumn
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("alembic.safe.retire")
 
 _PUBLISHED = "SELECT pubname AS name FROM pg_publication WHERE puballtables ORDER BY 1"
-_TRIGGERS = """
+KEEPING_TRIGGERS = """
 SELECT g.tgname AS name, g.tgenabled = 'A' AS is_always FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
 JOIN pg_namespace n ON n.oid = p.pronamespace WHERE g.tgrelid = CAST(:oid AS oid) AND n.nspname = :own AND p.proname = :kept
 ORDER BY 1
@@ -96,7 +98,8 @@ def keep_beside(get_bind: Callable[[], Connection], runner: StepRunner | None, r
         _copy(get_bind, runner, table, column, keeping, kept.oid)
         connection = get_bind()
         if kept.record is not None:
-            write_record(connection, kept.kept, replace(kept.record, state="beside"))
+            rows = run(connection, f"SELECT count(*) AS it FROM {kept.quoted}")[0]["it"]
+            write_record(connection, kept.kept, replace(kept.record, state="beside", rows=rows))
     return kept.kept
 
 
@@ -153,7 +156,7 @@ def _fits(
         request.successors,
         request.down,
     )
-    triggers = run(connection, _TRIGGERS, {"oid": table.oid, "own": SYNC_SCHEMA, "kept": there.kept})
+    triggers = run(connection, KEEPING_TRIGGERS, {"oid": table.oid, "own": SYNC_SCHEMA, "kept": there.kept})
     return said and len(triggers) == len(trigger_names(there.kept)) and all(row["is_always"] for row in triggers)
 
 
@@ -195,16 +198,22 @@ def is_complete(beside: Retired, key: tuple[tuple[str, str], ...], request: Reti
     return (record.key, record.successors, record.down) == (key, request.successors, request.down)
 
 
-def stop_keeping(connection: Connection, table: LivingTable, beside: Retired) -> None:
+def keeping_triggers(source: Connection | Reads, table: LivingTable, beside: Retired) -> list[str]:
+    """Return the triggers that keep a column's values."""
+    words = {"oid": table.oid, "own": SYNC_SCHEMA, "kept": beside.kept}
+    return [row["name"] for row in rows_of(source, KEEPING_TRIGGERS, words)]
+
+
+def stop_keeping(connection: Connection, table: LivingTable, beside: Retired, triggers: Sequence[str]) -> None:
     """Take the triggers away, and leave what they kept."""
-    for row in run(connection, _TRIGGERS, {"oid": table.oid, "own": SYNC_SCHEMA, "kept": beside.kept}):
-        run(connection, f"DROP TRIGGER {quoted(row['name'])} ON {table.quoted}")
+    for name in triggers:
+        run(connection, f"DROP TRIGGER {quoted(name)} ON {table.quoted}")
     run(connection, f"DROP FUNCTION IF EXISTS {quoted(SYNC_SCHEMA, beside.kept)}() RESTRICT")
 
 
 def let_go(connection: Connection, table: LivingTable, beside: Retired) -> None:
     """Take triggers and kept table away: the column itself has every value."""
-    stop_keeping(connection, table, beside)
+    stop_keeping(connection, table, beside, keeping_triggers(connection, table, beside))
     run(connection, f"DROP TABLE {beside.quoted} RESTRICT")
 
 

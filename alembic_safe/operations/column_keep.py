@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
-from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record, read_beside
-from alembic_safe.operations.beside import is_complete, let_go, stop_keeping
+from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record
+from alembic_safe.operations.beside import let_go, stop_keeping
+from alembic_safe.operations.column_found import found_and_locked
 from alembic_safe.operations.consent import step_to_consent
-from alembic_safe.operations.dependants import of_column, refused_by_restrict
+from alembic_safe.operations.dependants import refused_by_restrict, sequences_of
 from alembic_safe.operations.kept import (
     fixed_text,
     free_name,
@@ -28,10 +29,8 @@ from alembic_safe.operations.living import (
     LivingTable,
     find_column,
     find_table,
-    key_of,
+    here,
     key_source,
-    keys_return,
-    lock,
     refuse_inheritance,
 )
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from alembic_safe.inspecting.retired import Dependant, Retired
+    from alembic_safe.operations.column_found import Found
 
 
 @dataclass(frozen=True)
@@ -97,63 +97,41 @@ def retire_column(connection: Connection, request: RetireColumn) -> ColumnRetire
     if find_column(connection, table, request.column) is None:
         return ColumnRetired(f"{table.shown}.{request.column}", was_gone=True)
     refuse_inheritance(table, subject)
-    require_fresh_snapshots(connection, subject)
-    role = run(connection, "SELECT current_user AS it")[0]["it"]
-    member = NextStep(f"{table.owner}, who owns the table, runs", f"GRANT {quoted(table.owner)} TO {quoted(role)};")
-    with rights_named(connection, subject, [member]):
-        counted = _count_beside(connection, table, request.column)
-        lock(connection, table, subject)
-        # what was looked at before the lock may have changed while it was waited for
-        column = find_column(connection, table, request.column)
-        if column is None:
+    now = here(connection, table)
+    require_fresh_snapshots(connection, subject, now.isolation)
+    member = NextStep(f"{table.owner}, who owns the table, runs", f"GRANT {quoted(table.owner)} TO {quoted(now.role)};")
+    with rights_named(connection, subject, [member], role=now.role):
+        found = found_and_locked(connection, table, request, subject, is_mine=now.is_locked)
+        if found is None:
             return ColumnRetired(f"{table.shown}.{request.column}", was_gone=True)
-        _require_successors(connection, table, request, subject)
-        return _keep_and_drop(connection, request, table, column, subject, counted)
-
-
-def _require_successors(connection: Connection, table: LivingTable, request: RetireColumn, subject: str) -> None:
-    """Stop where a column that has the values is not there: this one has them alone.
-
-    :raises Refused: as on a database that was pushed to, on the way down from an expand that never ran there.
-    """
-    missing = [name for name in request.successors if find_column(connection, table, name) is None]
-    if missing:
-        raise Refused(
-            f"{subject}: {', '.join(missing)}, which should have its values, is not there: it would be the last to have them.",
-            next_steps=[
-                NextStep("if its change was pushed here, bring the contract into the chain", "alembic safe-contract"),
-                NextStep("and have it applied; from there its downgrade() leads back", "alembic upgrade head"),
-            ],
-        )
+        return _keep_and_drop(connection, request, table, found, subject)
 
 
 def _keep_and_drop(
-    connection: Connection, request: RetireColumn, table: LivingTable, column: LivingColumn, subject: str, counted: int
+    connection: Connection, request: RetireColumn, table: LivingTable, found: Found, subject: str
 ) -> ColumnRetired:
+    column, key = found.column, found.key
     drop = f"ALTER TABLE {table.quoted} DROP COLUMN {quoted(column.name)} RESTRICT"
-    beside = read_beside(connection, table.schema, table.name, column.name)
-    if beside is not None and not is_complete(
-        beside, key_of(connection, table, request.key, without=column.name), request
-    ):
-        let_go(connection, table, beside)
-        beside = None
-    if beside is not None:
-        stop_keeping(connection, table, beside)
-    _refuse_what_drop_refuses(connection, table, column, drop, subject)
-    key = key_of(connection, table, request.key, without=column.name)
-    with fixed_text(connection, search_path=""):
-        dependants = of_column(connection, table.quoted, column.name)
+    if column.is_inherited:
+        raise Refused(f"{subject}: {table.shown} is a partition; the column is its parent's, and goes with that.")
+    names = [name for name, _ in key]
+    # numbers that go on while others write are read behind the lock
+    sequences = sequences_of(connection, found.sequences, table.quoted, column.name)
+    dependants = (*sequences, *found.dependants)
     record = Record(
         kind="column", schema=table.schema, table=table.name, column=column.name, type=column.type, key=key,
         retired_at=datetime.now(timezone.utc).isoformat(), successors=request.successors, down=request.down,
-        keys_return=keys_return(connection, table, [name for name, _ in key]),
-        key_source=key_source(connection, table, [name for name, _ in key]), dependants=dependants,
+        keys_return=found.keys_return, key_source=key_source(connection, table, names), dependants=dependants,
     )  # fmt: skip
-    kept, rows = "", 0
-    if beside is not None:
-        kept, rows = _end_keeping_beside(connection, beside, record, counted)
-        run(connection, drop)
+    if found.beside is not None:
+        stop_keeping(connection, table, found.beside, found.triggers)
+        _refuse_what_drop_refuses(connection, drop, subject, stay=True)
+        kept, rows = _end_keeping_beside(connection, found.beside, record, found.counted)
         return ColumnRetired(f"{table.shown}.{column.name}", kept, rows, dependants)
+    if found.given_up is not None:
+        let_go(connection, table, found.given_up)
+    _refuse_what_drop_refuses(connection, drop, subject, stay=False)
+    kept, rows = "", 0
     # a generated column's values come back by being generated
     if dependants or not column.is_generated:
         if not key and not column.is_generated:
@@ -167,12 +145,8 @@ def _keep_and_drop(
     return ColumnRetired(f"{table.shown}.{column.name}", kept, rows, dependants)
 
 
-def _refuse_what_drop_refuses(
-    connection: Connection, table: LivingTable, column: LivingColumn, drop: str, subject: str
-) -> None:
-    if column.is_inherited:
-        raise Refused(f"{subject}: {table.shown} is a partition; the column is its parent's, and goes with that.")
-    depends = refused_by_restrict(connection, drop)
+def _refuse_what_drop_refuses(connection: Connection, drop: str, subject: str, *, stay: bool) -> None:
+    depends = refused_by_restrict(connection, drop, stay=stay)
     if depends:
         raise Refused(
             f"{subject}: other objects depend on the column, and none of them is dropped in passing.",
@@ -236,14 +210,6 @@ def _keep(connection: Connection, table: LivingTable, column: LivingColumn, reco
         params,
     )
     return int(run(connection, f"SELECT count(*) AS it FROM {own}")[0]["it"])
-
-
-def _count_beside(connection: Connection, table: LivingTable, column: str) -> int:
-    """Count what is kept beside the column already, before anybody has to wait for it."""
-    beside = read_beside(connection, table.schema, table.name, column)
-    if beside is None:
-        return 0
-    return int(run(connection, f"SELECT count(*) AS it FROM {beside.quoted}")[0]["it"])
 
 
 def _end_keeping_beside(connection: Connection, beside: Retired, record: Record, counted: int) -> tuple[str, int]:

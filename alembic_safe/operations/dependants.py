@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.reads import Reads
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.retired import Dependant
 from alembic_safe.operations.kept import verbatim
@@ -87,16 +88,28 @@ def of_column(connection: Connection, table: str, column: str) -> tuple[Dependan
 
     :param table: quoted and qualified.
     """
-    rows = run(connection, _OF_COLUMN, {"table": table, "column": column})
-    return (
-        *_sequences(connection, table, column),
-        *(Dependant(row["kind"], row["name"], row["make"]) for row in rows),
-    )
+    reads = Reads(connection)
+    sequences = sequences_of(connection, owned_sequences(reads, table, column), table, column)
+    return (*sequences, *said_of_column(reads, table, column))
 
 
-def _sequences(connection: Connection, table: str, column: str) -> list[Dependant]:
+def said_of_column(reads: Reads, table: str, column: str) -> tuple[Dependant, ...]:
+    """Return what goes with a column beside the sequences that it owns; called likewise."""
+    rows = reads.rows(_OF_COLUMN, {"table": table, "column": column})
+    return tuple(Dependant(row["kind"], row["name"], row["make"]) for row in rows)
+
+
+def owned_sequences(reads: Reads, table: str, column: str) -> Sequence[Mapping[str, Any]]:
+    """Return the sequences that a column owns."""
+    return reads.rows(_OWNED_SEQUENCE, {"table": table, "column": column, "deptype": "a"})
+
+
+def sequences_of(
+    connection: Connection, owned: Sequence[Mapping[str, Any]], table: str, column: str
+) -> list[Dependant]:  # fmt: skip
+    """Return what makes owned sequences again, and lets them go on from where they are now."""
     found: list[Dependant] = []
-    for row in run(connection, _OWNED_SEQUENCE, {"table": table, "column": column, "deptype": "a"}):
+    for row in owned:
         name = quoted(row["schema"], row["name"])
         at = run(connection, f"SELECT last_value, is_called FROM {name}")[0]
         start = at["last_value"] + (row["seqincrement"] if at["is_called"] else 0)
@@ -105,8 +118,8 @@ def _sequences(connection: Connection, table: str, column: str) -> list[Dependan
             f" MINVALUE {row['seqmin']} MAXVALUE {row['seqmax']} CACHE {row['seqcache']}{' CYCLE' if row['seqcycle'] else ''}"
         )
         restart = f"ALTER SEQUENCE {name} RESTART {min(max(start, row['seqmin']), row['seqmax'])}"
-        owned = f"ALTER SEQUENCE {name} OWNED BY {table}.{quoted(column)}"
-        found.extend(Dependant("sequence", row["name"], sql) for sql in (make, restart, owned))
+        tie = f"ALTER SEQUENCE {name} OWNED BY {table}.{quoted(column)}"
+        found.extend(Dependant("sequence", row["name"], sql) for sql in (make, restart, tie))
     return found
 
 
@@ -156,9 +169,10 @@ def server_words(error: BaseException) -> str:
     return " ".join(str(origin).split())
 
 
-def refused_by_restrict(connection: Connection, drop: str) -> tuple[str, ...]:
-    """Ask the server, under a savepoint, what it would say to a drop; the drop is taken back in any case.
+def refused_by_restrict(connection: Connection, drop: str, *, stay: bool = False) -> tuple[str, ...]:
+    """Ask the server, under a savepoint, what it would say to a drop.
 
+    :param stay: let a drop stay that goes through; else it is taken back in any case.
     :returns: what depends on the object, one line each; empty where the drop would go through.
     """
     from sqlalchemy.exc import DBAPIError
@@ -171,7 +185,10 @@ def refused_by_restrict(connection: Connection, drop: str) -> tuple[str, ...]:
         if sqlstate_of(error) != "2BP01":
             raise
         return _named(error)
-    savepoint.rollback()
+    if stay:
+        savepoint.commit()
+    else:
+        savepoint.rollback()
     return ()
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from alembic_safe.database.statements import run
 from alembic_safe.errors import Refused
 from alembic_safe.operations.consent import online
-from alembic_safe.operations.speaking import is_script, literal, place, say
+from alembic_safe.operations.kept import literal
+from alembic_safe.operations.speaking import is_script, place, say
 
 if TYPE_CHECKING:
     from alembic.operations.base import Operations

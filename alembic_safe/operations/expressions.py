@@ -16,26 +16,31 @@ from alembic_safe.operations.dependants import server_words
 from alembic_safe.operations.kept import fixed_text, verbatim
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
     from sqlalchemy import Connection
 
+    from alembic_safe.operations.kept import FixedText
     from alembic_safe.operations.living import LivingTable
 
-_VIEW = "alembic_safe_expression_{}"
+OWN_VIEWS = "alembic_safe_expression_"
+"""What the names of the views begin with that expressions are for a moment, in the session's own temporary schema."""
 _ROW_FROM = ' FROM {} AS {} CROSS JOIN (SELECT 1 AS "alembic_safe_one") AS "alembic_safe_beside"'
 # What the parser made of the expression, as text: https://www.postgresql.org/docs/current/catalog-pg-rewrite.html.
-_TREE = """
-SELECT w.ev_action::text AS tree, ARRAY(SELECT DISTINCT a.attname FROM pg_depend d JOIN pg_attribute a
+_TREES = """
+SELECT pg_get_viewdef(w.ev_class) AS text, w.ev_action::text AS tree,
+  ARRAY(SELECT DISTINCT a.attname FROM pg_depend d JOIN pg_attribute a
     ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
     AND d.refclassid = 'pg_class'::regclass AND d.refobjid = CAST(:oid AS oid) ORDER BY 1)::text[] AS columns,
   EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
     AND d.refclassid <> 'pg_class'::regclass AND d.refclassid <> 'pg_namespace'::regclass) AS names_others
-FROM pg_rewrite w WHERE w.ev_class = CAST(CAST(:view AS text) AS regclass)
+FROM unnest(CAST(:views AS text[])) WITH ORDINALITY v (name, place)
+JOIN pg_rewrite w ON w.ev_class = CAST(v.name AS regclass) ORDER BY v.place
 """
 _VOLATILITY = """
-SELECT coalesce(bool_or(provolatile = 'v'), false) AS is_volatile, coalesce(bool_or(provolatile = 's'), false) AS is_stable
-FROM pg_proc WHERE oid = ANY(CAST(:oids AS oid[]))
+SELECT f.place, bool_or(p.provolatile = 'v') AS is_volatile, bool_or(p.provolatile = 's') AS is_stable
+FROM unnest(CAST(:places AS int[]), CAST(:oids AS oid[])) f (place, oid) JOIN pg_proc p ON p.oid = f.oid GROUP BY f.place
 """
 _INPUT_OUTPUT = """
 SELECT coalesce(bool_or(f.provolatile <> 'i'), false) AS it FROM pg_type t JOIN pg_proc f ON f.oid IN (t.typinput, t.typoutput)
@@ -92,6 +97,10 @@ class Views:
         self._first = first
         self._table = table
         self._wanted = tuple(wanted)
+        # a type without a length is what it is cast to twice
+        self._views: dict[tuple[str, str], Wanted] = {}
+        for one in self._wanted:
+            self._views.setdefault((one.sql, one.type), one)
         self._from = _ROW_FROM.format(table.quoted, quoted(row))
 
     def make(self) -> None:
@@ -100,9 +109,9 @@ class Views:
         :raises Refused: with the server's words where an expression is none over the table's columns.
         """
         self._view(0, "NULL::pg_catalog.text")
-        for number, one in enumerate(self._wanted, 1):
+        savepoint = self._connection.begin_nested()
+        for number, one in enumerate(self._views.values(), 1):
             cast = f"CAST(({verbatim(one.sql)}) AS {verbatim(one.type)})" if one.type else f"({verbatim(one.sql)})"
-            savepoint = self._connection.begin_nested()
             try:
                 self._view(number, cast)
             except DBAPIError as error:
@@ -111,25 +120,31 @@ class Views:
                     f"{one.said_as} is no expression over the columns of {self._table.shown}: {server_words(error)}.",
                     detail=[f"It says: {one.sql}"],
                 ) from error
-            savepoint.commit()
+        savepoint.commit()
 
     def _view(self, number: int, expression: str) -> None:
         name = self._name(number)
         run(self._connection, f'CREATE TEMPORARY VIEW {name} AS SELECT {expression} AS "it"{self._from}')
 
-    def read(self) -> tuple[Expression, ...]:
-        """Return what they mean, by the names that the columns have now."""
-        with fixed_text(self._connection, search_path=""):
-            tail = self._text(0).removeprefix(" SELECT NULL::text")
-            return tuple(self._read(number, one, tail) for number, one in enumerate(self._wanted, 1))
+    def read(self, fixed: FixedText | None = None) -> tuple[Expression, ...]:
+        """Return what they mean, by the names that the columns have now.
 
-    def _read(self, number: int, one: Wanted, tail: str) -> Expression:
-        text = self._text(number)
+        :param fixed: fixed text under an empty search path, of somebody who knows the settings already.
+        """
+        with fixed or fixed_text(self._connection, search_path=""):
+            first, *rows = run(self._connection, _TREES, {"views": self._names, "oid": self._table.oid})
+            tail = str(first["text"]).removeprefix(" SELECT NULL::text")
+            used = [(n, int(oid)) for n, row in enumerate(rows) for oid in _FUNCTIONS.findall(row["tree"])]
+            words = {"places": [place for place, _ in used], "oids": [oid for _, oid in used]}
+            found = {row["place"]: row for row in run(self._connection, _VOLATILITY, words)} if used else {}
+            places = {key: n for n, key in enumerate(self._views)}
+            of = [(one, places[one.sql, one.type]) for one in self._wanted]
+            return tuple(self._read(one, rows[n], tail, found.get(n, {})) for one, n in of)
+
+    def _read(self, one: Wanted, row: Mapping[str, Any], tail: str, functions: Mapping[str, Any]) -> Expression:
+        text, tree = str(row["text"]), row["tree"]
         if not text.endswith(tail) or not text.startswith(" SELECT "):
             raise Refused(f"{one.said_as} cannot be read back from PostgreSQL.", detail=[f"It says: {one.sql}"])
-        view = self._name(number)
-        row = run(self._connection, _TREE, {"view": view, "oid": self._table.oid})[0]
-        tree = row["tree"]
         for word, what in (
             ("{SUBLINK", "a subquery"),
             ("{AGGREF", "an aggregate"),
@@ -137,19 +152,13 @@ class Views:
         ):
             if word in tree and not (one.may_look and word == "{SUBLINK"):
                 raise Refused(f"{one.said_as} holds {what}.", detail=[f"It says: {one.sql}"])
-        found = run(self._connection, _VOLATILITY, {"oids": [int(oid) for oid in _FUNCTIONS.findall(tree)]})[0]
         return Expression(
             sql=text.removeprefix(" SELECT ").removesuffix(tail),
             columns=tuple(name for name in row["columns"]),
-            is_volatile=found["is_volatile"],
-            is_stable=found["is_stable"] or "{SQLVALUEFUNCTION" in tree or self._reads_settings(tree),
+            is_volatile=functions.get("is_volatile", False),
+            is_stable=functions.get("is_stable", False) or "{SQLVALUEFUNCTION" in tree or self._reads_settings(tree),
             names_others=row["names_others"],
         )
-
-    def _text(self, number: int) -> str:
-        view = self._name(number)
-        sql = "SELECT pg_get_viewdef(CAST(CAST(:view AS text) AS regclass)) AS it"
-        return str(run(self._connection, sql, {"view": view})[0]["it"])
 
     def _reads_settings(self, tree: str) -> bool:
         """Whether a cast through the text form of a value depends on settings: dates do, numbers do not."""
@@ -163,11 +172,14 @@ class Views:
 
     def drop(self) -> None:
         """Take the views away."""
-        for number in range(len(self._wanted) + 1):
-            run(self._connection, f"DROP VIEW {self._name(number)} RESTRICT")
+        run(self._connection, f"DROP VIEW {', '.join(self._names)} RESTRICT")
+
+    @property
+    def _names(self) -> list[str]:
+        return [self._name(number) for number in range(len(self._views) + 1)]
 
     def _name(self, number: int) -> str:
-        return quoted("pg_temp", _VIEW.format(self._first + number))
+        return quoted("pg_temp", f"{OWN_VIEWS}{self._first + number}")
 
 
 @contextmanager

@@ -36,36 +36,64 @@ def verbatim(sql: str) -> str:
     return _COLON.sub(lambda match: "\\:" if match[0] == ":" else match[0], sql)
 
 
-@contextmanager
-def fixed_text(
-    connection: Connection, *, search_path: str | None = None, more: Mapping[str, str] | None = None
-) -> Iterator[None]:
-    """Fix how values and definitions are written, and switch row security off, for the statements inside.
+class FixedText:
+    """Fixes how values and definitions are written, and switches row security off, for the statements of a block.
+
+    Several blocks, one behind the other, ask only once what the settings were; nobody else changes them in between.
 
     :param search_path: for reading definitions: ``""``, so that every name comes with its schema.
     :param more: further parameters for the same time.
     """
-    wanted = {**FIXED, **({} if search_path is None else {"search_path": search_path}), **(more or {})}
-    # one statement each: whoever waits for a lock of ours waits for every one that we send
-    calls = ", ".join(f"current_setting(:name_{n}) AS value_{n}" for n in range(len(wanted)))
-    found = run(connection, f"SELECT {calls}", {f"name_{n}": name for n, name in enumerate(wanted)})[0]
-    before = {name: found[f"value_{n}"] for n, name in enumerate(wanted)}
-    other = {name: value for name, value in wanted.items() if before[name] != value}
-    set_local(connection, other)
-    yield
-    # behind an error the transaction is aborted and takes the settings back by itself
-    set_local(connection, {name: before[name] for name in other})
+
+    def __init__(
+        self, connection: Connection, *, search_path: str | None = None, more: Mapping[str, str] | None = None
+    ) -> None:
+        self._connection = connection
+        self._wanted = {**FIXED, **({} if search_path is None else {"search_path": search_path}), **(more or {})}
+        self._before: dict[str, str] | None = None
+
+    def __enter__(self) -> None:
+        if self._before is None:
+            # one statement for all: whoever waits for a lock of ours waits for every one that we send
+            names = list(self._wanted)
+            calls = ", ".join(f"current_setting(:name_{n}) AS value_{n}" for n in range(len(names)))
+            found = run(self._connection, f"SELECT {calls}", {f"name_{n}": name for n, name in enumerate(names)})[0]
+            before = {name: found[f"value_{n}"] for n, name in enumerate(names)}
+            self._before = {name: value for name, value in before.items() if value != self._wanted[name]}
+        set_local(self._connection, {name: self._wanted[name] for name in self._before})
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # behind an error the transaction is aborted and takes the settings back by itself
+        if kind is None and self._before is not None:
+            set_local(self._connection, self._before)
+
+
+def fixed_text(
+    connection: Connection, *, search_path: str | None = None, more: Mapping[str, str] | None = None
+) -> FixedText:
+    """Return a block with fixed text: see :class:`FixedText`."""
+    return FixedText(connection, search_path=search_path, more=more)
+
+
+def literal(text: str) -> str:
+    """Return a text as SQL."""
+    doubled = text.replace("'", "''")
+    body = f"'{doubled}'" if "\\" not in text else "E'" + doubled.replace("\\", "\\\\") + "'"
+    return verbatim(body)
 
 
 @contextmanager
-def rights_named(connection: Connection, subject: str, ways: Sequence[NextStep] = ()) -> Iterator[None]:
+def rights_named(
+    connection: Connection, subject: str, ways: Sequence[NextStep] = (), *, role: str = ""
+) -> Iterator[None]:
     """Turn a missing right into :class:`Missing`, with the line that its owner runs.
 
     :param subject: what was being done: ``retiring public.users.fullname``.
+    :param role: the role, where it is known.
     """
     from sqlalchemy.exc import DBAPIError
 
-    role = run(connection, "SELECT current_user AS it")[0]["it"]
+    role = role or run(connection, "SELECT current_user AS it")[0]["it"]
     try:
         yield
     except DBAPIError as error:
@@ -179,8 +207,7 @@ def set_comment(connection: Connection, what: str, comment: str) -> None:
 
     :param what: the object as COMMENT ON names it: ``TABLE "s"."t"``.
     """
-    quoted_text = run(connection, "SELECT quote_literal(CAST(:c AS text)) AS it", {"c": comment})[0]["it"]
-    run(connection, f"COMMENT ON {verbatim(what)} IS {verbatim(quoted_text)}")
+    run(connection, f"COMMENT ON {verbatim(what)} IS {literal(comment)}")
 
 
 def write_record(connection: Connection, kept: str, record: Record) -> None:
@@ -200,9 +227,12 @@ def text_of(expression: str) -> str:
     return f"CASE WHEN {expression} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {expression}) END"
 
 
-def require_fresh_snapshots(connection: Connection, subject: str) -> None:
-    """Stop where a row that somebody committed while we waited for the lock would not be seen, and so be lost."""
-    level = run(connection, "SELECT current_setting('transaction_isolation') AS it")[0]["it"]
+def require_fresh_snapshots(connection: Connection, subject: str, level: str = "") -> None:
+    """Stop where a row that somebody committed while we waited for the lock would not be seen, and so be lost.
+
+    :param level: the transaction's, where it is known.
+    """
+    level = level or run(connection, "SELECT current_setting('transaction_isolation') AS it")[0]["it"]
     if level in ("repeatable read", "serializable"):
         raise Refused(
             f"{subject}: this transaction is {level}, so rows committed while it waits for the table's lock would not be"

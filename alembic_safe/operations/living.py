@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.reads import rows_of
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.retired import KeySource
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
+
+    from alembic_safe.database.reads import Reads
 
 _TABLE = """
 SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c.relispartition AS is_partition,
@@ -24,16 +27,19 @@ SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, c.relkind::
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass(CAST(:table AS text))
 """
-_COLUMN = """
+COLUMN = """
 SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
   a.attidentity <> '' AS is_identity, a.attgenerated <> '' AS is_generated, a.attinhcount > 0 AS is_inherited
 FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = :column AND a.attnum > 0 AND NOT a.attisdropped
 """
 # A key that tells rows apart at every moment: not deferrable, not partial, over columns that are never NULL.
-_KEYS = """
+KEYS = """
 SELECT x.indisprimary AS is_primary, ARRAY(SELECT a.attname FROM unnest(x.indkey::int2[]) WITH ORDINALITY k(attnum, place)
     JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum WHERE k.place <= x.indnkeyatts
-    ORDER BY k.place)::text[] AS columns
+    ORDER BY k.place)::text[] AS columns,
+  ARRAY(SELECT format_type(a.atttypid, a.atttypmod) FROM unnest(x.indkey::int2[]) WITH ORDINALITY k(attnum, place)
+    JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum WHERE k.place <= x.indnkeyatts
+    ORDER BY k.place)::text[] AS types
 FROM pg_index x WHERE x.indrelid = CAST(:oid AS oid) AND x.indisunique AND x.indisvalid AND x.indimmediate
   AND x.indpred IS NULL AND x.indexprs IS NULL
   AND NOT EXISTS (SELECT FROM unnest(x.indkey::int2[]) WITH ORDINALITY k(attnum, place) JOIN pg_attribute a
@@ -64,6 +70,13 @@ WHERE s.oid IN (
   WHERE d.refclassid = 'pg_class'::regclass AND f.adrelid = CAST(:oid AS oid)
     AND a.attname = ANY(CAST(:columns AS text[])))
 ORDER BY s.oid
+"""
+
+_HERE = """
+SELECT current_user AS role, current_setting('transaction_isolation') AS isolation,
+  EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted
+  AND l.mode = 'AccessExclusiveLock' AND l.relation = CAST(:oid AS oid)
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_locked
 """
 
 
@@ -107,10 +120,10 @@ class LivingColumn:
     is_inherited: bool
 
 
-def find_table(connection: Connection, name: str, schema: str | None) -> LivingTable | None:
+def find_table(connection: Connection | Reads, name: str, schema: str | None) -> LivingTable | None:
     """Return a table as ``op.`` names it; without a schema, the one that the search path finds."""
     place = quoted(name) if schema is None else quoted(schema, name)
-    rows = run(connection, _TABLE, {"table": place})
+    rows = rows_of(connection, _TABLE, {"table": place})
     return LivingTable(**{**rows[0], "kin": tuple(rows[0]["kin"])}) if rows else None
 
 
@@ -119,10 +132,27 @@ def schema_of(connection: Connection, schema: str | None) -> str:
     return schema or str(run(connection, "SELECT current_schema()::text AS it")[0]["it"])
 
 
-def find_column(connection: Connection, table: LivingTable, name: str) -> LivingColumn | None:
+def find_column(connection: Connection | Reads, table: LivingTable, name: str) -> LivingColumn | None:
     """Return a column, or ``None``."""
-    rows = run(connection, _COLUMN, {"oid": table.oid, "column": name})
+    rows = rows_of(connection, COLUMN, {"oid": table.oid, "column": name})
     return LivingColumn(**rows[0]) if rows else None
+
+
+@dataclass(frozen=True)
+class Here:
+    """The transaction in which a table is worked on.
+
+    :param is_locked: whether it has locked the table against everybody already.
+    """
+
+    role: str
+    isolation: str
+    is_locked: bool
+
+
+def here(connection: Connection, table: LivingTable) -> Here:
+    """Return what the transaction is."""
+    return Here(**run(connection, _HERE, {"oid": table.oid})[0])
 
 
 def lock(connection: Connection, table: LivingTable, subject: str) -> None:
@@ -159,7 +189,7 @@ def refuse_inheritance(table: LivingTable, subject: str) -> None:
 
 
 def key_of(
-    connection: Connection, table: LivingTable, given: Sequence[str] | None, *, without: str
+    connection: Connection | Reads, table: LivingTable, given: Sequence[str] | None, *, without: str
 ) -> tuple[tuple[str, str], ...]:
     """Return the columns that tell rows apart, each with its type; empty where there is no key.
 
@@ -167,8 +197,9 @@ def key_of(
     :param without: the column that goes, which cannot be part of it.
     :raises Refused: when the columns that are named are no key.
     """
-    rows = run(connection, _KEYS, {"oid": table.oid})
-    keys = [tuple(row["columns"]) for row in rows if without not in row["columns"]]
+    rows = rows_of(connection, KEYS, {"oid": table.oid})
+    types = {tuple(row["columns"]): row["types"] for row in rows if without not in row["columns"]}
+    keys = list(types)
     if given is not None and not any(set(key) <= set(given) for key in keys):
         known = "; ".join(", ".join(key) for key in keys) or "none"
         raise Refused(
@@ -176,13 +207,15 @@ def key_of(
             detail=[f"Keys of the table: {known}."],
         )
     chosen = tuple(given) if given is not None else next(iter(keys), ())
+    if chosen in types:
+        return tuple(zip(chosen, types[chosen], strict=True))
     found = [find_column(connection, table, name) for name in chosen]
     return tuple((column.name, column.type) for column in found if column is not None)
 
 
-def keys_return(connection: Connection, table: LivingTable, key: Sequence[str]) -> bool:
+def keys_return(reads: Reads, table: LivingTable, key: Sequence[str]) -> bool:
     """Whether a key that was deleted can be given to another row, as names and codes are."""
-    return not run(connection, _NEVER_TWICE, {"oid": table.oid, "columns": list(key)})[0]["it"]
+    return not reads.rows(_NEVER_TWICE, {"oid": table.oid, "columns": list(key)})[0]["it"]
 
 
 def key_source(connection: Connection, table: LivingTable, key: Sequence[str]) -> KeySource:

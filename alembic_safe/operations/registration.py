@@ -112,6 +112,13 @@ def register() -> None:
         renderers.dispatch_for(op_class)(renderer)
 
 
+def load_verbs(source: str) -> None:
+    """Load what runs the verbs that a revision's source names, before its transaction holds a lock that others wait for."""
+    for name, _, module, _ in _VERBS:
+        if f".{name}(" in source:
+            importlib.import_module(f"alembic_safe.operations.{module}")
+
+
 def _late(module: str, name: str) -> Any:
     def implementation(operations: Operations, operation: Any) -> Any:
         return getattr(importlib.import_module(f"alembic_safe.operations.{module}"), name)(operations, operation)

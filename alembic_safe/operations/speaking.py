@@ -9,7 +9,6 @@ from alembic_safe.database.statements import as_text, quoted, run
 from alembic_safe.database.steps import step_runner
 from alembic_safe.errors import Refused
 from alembic_safe.operations.consent import online
-from alembic_safe.operations.kept import verbatim
 from alembic_safe.operations.living import find_table
 
 if TYPE_CHECKING:
@@ -54,13 +53,6 @@ def table_of(operations: Operations, verb: str, name: str, schema: str | None) -
         shown = ".".join(part for part in (schema, name) if part)
         raise Refused(f"op.{verb}: there is no table {shown}.")
     return connection, table
-
-
-def literal(text: str) -> str:
-    """Return a text as SQL."""
-    doubled = text.replace("'", "''")
-    body = f"'{doubled}'" if "\\" not in text else "E'" + doubled.replace("\\", "\\\\") + "'"
-    return verbatim(body)
 
 
 def commit_if_stepwise(operations: Operations) -> None:

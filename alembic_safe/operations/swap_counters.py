@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
@@ -10,14 +11,16 @@ from sqlalchemy.exc import DBAPIError
 from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
-from alembic_safe.operations.kept import fixed_text, verbatim
+from alembic_safe.operations.kept import verbatim
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from sqlalchemy import Connection
 
+    from alembic_safe.database.reads import Reads
+    from alembic_safe.operations.kept import FixedText
     from alembic_safe.operations.living import LivingTable
 
 _DEFAULT = """
@@ -42,19 +45,38 @@ _WHOLE = {"smallint": 32_767, "integer": 2_147_483_647, "bigint": 9_223_372_036_
 """The largest value of each type that a sequence counts in."""
 
 
-def move_default(connection: Connection, table: LivingTable, *, from_: str, to: str) -> None:
+@dataclass(frozen=True)
+class Counters:
+    """What fills a column when nothing is said, and the one that it goes to."""
+
+    source: Mapping[str, Any]
+    target: Mapping[str, Any]
+    sequences: Sequence[Mapping[str, Any]]
+
+
+def counters_of(reads: Reads, table: LivingTable, *, source: str, target: str) -> Counters:
+    """Return what fills one column and the other, as they are called now; called under an empty search path."""
+    of = [{"oid": table.oid, "column": column} for column in (source, target)]
+    found = reads.together([(_DEFAULT, of[0]), (_DEFAULT, of[1]), (_SEQUENCE, of[0])])
+    return Counters(found[0][0], found[1][0], found[2])
+
+
+def move_default(
+    connection: Connection, table: LivingTable, counters: Counters, fixed: FixedText, *, from_: str, to: str
+) -> None:
     """Give one column what fills the other when nothing is said: default, owned sequences, identity.
 
     A sequence goes on counting where it stood, in the type of its new column.
 
     A default that the target has already is the one that it keeps.
 
+    :param fixed: fixed text under an empty search path, as the counters were read.
     :raises Refused: where the new column may be NULL, which an identity may not, or the default is of no use to it.
     """
-    with fixed_text(connection, search_path=""):
-        source = run(connection, _DEFAULT, {"oid": table.oid, "column": from_})[0]
-        target = run(connection, _DEFAULT, {"oid": table.oid, "column": to})[0]
-        sequences = run(connection, _SEQUENCE, {"oid": table.oid, "column": from_})
+    source, target, sequences = counters.source, counters.target, counters.sequences
+    if source["expression"] is None and not source["identity"] and not sequences:
+        return
+    with fixed:
         if source["identity"]:
             _move_identity(connection, table, sequences[0], source["identity"], target, from_=from_, to=to)
         if source["expression"] is not None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.reads import Reads
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.syncs import ROW, read_syncs
 from alembic_safe.operations.consent import online
 from alembic_safe.operations.expressions import views_of
-from alembic_safe.operations.kept import rights_named, verbatim
+from alembic_safe.operations.kept import fixed_text, literal, rights_named, verbatim
 from alembic_safe.operations.living import find_table, lock
-from alembic_safe.operations.speaking import literal, place
+from alembic_safe.operations.speaking import place
 from alembic_safe.operations.swap_names import exchange_enums
-from alembic_safe.operations.swap_run import Pair, formulas_of, renamed, said_of_the_name, settled
+from alembic_safe.operations.swap_run import Pair, Swap, formulas_of, renamed, said_again, settled, swap_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from alembic.operations.base import Operations
     from sqlalchemy import Connection
 
-    from alembic_safe.inspecting.retired import Dependant
     from alembic_safe.inspecting.syncs import Sync
     from alembic_safe.operations.enum_types import SwapEnumTypesBackOp, SwapEnumTypesOp, _SwapEnumsOp
     from alembic_safe.operations.expressions import Views
@@ -54,9 +54,7 @@ class _Swapping:
     """
 
     table: LivingTable
-    sync: Sync
-    pair: Pair
-    said: list[Dependant]
+    swap: Swap
     views: Views
     default: str | None
 
@@ -117,6 +115,7 @@ def _exchange(
     for table in tables.values():
         assert table is not None  # noqa: S101 - its sync was read a moment ago
         lock(connection, table, subject)
+    fixed = fixed_text(connection, search_path="")
     with ExitStack() as stack:
         work: list[_Swapping] = []
         number = 0
@@ -124,21 +123,27 @@ def _exchange(
             table = tables[sync.oid]
             assert table is not None  # noqa: S101 - as above
             default = _translated(connection, table, sync, pair, subject, forward=forward)
-            said = said_of_the_name(connection, table, pair)
+            with fixed:
+                swap = swap_of(Reads(connection), table, sync, pair)
             wanted = formulas_of(sync)
             views = stack.enter_context(views_of(connection, table, wanted, first=number))
             number += len(wanted) + 1
-            work.append(_Swapping(table, sync, pair, said, views, default))
+            work.append(_Swapping(table, swap, views, default))
         for one in work:
-            renamed(connection, one.table, one.pair)
+            renamed(connection, one.table, one.swap.pair)
         exchange_enums(connection, schema, op.old, op.new)
         # a view follows the column and the type that it was made of, and so says the formulas by the new names
-        texts = [one.views.read() for one in work]
+        texts = [one.views.read(fixed) for one in work]
+    done: dict[int, set[str]] = {}
     for one, text in zip(work, texts, strict=True):
+        swap = one.swap
         if one.default is not None:
-            column = quoted(one.pair.stays)
-            run(connection, f"ALTER TABLE {one.table.quoted} ALTER COLUMN {column} SET DEFAULT {literal(one.default)}")
-        settled(connection, one.table, one.sync, one.pair, text, one.said, forward=forward)
+            said = f"ALTER COLUMN {quoted(swap.pair.stays)} SET DEFAULT {literal(one.default)}"
+            run(connection, f"ALTER TABLE {one.table.quoted} {said}")
+            target = {**swap.counters.target, "expression": one.default}
+            swap = replace(swap, counters=replace(swap.counters, target=target))
+        settled(connection, one.table, swap, text, fixed, forward=forward)
+        said_again(connection, one.table, swap, done.setdefault(one.table.oid, set()))
 
 
 def _translated(

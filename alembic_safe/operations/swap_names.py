@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.operations.kept import LONGEST_NAME, cut
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from sqlalchemy import Connection
 
+    from alembic_safe.database.reads import Reads
     from alembic_safe.operations.living import LivingTable
 
 ENDING = "_new"
@@ -39,31 +43,55 @@ def beside(name: str) -> str:
     return cut(name, LONGEST_NAME - len(ENDING)) + ENDING
 
 
-def exchange_names(connection: Connection, table: LivingTable, old: str, new: str) -> None:
-    """Give the indexes and constraints of the column that is called ``old`` now the final names.
+@dataclass(frozen=True)
+class Names:
+    """The names of what stands on the columns, that change owners.
 
-    :param old: the name that stays; ``new``: the name that goes with the change.
+    :param not_null: those of the two NOT NULL constraints, where each column has one with a name.
+    :param constraints: the final names; ``indexes``: likewise.
     """
-    _exchange_not_null(connection, table, old, new)
-    finals = run(connection, _PARTS, {"oid": table.oid, "column": new})
-    passing = {(row["kind"], row["name"]) for row in run(connection, _PARTS, {"oid": table.oid, "column": old})}
-    for row in finals:
-        if (row["kind"], beside(row["name"])) not in passing:
-            continue
-        if row["kind"] == "CONSTRAINT":
-            rename = f"ALTER TABLE {table.quoted} RENAME CONSTRAINT"
-            exchange_parts(connection, rename, row["name"], beside(row["name"]))
-        else:
-            exchange_indexes(connection, table.schema, row["name"], beside(row["name"]))
+
+    not_null: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
+
+    def without(self, done: Container[str]) -> Names:
+        """Return those that have not changed owners yet."""
+        constraints, indexes = (
+            (name for name in names if name not in done) for names in (self.constraints, self.indexes)
+        )
+        return Names(self.not_null, tuple(constraints), tuple(indexes))
 
 
-def _exchange_not_null(connection: Connection, table: LivingTable, old: str, new: str) -> None:
-    """Exchange the names of the NOT NULL constraints, which have names from PostgreSQL 18 on."""
-    found = [
-        row["name"] for column in (new, old) for row in run(connection, _NOT_NULL, {"oid": table.oid, "column": column})
-    ]
-    if len(found) == 2:
-        exchange_parts(connection, f"ALTER TABLE {table.quoted} RENAME CONSTRAINT", found[0], found[1])
+def names_of(reads: Reads, table: LivingTable, *, final: str, beside_it: str) -> Names:
+    """Return what changes its names with a column.
+
+    :param final: how the column is called now whose indexes and constraints have the final names.
+    :param beside_it: how the other one is called.
+    """
+    of = [{"oid": table.oid, "column": column} for column in (final, beside_it)]
+    asked = reads.together([(sql, words) for sql in (_NOT_NULL, _PARTS) for words in of])
+    # they have names from PostgreSQL 18 on
+    not_null = [row["name"] for rows in asked[:2] for row in rows]
+    not_null = not_null if len(not_null) == 2 else []
+    finals, passing = ({(row["kind"], row["name"]) for row in rows} for rows in asked[2:])
+    own = [(kind, name) for kind, name in sorted(finals) if (kind, beside(name)) in passing]
+    return Names(
+        tuple(not_null),
+        tuple(name for kind, name in own if kind == "CONSTRAINT" and name not in not_null),
+        tuple(name for kind, name in own if kind == "INDEX"),
+    )
+
+
+def exchange_names(connection: Connection, table: LivingTable, names: Names) -> None:
+    """Give the indexes and constraints of the column that has the final name now theirs."""
+    rename = f"ALTER TABLE {table.quoted} RENAME CONSTRAINT"
+    if names.not_null:
+        exchange_parts(connection, rename, *names.not_null)
+    for name in names.constraints:
+        exchange_parts(connection, rename, name, beside(name))
+    for name in names.indexes:
+        exchange_indexes(connection, table.schema, name, beside(name))
 
 
 def exchange_parts(connection: Connection, rename: str, one: str, other: str) -> None:

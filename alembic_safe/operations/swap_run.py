@@ -6,18 +6,27 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.reads import Reads
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
-from alembic_safe.operations.dependants import of_column
-from alembic_safe.operations.expressions import Wanted, views_of
+from alembic_safe.operations.dependants import said_of_column
+from alembic_safe.operations.expressions import Views, Wanted
 from alembic_safe.operations.kept import fixed_text, rights_named, verbatim
 from alembic_safe.operations.living import find_column, lock
 from alembic_safe.operations.speaking import table_of
-from alembic_safe.operations.swap_counters import move_default
+from alembic_safe.operations.swap_counters import counters_of, move_default
 from alembic_safe.operations.swap_key import move_key, move_key_back, require_free_key
-from alembic_safe.operations.swap_names import exchange_names, exchange_parts
+from alembic_safe.operations.swap_names import exchange_names, exchange_parts, names_of
 from alembic_safe.operations.swap_standing import make, standing_on, take
-from alembic_safe.operations.sync_run import columns_of, find_sync, install, text_of
+from alembic_safe.operations.sync_run import (
+    columns_of,
+    exact_of,
+    find_sync,
+    firing_last,
+    install,
+    text_of,
+    triggers_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +37,12 @@ if TYPE_CHECKING:
     from alembic_safe.inspecting.retired import Dependant
     from alembic_safe.inspecting.syncs import Sync
     from alembic_safe.operations.expressions import Expression
+    from alembic_safe.operations.kept import FixedText
     from alembic_safe.operations.living import LivingTable
     from alembic_safe.operations.swap_columns import SwapColumnsBackOp, SwapColumnsOp, _SwapOp
+    from alembic_safe.operations.swap_counters import Counters
+    from alembic_safe.operations.swap_names import Names
+    from alembic_safe.operations.table_parts_sql import Part
 
 log = logging.getLogger("alembic.safe.sync")
 
@@ -53,6 +66,42 @@ class Pair:
         return tuple(other[name] for name in names)
 
 
+@dataclass(frozen=True)
+class Swap:
+    """Two columns in sync that change their names, with what was found of them before.
+
+    :param said: what is said of the name that stays.
+    :param exact: see :func:`~alembic_safe.operations.sync_run.exact_of`; by the names before.
+    :param firing: what the names of the sync's triggers will begin with; ``triggers``: those that it has.
+    """
+
+    sync: Sync
+    pair: Pair
+    said: tuple[Dependant, ...]
+    exact: frozenset[str]
+    counters: Counters
+    names: Names
+    firing: str
+    triggers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that is to be done.
+
+    :param reads: what it was made of, read under ``fixed``.
+    :param named: what names the columns, and is taken away and made again.
+    :param views: the formulas of all syncs.
+    """
+
+    table: LivingTable
+    reads: Reads
+    fixed: FixedText
+    named: list[Part]
+    swaps: list[Swap]
+    views: Views
+
+
 def swap_columns(operations: Operations, op: SwapColumnsOp) -> None:
     """Run ``op.swap_columns``."""
     _swap(operations, op, forward=True)
@@ -66,35 +115,66 @@ def swap_columns_back(operations: Operations, op: SwapColumnsBackOp) -> None:
 def _swap(operations: Operations, op: _SwapOp, *, forward: bool) -> None:
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
     subject = f"op.{op.verb} on {table.shown}"
-    pairs = [(old, new) for old, new in op.pairs if not _is_over(connection, table, old, new)]
-    syncs = [_sync(connection, table, old, new, subject) for old, new in pairs]
-    if all(sync.text.swapped is forward for sync in syncs):
-        return
     step = NextStep(f"{table.owner}, who owns the table, runs", f"GRANT {quoted(table.owner)} TO ...;")
     with rights_named(connection, subject, [step]):
-        lock(connection, table, subject)
-        named = standing_on(connection, table, [*op.old, *op.new])
-        take(connection, named)
+        plan = _locked(connection, table, op, subject, forward=forward)
+        if plan is None:
+            return
+        take(connection, plan.named)
         if op.primary_key is not None and forward:
             require_free_key(connection, table, op.primary_key, subject)
-        for (old, new), sync in zip(pairs, syncs, strict=True):
-            _exchange(connection, table, sync, Pair(old, new), forward=forward)
+        _exchange(connection, plan, forward=forward)
         if op.primary_key is not None and forward:
             move_key(connection, table, op.primary_key, subject)
         elif op.primary_key is not None:
             move_key_back(connection, table, op.primary_key, dict(op.pairs))
-        make(connection, named)
-    for old, new in pairs:
-        log.info("%s: %s and %s have changed their names", table.shown, old, new)
+        make(connection, plan.named, plan.fixed)
+    for one in plan.swaps:
+        log.info("%s: %s and %s have changed their names", table.shown, one.pair.stays, one.pair.goes)
 
 
-def _is_over(connection: Connection, table: LivingTable, old: str, new: str) -> bool:
+def _locked(connection: Connection, table: LivingTable, op: _SwapOp, subject: str, *, forward: bool) -> _Plan | None:
+    """Lock the table, and return what is to be done with it; ``None`` where that is done already.
+
+    It is found before the lock, so that nobody waits for it, and found again behind it where something has changed.
+    """
+    plan = _planned(connection, table, op, subject, forward=forward)
+    if plan is None:
+        return None
+    plan.views.make()
+    with plan.fixed:
+        plan.reads.prepare()
+        lock(connection, table, subject)
+        is_true = plan.reads.are_true()
+    if is_true:
+        return plan
+    plan.views.drop()
+    plan = _planned(connection, table, op, subject, forward=forward)
+    if plan is not None:
+        plan.views.make()
+    return plan
+
+
+def _planned(connection: Connection, table: LivingTable, op: _SwapOp, subject: str, *, forward: bool) -> _Plan | None:
+    reads, fixed = Reads(connection), fixed_text(connection, search_path="")
+    with fixed:
+        pairs = [(old, new) for old, new in op.pairs if not _is_over(reads, table, old, new)]
+        syncs = [_sync(reads, table, old, new, subject) for old, new in pairs]
+        if all(sync.text.swapped is forward for sync in syncs):
+            return None
+        named = standing_on(reads, table, [*op.old, *op.new])
+        swaps = [swap_of(reads, table, sync, Pair(*pair)) for pair, sync in zip(pairs, syncs, strict=True)]
+    views = Views(connection, table, [wanted for sync in syncs for wanted in formulas_of(sync)])
+    return _Plan(table, reads, fixed, named, swaps, views)
+
+
+def _is_over(reads: Reads, table: LivingTable, old: str, new: str) -> bool:
     """Whether there is one column, under its final name."""
-    return find_column(connection, table, old) is not None and find_column(connection, table, new) is None
+    return find_column(reads, table, old) is not None and find_column(reads, table, new) is None
 
 
-def _sync(connection: Connection, table: LivingTable, old: str, new: str, subject: str) -> Sync:
-    sync = find_sync(connection, table, (old,), (new,))
+def _sync(reads: Reads, table: LivingTable, old: str, new: str, subject: str) -> Sync:
+    sync = find_sync(reads, table, (old,), (new,))
     if sync is None:
         raise Refused(
             f"{subject}: {old} and {new} are not in sync, so one of them may not say what the other does.",
@@ -103,20 +183,33 @@ def _sync(connection: Connection, table: LivingTable, old: str, new: str, subjec
     return sync
 
 
-def _exchange(connection: Connection, table: LivingTable, sync: Sync, pair: Pair, *, forward: bool) -> None:
-    """Do it all; the table is locked, and every statement is one of the catalog alone."""
-    said = said_of_the_name(connection, table, pair)
-    with views_of(connection, table, formulas_of(sync)) as views:
-        renamed(connection, table, pair)
-        # a view follows the column that it was made of, and so says the formulas by the new names
-        found = views.read()
-    settled(connection, table, sync, pair, found, said, forward=forward)
+def _exchange(connection: Connection, plan: _Plan, *, forward: bool) -> None:
+    """Let all columns change their names; every statement is one of the catalog alone."""
+    for one in plan.swaps:
+        renamed(connection, plan.table, one.pair)
+    # a view follows the column that it was made of, and so says the formulas by the new names
+    found = plan.views.read(plan.fixed)
+    plan.views.drop()
+    done: set[str] = set()
+    for one in plan.swaps:
+        number = len(formulas_of(one.sync))
+        settled(connection, plan.table, one, found[:number], plan.fixed, forward=forward)
+        found = found[number:]
+        said_again(connection, plan.table, one, done)
 
 
-def said_of_the_name(connection: Connection, table: LivingTable, pair: Pair) -> list[Dependant]:
-    """Return what is said of the name that stays, and has to be said again of the column that gets it."""
-    with fixed_text(connection, search_path=""):
-        return [one for one in of_column(connection, table.quoted, pair.stays) if one.kind in _OF_THE_NAME]
+def swap_of(reads: Reads, table: LivingTable, sync: Sync, pair: Pair) -> Swap:
+    """Return what there is to know of two columns before they change their names; called under an empty search path.
+
+    What is said of the name that stays has to be said again of the column that gets it.
+    """
+    said = [one for one in said_of_column(reads, table.quoted, pair.stays) if one.kind in _OF_THE_NAME]
+    exact = exact_of(reads, table, (*sync.old, *sync.new))
+    counters = counters_of(reads, table, source=pair.stays, target=pair.goes)
+    names = names_of(reads, table, final=pair.stays, beside_it=pair.goes)
+    firing = firing_last(reads, table, sync.name)
+    triggers = triggers_of(reads, table, sync)
+    return Swap(sync, pair, tuple(said), exact, counters, names, firing, tuple(triggers))
 
 
 def renamed(connection: Connection, table: LivingTable, pair: Pair) -> None:
@@ -125,20 +218,29 @@ def renamed(connection: Connection, table: LivingTable, pair: Pair) -> None:
 
 
 def settled(
-    connection: Connection, table: LivingTable, sync: Sync, pair: Pair, found: Sequence[Expression],
-    said: Sequence[Dependant], *, forward: bool,
+    connection: Connection, table: LivingTable, swap: Swap, found: Sequence[Expression], fixed: FixedText, *, forward: bool
 ) -> None:  # fmt: skip
-    """Bring what hangs on the names behind the columns that have changed them.
+    """Bring the sync, and what fills the columns, behind those that have changed their names.
 
     :param found: the formulas of the sync, by the names of now.
     """
-    columns = columns_of(connection, table, pair.turned(sync.old), pair.turned(sync.new), found)
+    sync, pair = swap.sync, swap.pair
+    exact = frozenset(pair.turned(tuple(swap.exact)))
+    columns = columns_of(pair.turned(sync.old), pair.turned(sync.new), found, exact)
     text = text_of(columns, up=sync.text.up, down=sync.text.down, swapped=forward)
     # sessions that have run the trigger would fail in it, were the function not another one now
-    install(connection, table, sync.name, columns, text, replacing=sync)
-    move_default(connection, table, from_=pair.goes, to=pair.stays)
-    exchange_names(connection, table, pair.stays, pair.goes)
-    for one in said:
+    install(connection, table, sync.name, columns, text, firing=swap.firing, replaced=swap.triggers)
+    move_default(connection, table, swap.counters, fixed, from_=pair.goes, to=pair.stays)
+
+
+def said_again(connection: Connection, table: LivingTable, swap: Swap, done: set[str]) -> None:
+    """Give what stands on the columns its names, and the name what was said of it.
+
+    :param done: the names that have changed owners already: an index over several columns is one of each.
+    """
+    exchange_names(connection, table, swap.names.without(done))
+    done.update((*swap.names.constraints, *swap.names.indexes))
+    for one in swap.said:
         run(connection, verbatim(one.make))
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
-from alembic_safe.operations.kept import fixed_text, verbatim
+from alembic_safe.operations.expressions import OWN_VIEWS
+from alembic_safe.operations.kept import verbatim
 from alembic_safe.operations.living import find_table
 from alembic_safe.operations.table_parts_sql import POLICIES, STATISTICS, Part, acting, grants_on
 
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from alembic_safe.database.reads import Reads
+    from alembic_safe.operations.kept import FixedText
     from alembic_safe.operations.living import LivingTable
 
 _NUMBERS = """
 SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:columns AS text[]))
 """
 _ON = f"d.refclassid = 'pg_class'::regclass AND d.refobjid = CAST(:oid AS oid) AND d.refobjsubid IN ({_NUMBERS})"
-# the expressions of a sync are views for a moment; what a view is made of comes first
+# but for those that the expressions of a sync are for a moment; what a view is made of comes first
 _VIEWS = f"""
 WITH RECURSIVE made (oid, depth) AS (
   SELECT r.ev_class, 1 FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid WHERE d.classid = 'pg_rewrite'::regclass AND {_ON}
@@ -36,6 +39,7 @@ SELECT n.nspname AS schema, c.relname AS name, max(m.depth) AS depth, pg_get_vie
   pg_get_userbyid(c.relowner) AS owner, array_to_string(c.reloptions, ', ') AS options,
   quote_literal(obj_description(c.oid, 'pg_class')) AS comment
 FROM made m JOIN pg_class c ON c.oid = m.oid AND c.relkind = 'v' JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.oid <> pg_my_temp_schema() OR NOT starts_with(c.relname, '{OWN_VIEWS}')
 GROUP BY c.oid, n.nspname ORDER BY depth, 1, 2
 """
 _OF_VIEW = """
@@ -72,29 +76,33 @@ WHERE x.indrelid = CAST(:oid AS oid) AND x.indisreplident
 """
 
 
-def standing_on(connection: Connection, table: LivingTable, columns: Sequence[str]) -> list[Part]:
-    """Return what names some columns, in the order in which it is made again."""
+def standing_on(reads: Reads, table: LivingTable, columns: Sequence[str]) -> list[Part]:
+    """Return what names some columns, in the order in which it is made again; called under an empty search path."""
     words = {"oid": table.oid, "columns": list(columns)}
-    with fixed_text(connection, search_path=""):
-        views = [part for row in run(connection, _VIEWS, words) for part in _view(connection, row)]
-        statistics = [
-            Part(
-                "statistics", row["name"], f"DROP STATISTICS {quoted(row['schema'], row['name'])}", (row["definition"],)
-            )
-            for row in run(connection, f"{STATISTICS} AND s.oid IN ({_OF_COLUMN.format('pg_statistic_ext')})", words)
+    found = reads.together(
+        [
+            (_VIEWS, words),
+            (f"{STATISTICS} AND s.oid IN ({_OF_COLUMN.format('pg_statistic_ext')})", words),
+            (_TRIGGERS, words),
+            (f"{POLICIES} WHERE p.oid IN ({_OF_COLUMN.format('pg_policy')}) ORDER BY 1", words),
+            (_IDENTITY, words),
         ]
-        triggers = [acting("TRIGGER", row["own"], row) for row in run(connection, _TRIGGERS, words)]
-        policies = [
-            Part("policy", row["name"], f"DROP POLICY {quoted(row['name'])} ON {row['own']}", (row["definition"],))
-            for row in run(
-                connection, f"{POLICIES} WHERE p.oid IN ({_OF_COLUMN.format('pg_policy')}) ORDER BY 1", words
-            )
-        ]
-        identity = [
-            Part("replica identity", row["name"], "",
-                 (f"ALTER TABLE {table.quoted} REPLICA IDENTITY USING INDEX {quoted(row['name'])}",))
-            for row in run(connection, _IDENTITY, words)
-        ]  # fmt: skip
+    )
+    views = [part for row in found[0] for part in _view(reads, row)]
+    statistics = [
+        Part("statistics", row["name"], f"DROP STATISTICS {quoted(row['schema'], row['name'])}", (row["definition"],))
+        for row in found[1]
+    ]
+    triggers = [acting("TRIGGER", row["own"], row) for row in found[2]]
+    policies = [
+        Part("policy", row["name"], f"DROP POLICY {quoted(row['name'])} ON {row['own']}", (row["definition"],))
+        for row in found[3]
+    ]
+    identity = [
+        Part("replica identity", row["name"], "",
+             (f"ALTER TABLE {table.quoted} REPLICA IDENTITY USING INDEX {quoted(row['name'])}",))
+        for row in found[4]
+    ]  # fmt: skip
     return [*statistics, *views, *triggers, *policies, *identity]
 
 
@@ -105,9 +113,14 @@ def take(connection: Connection, parts: Sequence[Part]) -> None:
             run(connection, verbatim(part.take))
 
 
-def make(connection: Connection, parts: Sequence[Part]) -> None:
-    """Make it again, as it reads."""
-    with fixed_text(connection, search_path=""):
+def make(connection: Connection, parts: Sequence[Part], fixed: FixedText) -> None:
+    """Make it again, as it reads.
+
+    :param fixed: fixed text under an empty search path.
+    """
+    if not parts:
+        return
+    with fixed:
         for part in parts:
             for statement in part.make:
                 run(connection, verbatim(statement))
@@ -121,17 +134,17 @@ def _without_default_rights(connection: Connection, view: str) -> None:
         run(connection, verbatim(f"REVOKE ALL ON {view} FROM {row['name']} CASCADE"))
 
 
-def _view(connection: Connection, row: Mapping[str, Any]) -> list[Part]:
+def _view(reads: Reads, row: Mapping[str, Any]) -> list[Part]:
     own = quoted(row["schema"], row["name"])
-    view = find_table(connection, row["name"], row["schema"])
+    view = find_table(reads, row["name"], row["schema"])
     assert view is not None  # noqa: S101 - it was just read
     oid = {"oid": view.oid}
     options = f" WITH ({row['options']})" if row["options"] else ""
     made = [f"CREATE VIEW {own}{options} AS {row['definition']}".rstrip("; ")]
-    made += [one["make"] for one in run(connection, _OF_VIEW, oid)]
+    made += [one["make"] for one in reads.rows(_OF_VIEW, oid)]
     if row["comment"] is not None:
         made.append(f"COMMENT ON VIEW {own} IS {row['comment']}")
     for sql, what in ((_VIEW_RULES, "RULE"), (_VIEW_TRIGGERS, "TRIGGER")):
-        made += [statement for one in run(connection, sql, oid) for statement in acting(what, own, one).make]
+        made += [statement for one in reads.rows(sql, oid) for statement in acting(what, own, one).make]
     made.append(f"ALTER VIEW {own} OWNER TO {quoted(row['owner'])}")
-    return [Part("view", own, f"DROP VIEW {own} RESTRICT", tuple(made)), *grants_on(connection, view)]
+    return [Part("view", own, f"DROP VIEW {own} RESTRICT", tuple(made)), *grants_on(reads, view)]

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.reads import Reads
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.syncs import LATER_TRIGGERS, SYNC_SCHEMA, SyncText, later_triggers, read_syncs
@@ -74,19 +75,25 @@ def sync_columns(operations: Operations, op: SyncColumnsOp) -> None:
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
     subject = f"op.{op.verb} on {table.shown}"
     refuse_inheritance(table, subject)
-    there = _the_same(connection, table, op)
+    reads = Reads(connection)
+    there = _the_same(reads, table, op)
     if there is not None and (op.swapped or _is_in_place(connection, there, op)):
         return
     if there is None:
-        _refuse_overlap(connection, table, op, subject)
-    _refuse_columns(connection, table, op, subject)
-    columns = compile_sync(connection, table, op, subject)
-    with rights_named(connection, subject, [_owner_step(connection, table)]):
+        _refuse_overlap(reads, table, op, subject)
+    # the column was added a moment ago, and who writes waits: what is asked below is asked at once
+    words = {"oid": table.oid, "names": [*op.old, *op.new]}
+    reads.together([(sql, words) for sql in (_COLUMNS, _PARTITION_KEY, _WATCHING)])
+    _refuse_columns(reads, table, op, subject)
+    columns = compile_sync(connection, table, op, subject, reads)
+    role = run(connection, "SELECT current_user AS it")[0]["it"]
+    with rights_named(connection, subject, [_owner_step(table, role)], role=role):
         name = there.name if there is not None else _function_name(table, op)
         make_sync_schema(connection)
         text = text_of(columns, up=op.up or (), down=op.down or (), swapped=op.swapped)
-        install(connection, table, name, columns, text, replacing=there)
-    _warn_of_watchers(connection, table, op)
+        triggers = [] if there is None else triggers_of(reads, table, there)
+        install(connection, table, name, columns, text, firing=firing_last(reads, table, name), replaced=triggers)
+    _warn_of_watchers(reads, table, op)
 
 
 def drop_sync(operations: Operations, op: DropSyncOp) -> None:
@@ -95,36 +102,48 @@ def drop_sync(operations: Operations, op: DropSyncOp) -> None:
     there = find_sync(connection, table, op.old, op.new)
     if there is None:
         return
-    with rights_named(connection, f"op.{op.verb} on {table.shown}", [_owner_step(connection, table)]):
+    triggers = triggers_of(Reads(connection), table, there)
+    role = run(connection, "SELECT current_user AS it")[0]["it"]
+    with rights_named(connection, f"op.{op.verb} on {table.shown}", [_owner_step(table, role)], role=role):
         # the triggers go first: on a table that lost a column, they would fail every write
-        drop_triggers(connection, table, there)
+        _drop_triggers(connection, table, triggers)
         run(connection, f"DROP FUNCTION {quoted(SYNC_SCHEMA, there.name)}() RESTRICT")
 
 
-def find_sync(connection: Connection, table: LivingTable, old: Sequence[str], new: Sequence[str]) -> Sync | None:
+def find_sync(
+    connection: Connection | Reads, table: LivingTable, old: Sequence[str], new: Sequence[str]
+) -> Sync | None:
     """Return the sync of these columns, in either order: a swap turns it round."""
     wanted = frozenset((*old, *new))
     return next((sync for sync in read_syncs(connection, table.oid) if sync.text.columns == wanted), None)
 
 
 def install(
-    connection: Connection, table: LivingTable, name: str, columns: Columns, text: SyncText, *, replacing: Sync | None
-) -> None:
-    """Make function and triggers; where they replace others, in the same transaction."""
-    if replacing is not None:
-        drop_triggers(connection, table, replacing)
+    connection: Connection, table: LivingTable, name: str, columns: Columns, text: SyncText, *, firing: str,
+    replaced: Sequence[str],
+) -> None:  # fmt: skip
+    """Make function and triggers; where they replace others, in the same transaction.
+
+    :param firing: what the triggers' names begin with, see :func:`firing_last`.
+    :param replaced: the triggers that go.
+    """
+    _drop_triggers(connection, table, replaced)
     run(connection, create_function(name, columns))
     function = f"FUNCTION {quoted(SYNC_SCHEMA, name)}()"
     set_comment(connection, function, text.as_comment())
     run(connection, f"REVOKE ALL ON {function} FROM PUBLIC")
-    for statement in create_triggers(table.quoted, _firing_last(connection, table, name), columns, name):
+    for statement in create_triggers(table.quoted, firing, columns, name):
         run(connection, statement)
 
 
-def drop_triggers(connection: Connection, table: LivingTable, sync: Sync) -> None:
-    """Take the triggers of a sync away."""
-    for row in run(connection, _TRIGGERS, {"oid": table.oid, "function": sync.function}):
-        run(connection, f"DROP TRIGGER {quoted(row['name'])} ON {table.quoted}")
+def triggers_of(reads: Reads, table: LivingTable, sync: Sync) -> list[str]:
+    """Return the triggers of a sync."""
+    return [row["name"] for row in reads.rows(_TRIGGERS, {"oid": table.oid, "function": sync.function})]
+
+
+def _drop_triggers(connection: Connection, table: LivingTable, names: Sequence[str]) -> None:
+    for name in names:
+        run(connection, f"DROP TRIGGER {quoted(name)} ON {table.quoted}")
 
 
 def refuse_later_triggers(connection: Connection, sync: Sync) -> None:
@@ -140,8 +159,8 @@ def refuse_later_triggers(connection: Connection, sync: Sync) -> None:
         )
 
 
-def _the_same(connection: Connection, table: LivingTable, op: _SyncOp) -> Sync | None:
-    found = find_sync(connection, table, op.old, op.new)
+def _the_same(reads: Reads, table: LivingTable, op: _SyncOp) -> Sync | None:
+    found = find_sync(reads, table, op.old, op.new)
     # the way back of a contract that stopped before its swap finds the sync as it was
     if found is not None and found.text.swapped and not op.swapped:
         raise Refused(
@@ -159,8 +178,8 @@ def _is_in_place(connection: Connection, sync: Sync, op: _SyncOp) -> bool:
     return len(triggers) == 2 and all(row["is_always"] for row in triggers) and not later_triggers(connection, sync)
 
 
-def _refuse_overlap(connection: Connection, table: LivingTable, op: _SyncOp, subject: str) -> None:
-    for other in read_syncs(connection, table.oid):
+def _refuse_overlap(reads: Reads, table: LivingTable, op: _SyncOp, subject: str) -> None:
+    for other in read_syncs(reads, table.oid):
         shared = sorted(other.text.columns & {*op.old, *op.new})
         if shared:
             raise Refused(
@@ -170,9 +189,9 @@ def _refuse_overlap(connection: Connection, table: LivingTable, op: _SyncOp, sub
             )
 
 
-def _refuse_columns(connection: Connection, table: LivingTable, op: _SyncOp, subject: str) -> None:
+def _refuse_columns(reads: Reads, table: LivingTable, op: _SyncOp, subject: str) -> None:
     names = [*op.old, *op.new]
-    found = {row["name"]: row for row in run(connection, _COLUMNS, {"oid": table.oid, "names": names})}
+    found = {row["name"]: row for row in reads.rows(_COLUMNS, {"oid": table.oid, "names": names})}
     for name in names:
         if name not in found:
             raise Refused(f"{subject}: there is no column {name}.")
@@ -188,27 +207,30 @@ def _refuse_columns(connection: Connection, table: LivingTable, op: _SyncOp, sub
                     NextStep("add it without one, and give it its default in the contract", "op.alter_column(...)")
                 ],
             )
-    key = run(connection, _PARTITION_KEY, {"oid": table.oid, "names": names})
+    key = reads.rows(_PARTITION_KEY, {"oid": table.oid, "names": names})
     if key:
         raise Refused(
             f"{subject}: {key[0]['name']} decides which partition a row belongs to, and a BEFORE trigger cannot move a row."
         )
 
 
-def compile_sync(connection: Connection, table: LivingTable, op: _SyncOp, subject: str) -> Columns:
+def compile_sync(
+    connection: Connection, table: LivingTable, op: _SyncOp, subject: str, reads: Reads | None = None
+) -> Columns:
     """Return what the formulas mean.
 
     :raises Refused: where one is no expression, reads another column, or is not the same each time.
     """
-    wanted = wanted_of(connection, table, op, subject)
+    reads = reads or Reads(connection)
+    wanted = wanted_of(reads, table, op, subject)
     found = read_expressions(connection, table, wanted)
     _refuse_expressions(op, found, subject)
-    return columns_of(connection, table, op.old, op.new, found)
+    return columns_of(op.old, op.new, found, exact_of(reads, table, [*op.old, *op.new]))
 
 
-def wanted_of(connection: Connection, table: LivingTable, op: _SyncOp, subject: str) -> list[Wanted]:
+def wanted_of(reads: Reads, table: LivingTable, op: _SyncOp, subject: str) -> list[Wanted]:
     """Return the formulas as they are looked at: each new and then each old column, as assigned and as compared."""
-    rows = run(connection, _COLUMNS, {"oid": table.oid, "names": [*op.old, *op.new]})
+    rows = reads.rows(_COLUMNS, {"oid": table.oid, "names": [*op.old, *op.new]})
     types = {row["name"]: row for row in rows}
     up = op.up if op.up is not None else tuple(quoted(name) for name in op.old)
     down = op.down if op.down is not None else tuple(quoted(name) for name in op.new)
@@ -220,16 +242,20 @@ def wanted_of(connection: Connection, table: LivingTable, op: _SyncOp, subject: 
     return wanted
 
 
+def exact_of(reads: Reads, table: LivingTable, names: Sequence[str]) -> frozenset[str]:
+    """Return those of some columns whose values are equal only where they are the same to the last bit."""
+    rows = reads.rows(_EXACT, {"oid": table.oid, "names": list(names), "types": list(_BITWISE)})
+    return frozenset(row["name"] for row in rows)
+
+
 def columns_of(
-    connection: Connection, table: LivingTable, old: tuple[str, ...], new: tuple[str, ...], found: Sequence[Expression]
+    old: tuple[str, ...], new: tuple[str, ...], found: Sequence[Expression], exact: frozenset[str]
 ) -> Columns:
     """Put looked-at formulas together again."""
-    exact = run(connection, _EXACT, {"oid": table.oid, "names": [*old, *new], "types": list(_BITWISE)})
     pairs = [
         Formula(column, found[2 * n], found[2 * n + 1]) for n, column in enumerate((*new, *old))
     ]  # fmt: skip
-    names = frozenset(row["name"] for row in exact)
-    return Columns(old, new, tuple(pairs[: len(new)]), tuple(pairs[len(new) :]), names)
+    return Columns(old, new, tuple(pairs[: len(new)]), tuple(pairs[len(new) :]), exact)
 
 
 def _refuse_expressions(op: _SyncOp, found: Sequence[Expression], subject: str) -> None:
@@ -264,14 +290,13 @@ def _function_name(table: LivingTable, op: _SyncOp) -> str:
     return f"{cut(f'{table.name}_{names[0]}', 30)}_{digest}"
 
 
-def _firing_last(connection: Connection, table: LivingTable, name: str) -> str:
+def firing_last(reads: Reads, table: LivingTable, name: str) -> str:
     """Return a name for our triggers that sorts behind everybody's, as triggers fire in the order of their names."""
     found: list[str] = []
     for prefix in FIRINGS:
         trigger = cut(prefix, 40) + name[-10:]
         found = [
-            row["name"]
-            for row in run(connection, LATER_TRIGGERS, {"oid": table.oid, "name": trigger, "own": SYNC_SCHEMA})
+            row["name"] for row in reads.rows(LATER_TRIGGERS, {"oid": table.oid, "name": trigger, "own": SYNC_SCHEMA})
         ]
         if not found:
             return trigger
@@ -284,8 +309,8 @@ def _firing_last(connection: Connection, table: LivingTable, name: str) -> str:
     )
 
 
-def _warn_of_watchers(connection: Connection, table: LivingTable, op: _SyncOp) -> None:
-    watching = run(connection, _WATCHING, {"oid": table.oid, "names": [*op.old, *op.new]})
+def _warn_of_watchers(reads: Reads, table: LivingTable, op: _SyncOp) -> None:
+    watching = reads.rows(_WATCHING, {"oid": table.oid, "names": [*op.old, *op.new]})
     for row in watching:
         log.warning(
             "Trigger %s on %s is one of UPDATE OF columns: it does not fire when the sync changes such a column",
@@ -315,6 +340,5 @@ def make_sync_schema(connection: Connection) -> None:
         set_comment(connection, f"SCHEMA {schema}", what)
 
 
-def _owner_step(connection: Connection, table: LivingTable) -> NextStep:
-    role = run(connection, "SELECT current_user AS it")[0]["it"]
+def _owner_step(table: LivingTable, role: str) -> NextStep:
     return NextStep(f"{table.owner}, who owns the table, runs", f"GRANT {quoted(table.owner)} TO {quoted(role)};")

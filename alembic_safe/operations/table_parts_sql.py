@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.reads import rows_of
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.retired import Dependant
 from alembic_safe.operations.dependants import of_column
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from alembic_safe.database.reads import Reads
     from alembic_safe.operations.living import LivingTable
 
 FIRST_USER_OID = 16384
@@ -271,9 +273,9 @@ def _row_security(own: str, flags: Any) -> list[Part]:
     return found
 
 
-def grants_on(connection: Connection, table: LivingTable) -> list[Part]:
+def grants_on(connection: Connection | Reads, table: LivingTable) -> list[Part]:
     """Return what others than the owner may do with a table or a view."""
-    rows = run(connection, _GRANTS, {"oid": table.oid, "shown": table.quoted})
+    rows = rows_of(connection, _GRANTS, {"oid": table.oid, "shown": table.quoted})
     return [Part("grant", row["name"], "", (row["definition"],)) for row in rows]
 
 

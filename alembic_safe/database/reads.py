@@ -1,0 +1,99 @@
+"""What was a plan made of, and does the database still say the same behind a lock?"""
+
+# Who holds a table against everybody lets all of them wait for each question that is put behind the lock. So a plan is made
+# before it, and behind it one question tells whether anything that the plan was made of has changed.
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from alembic_safe.database.statements import run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import psycopg
+    from sqlalchemy import Connection
+
+_PARAMETER = re.compile(r'("(?:[^"]|"")*")|(?<![:\w\\]):(\w+)(?!:)')
+
+
+class Reads:
+    """Asks a database, and knows what it was told.
+
+    Rows come as JSON: a query casts what JSON has no type for, such as an ``oid``.
+    """
+
+    def __init__(self, connection: Connection | psycopg.Connection[Any]) -> None:
+        self.connection = connection
+        self._asked: list[tuple[str, str]] = []
+        self._prepared = ""
+
+    def rows(self, sql: str, params: Mapping[str, object] | None = None) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of a query; what was asked before is not asked again."""
+        asked = _with_values(sql, params or {})
+        known = next((said for before, said in self._asked if before == asked), None)
+        return self.together([(sql, params or {})])[0] if known is None else json.loads(known)
+
+    def together(self, queries: Sequence[tuple[str, Mapping[str, object]]]) -> Sequence[Sequence[Mapping[str, Any]]]:
+        """Return the rows of several queries, which are asked at once."""
+        asked = [_with_values(sql, params) for sql, params in queries]
+        told = _told(run(self.connection, _at_once(asked)))
+        self._asked += zip(asked, told, strict=True)
+        return [json.loads(said) for said in told]
+
+    def prepare(self) -> None:
+        """Ask all of it once more, so that the server knows how, and to ask again takes a moment.
+
+        The settings of the session are those under which it will be asked behind the lock.
+        """
+        self._prepared = f"alembic_safe_reads_{secrets.token_hex(4)}"
+        run(self.connection, f"PREPARE {self._prepared} AS {_at_once([sql for sql, _ in self._asked])}")
+        run(self.connection, f"EXECUTE {self._prepared}")
+
+    def are_true(self) -> bool:
+        """Whether everything is told again, word for word; asked once behind :meth:`prepare`, in the same transaction."""
+        told = _told(run(self.connection, f"EXECUTE {self._prepared}"))
+        run(self.connection, f"DEALLOCATE {self._prepared}")
+        return told == [said for _, said in self._asked]
+
+
+def rows_of(
+    source: Connection | psycopg.Connection[Any] | Reads, sql: str, params: Mapping[str, object] | None = None
+) -> Sequence[Mapping[str, Any]]:
+    """Return the rows of a query, whoever is asked."""
+    return source.rows(sql, params) if isinstance(source, Reads) else run(source, sql, params)
+
+
+def _at_once(queries: Sequence[str]) -> str:
+    """Return one query for the rows of several, each as JSON."""
+    parts = [
+        "(SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(alembic_safe_row)), '[]')::text"
+        f" FROM ({sql}\n) AS alembic_safe_row) AS said_{number}"
+        for number, sql in enumerate(queries)
+    ]
+    return f"SELECT {', '.join(parts)}"
+
+
+def _told(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(rows[0].values())
+
+
+def _with_values(sql: str, params: Mapping[str, object]) -> str:
+    """Return a query that needs no parameters: what is prepared by name takes none from a driver."""
+    return _PARAMETER.sub(lambda match: match[1] or _literal(params[match[2]]), sql)
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, list):
+        return f"ARRAY[{', '.join(_literal(one) for one in value)}]::text[]"
+    if not isinstance(value, str):
+        raise TypeError(type(value))
+    # neither a colon nor a double quote stays that the statement could be misread by
+    for character, written in (("\\", "\\\\"), ("'", "''"), (":", "\\x3a"), ('"', "\\x22")):
+        value = value.replace(character, written)
+    return f"E'{value}'"

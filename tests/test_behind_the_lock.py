@@ -1,0 +1,199 @@
+"""What an operation does while nobody else may use the table: little, and nothing by what was true before it had the lock."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from alembic_safe.database.reads import Reads
+from alembic_safe.operations import column_found
+from tests.stepwise import HOSTILE, Stepwise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.cluster import Cluster
+
+TABLE = (
+    "DROP SCHEMA IF EXISTS alembic_safe_retired CASCADE; DROP TABLE IF EXISTS t CASCADE;"
+    "CREATE TABLE t (id integer PRIMARY KEY, c integer, other integer); ALTER TABLE t ADD c_new bigint;"
+    "INSERT INTO t SELECT n, n FROM generate_series(1, 20) n; CREATE INDEX t_c ON t (c)"
+)
+MEANWHILE = {
+    "nothing": "SELECT 1",
+    "a comment": "COMMENT ON COLUMN t.c IS 'said: \"meanwhile\"'",
+    "a right": "GRANT SELECT (c) ON t TO pg_monitor",
+    "an index": "CREATE INDEX ix ON t (other, c); CREATE INDEX ix_new ON t (other, c_new)",
+}
+ONLY_SWAPPED = {
+    "a statistics object": "CREATE STATISTICS s ON other, c FROM t",
+    "a view": "CREATE VIEW v AS SELECT c FROM t; CREATE VIEW w AS SELECT c + 1 AS d FROM v; GRANT SELECT ON w TO pg_monitor",
+    "a trigger that fires behind": "CREATE TRIGGER zzz BEFORE UPDATE ON t FOR EACH ROW"
+    " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "a trigger of the column": "CREATE TRIGGER of_c BEFORE UPDATE OF c ON t FOR EACH ROW"
+    " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+}
+C, C_NEW = sa.Column("c", sa.Integer), sa.Column("c_new", sa.Integer)
+
+
+@pytest.fixture(scope="module")
+def place(cluster: Cluster) -> Iterator[Stepwise]:
+    """One database; every test makes its own table."""
+    cluster.create("behind_the_lock")
+    it = Stepwise(cluster, lambda: "behind_the_lock")
+    yield it
+    it.close()
+    cluster.drop("behind_the_lock")
+
+
+@contextmanager
+def at_the_lock(place: Stepwise, sql: str) -> Iterator[list[str]]:
+    """Let somebody commit something in the moment before the table is locked.
+
+    :return: the statements behind the lock.
+    """
+    behind: list[str] = []
+    begun = False
+
+    def look(_: Any, __: Any, statement: str, *___: Any) -> None:
+        nonlocal begun
+        if begun:
+            behind.append(statement)
+        elif statement.startswith(("LOCK TABLE", "DROP TRIGGER")):
+            begun = True
+            place.run(sql)
+
+    event.listen(place.engine, "before_cursor_execute", look)
+    try:
+        yield behind
+    finally:
+        event.remove(place.engine, "before_cursor_execute", look)
+    assert begun
+
+
+def synced(place: Stepwise) -> None:
+    place.run(TABLE)
+    place.op("sync_columns", "t", "c", "c_new")
+
+
+@pytest.mark.parametrize("case", [*MEANWHILE, *ONLY_SWAPPED])
+def test_a_swap_sees_what_somebody_did_before_it_had_the_lock(place: Stepwise, case: str) -> None:
+    meanwhile = {**MEANWHILE, **ONLY_SWAPPED}[case]
+    synced(place)
+    place.run(meanwhile)
+    place.op("swap_columns", "t", "c", "c_new")
+    wanted = place.dump()
+
+    synced(place)
+    with at_the_lock(place, meanwhile) as behind:
+        place.op("swap_columns", "t", "c", "c_new")
+
+    assert place.dump() == wanted
+    assert any("jsonb_agg" in statement for statement in behind) is (case != "nothing")
+
+
+@pytest.mark.parametrize("case", MEANWHILE)
+def test_a_retired_column_takes_along_what_somebody_made_before_it_was_locked(place: Stepwise, case: str) -> None:
+    place.run(TABLE)
+    before = place.dump()
+    place.run(MEANWHILE[case])
+    wanted = place.dump()
+    place.run(TABLE)
+    assert place.dump() == before
+
+    with at_the_lock(place, MEANWHILE[case]):
+        place.retire_column("t", C)
+    place.restore_column("t", C, accept=["restore-by-key:t.c"])
+
+    # it comes back as the last column
+    assert sorted(place.dump().replace(",\n", "\n").splitlines()) == sorted(wanted.replace(",\n", "\n").splitlines())
+    assert place.all("SELECT count(*) FROM t WHERE c = id") == [(20,)]
+
+
+def test_a_column_that_went_before_it_was_locked_was_gone(place: Stepwise) -> None:
+    place.run(TABLE)
+
+    with at_the_lock(place, "ALTER TABLE t DROP c"):
+        done = place.retire_column("t", C)
+
+    assert done.was_gone
+
+
+def test_only_a_few_statements_are_sent_behind_a_lock(place: Stepwise) -> None:
+    synced(place)
+    with at_the_lock(place, "SELECT 1") as behind:
+        place.op("swap_columns", "t", "c", "c_new")
+    # nobody but who swaps can change it: three names, two triggers, a function, and how they read
+    assert len(behind) <= 28
+
+    place.steps("keep_column", "t", C_NEW, replaced_by="c", down="c::integer")
+    with place.engine.begin() as connection, at_the_lock(place, "SELECT 1") as behind:
+        op = Stepwise.operations(connection)
+        op.drop_sync("t", "c_new", "c", swapped=True)
+        op.retire_column("t", C_NEW, replaced_by="c", down="c::integer")
+    assert len(behind) <= 27
+    assert not [
+        statement for statement in behind if statement.startswith("SELECT count(*)") and "LIMIT" not in statement
+    ]
+
+
+@pytest.mark.parametrize(("counts", "rows"), [(20, 19), (5, 20)])
+def test_many_kept_values_are_not_counted_behind_a_lock(
+    place: Stepwise, monkeypatch: pytest.MonkeyPatch, counts: int, rows: int
+) -> None:
+    monkeypatch.setattr(column_found, "COUNTED_UNDER_LOCK", counts)
+    synced(place)
+    place.steps("keep_column", "t", C)
+    place.run("DELETE FROM t WHERE id = 7")
+
+    with place.engine.begin() as connection:
+        op = Stepwise.operations(connection)
+        op.drop_sync("t", "c", "c_new")
+        done = op.retire_column("t", C)
+
+    assert done.rows == rows
+    assert len(place.kept(done.kept)) == 19
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "it's E'\\x3a' :a %s %%", "ä\n"])
+def test_what_is_asked_at_once_is_what_is_asked_one_by_one(place: Stepwise, name: str) -> None:
+    query = (
+        "SELECT CAST(:name AS text) AS name, :number AS number, CAST(:names AS text[]) AS names, 'a'::text AS \":b\""
+    )
+    params = {"name": name, "number": 7, "names": [name, "b"]}
+    with place.engine.begin() as connection:
+        reads = Reads(connection)
+        found = reads.together([(query, params), ("SELECT relname FROM pg_class WHERE relname = :name", params)])
+        empty = reads.rows("SELECT 1 AS it WHERE 'x' = ANY(CAST(:names AS text[]))", {"names": []})
+        reads.prepare()
+
+        assert found[0] == [{"name": name, "number": 7, "names": [name, "b"], ":b": "a"}]
+        assert (list(found[1]), list(empty)) == ([], [])
+        assert reads.are_true()
+        assert (
+            connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements WHERE name ~ 'reads'").scalar() == 0
+        )
+
+
+def test_what_was_told_otherwise_is_noticed(place: Stepwise) -> None:
+    place.run("DROP TABLE IF EXISTS u; CREATE TABLE u (n integer); INSERT INTO u VALUES (1), (2)")
+    changes: dict[str, Callable[[], None]] = {
+        "nothing": lambda: None,
+        "a value": lambda: place.run("UPDATE u SET n = 3 WHERE n = 2"),
+        "a row": lambda: place.run("INSERT INTO u VALUES (4)"),
+        "no row": lambda: place.run("DELETE FROM u"),
+    }
+    seen = {}
+    for what, change in changes.items():
+        with place.engine.begin() as connection:
+            reads = Reads(connection)
+            reads.rows("SELECT n FROM u ORDER BY n")
+            reads.prepare()
+            change()
+            seen[what] = reads.are_true()
+
+    assert seen == {"nothing": True, "a value": False, "a row": False, "no row": False}
