@@ -12,7 +12,8 @@ from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, Phase, given, settings
 
 from alembic_safe.authoring.change_columns import is_conversion
-from alembic_safe.authoring.changes import Aim, LabelTooNew, apply_changes
+from alembic_safe.authoring.change_records import Aim, LabelTooNew
+from alembic_safe.authoring.changes import apply_changes
 from alembic_safe.authoring.expressible import differences
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.shadow import open_shadow

@@ -14,7 +14,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import MetaData, create_engine, pool
 from sqlalchemy.exc import SQLAlchemyError
 
-from alembic_safe.authoring.changes import Aim, LabelTooNew, apply_changes, version_tables
+from alembic_safe.authoring.change_records import Aim, LabelTooNew
+from alembic_safe.authoring.changes import apply_changes, version_tables
 from alembic_safe.authoring.statement_operations import StatementsOp, statements_of
 from alembic_safe.database.envpy import script_of
 from alembic_safe.database.replay import run_on_shadow

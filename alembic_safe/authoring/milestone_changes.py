@@ -6,7 +6,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from alembic_safe.authoring.changes import Aim, LabelTooNew, apply_changes, version_tables
+from alembic_safe.authoring.change_records import Aim, LabelTooNew
+from alembic_safe.authoring.changes import apply_changes, version_tables
 from alembic_safe.authoring.expressible import looked_at
 from alembic_safe.authoring.keeping import keeping_rows
 from alembic_safe.authoring.left_out import left_out
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    from alembic_safe.authoring.changes import Changes, Unsettled
+    from alembic_safe.authoring.change_records import Changes, Unsettled
     from alembic_safe.authoring.milestone_side import Side
     from alembic_safe.authoring.push_plan import PlannedChange
     from alembic_safe.authoring.renames import Kind, Settled

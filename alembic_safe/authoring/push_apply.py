@@ -10,7 +10,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from alembic_safe import __version__
-from alembic_safe.authoring.changes import Aim, LabelTooNew, apply_changes
+from alembic_safe.authoring.change_records import Aim, LabelTooNew
+from alembic_safe.authoring.changes import apply_changes
 from alembic_safe.authoring.expressible import objects_of
 from alembic_safe.authoring.push_refusals import cannot_express, failed
 from alembic_safe.database import journal_pushes, journal_tables

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
     from sqlalchemy.exc import DBAPIError
 
-    from alembic_safe.authoring.changes import Unsettled
+    from alembic_safe.authoring.change_records import Unsettled
     from alembic_safe.authoring.push_finding import Finding
     from alembic_safe.authoring.push_request import Request
     from alembic_safe.authoring.renames import Question
