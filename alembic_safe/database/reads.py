@@ -9,7 +9,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from alembic_safe.database.statements import run
+from alembic_safe.database.statements import literal, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,7 +93,4 @@ def _literal(value: object) -> str:
         return f"ARRAY[{', '.join(_literal(one) for one in value)}]::text[]"
     if not isinstance(value, str):
         raise TypeError(type(value))
-    # neither a colon nor a double quote stays that the statement could be misread by
-    for character, written in (("\\", "\\\\"), ("'", "''"), (":", "\\x3a"), ('"', "\\x22")):
-        value = value.replace(character, written)
-    return f"E'{value}'"
+    return literal(value)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 OURS = {"alembic_safe_ours": True}
 """The execution options of a statement that is ours: it ends no transaction."""
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_ESCAPED = "\\:"
 # named: a preparer for a driver with % parameters would double every % here, and text() once more
 _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call,unused-ignore]
 _PREPARER = _DIALECT.identifier_preparer
@@ -51,6 +52,31 @@ def run(
     with connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(_for_psycopg(sql).encode(), values)
         return cursor.fetchall() if cursor.description else []
+
+
+def run_at_once(connection: Connection, statements: Sequence[str]) -> None:
+    """Run statements that return nothing, all of them sent at once, whatever the driver.
+
+    :param statements: as :func:`run` takes them, without parameters.
+    """
+    if len(statements) == 1:
+        run(connection, statements[0])
+    elif statements:
+        run(connection, f"DO $together$ BEGIN{''.join(map(_executed, statements))} END $together$")
+
+
+def _executed(statement: str) -> str:
+    """Return one statement of a block, to be read in the server's log where nothing in it could be misread."""
+    if statement.count('"') % 2 or "$together$" in statement or "$statement$" in statement:
+        return f" EXECUTE {literal(statement.replace(_ESCAPED, ':'))};"
+    return f" EXECUTE $statement$ {statement} $statement$;"
+
+
+def literal(value: str) -> str:
+    """Return a text as SQL in which no colon, no double quote and no dollar stays that could be misread."""
+    for character, written in (("\\", "\\\\"), ("'", "''"), (":", "\\x3a"), ('"', "\\x22"), ("$", "\\x24")):
+        value = value.replace(character, written)
+    return f"E'{value}'"
 
 
 def run_counting(

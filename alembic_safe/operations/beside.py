@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.copying import Place, Request, copy_table
 from alembic_safe.database.reads import rows_of
-from alembic_safe.database.statements import quoted, run, run_counting
+from alembic_safe.database.statements import quoted, run, run_at_once, run_counting
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record, read_beside
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
@@ -206,9 +206,8 @@ def keeping_triggers(source: Connection | Reads, table: LivingTable, beside: Ret
 
 def stop_keeping(connection: Connection, table: LivingTable, beside: Retired, triggers: Sequence[str]) -> None:
     """Take the triggers away, and leave what they kept."""
-    for name in triggers:
-        run(connection, f"DROP TRIGGER {quoted(name)} ON {table.quoted}")
-    run(connection, f"DROP FUNCTION IF EXISTS {quoted(SYNC_SCHEMA, beside.kept)}() RESTRICT")
+    drops = [f"DROP TRIGGER {quoted(name)} ON {table.quoted}" for name in triggers]
+    run_at_once(connection, [*drops, f"DROP FUNCTION IF EXISTS {quoted(SYNC_SCHEMA, beside.kept)}() RESTRICT"])
 
 
 def let_go(connection: Connection, table: LivingTable, beside: Retired) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
@@ -37,6 +37,10 @@ SELECT pg_get_viewdef(w.ev_class) AS text, w.ev_action::text AS tree,
     AND d.refclassid <> 'pg_class'::regclass AND d.refclassid <> 'pg_namespace'::regclass) AS names_others
 FROM unnest(CAST(:views AS text[])) WITH ORDINALITY v (name, place)
 JOIN pg_rewrite w ON w.ev_class = CAST(v.name AS regclass) ORDER BY v.place
+"""
+_TEXTS = """
+SELECT pg_get_viewdef(CAST(v.name AS regclass)) AS text FROM unnest(CAST(:views AS text[])) WITH ORDINALITY v (name, place)
+ORDER BY v.place
 """
 _VOLATILITY = """
 SELECT f.place, bool_or(p.provolatile = 'v') AS is_volatile, bool_or(p.provolatile = 's') AS is_stable
@@ -141,10 +145,17 @@ class Views:
             of = [(one, places[one.sql, one.type]) for one in self._wanted]
             return tuple(self._read(one, rows[n], tail, found.get(n, {})) for one, n in of)
 
+    def read_again(self, found: Sequence[Expression], fixed: FixedText) -> tuple[Expression, ...]:
+        """Return expressions that were read before columns changed their names, by the names of now."""
+        with fixed:
+            first, *texts = (str(row["text"]) for row in run(self._connection, _TEXTS, {"views": self._names}))
+        tail = first.removeprefix(" SELECT NULL::text")
+        places = {key: n for n, key in enumerate(self._views)}
+        pairs = zip(self._wanted, found, strict=True)
+        return tuple(replace(old, sql=_between(texts[places[one.sql, one.type]], tail, one)) for one, old in pairs)
+
     def _read(self, one: Wanted, row: Mapping[str, Any], tail: str, functions: Mapping[str, Any]) -> Expression:
-        text, tree = str(row["text"]), row["tree"]
-        if not text.endswith(tail) or not text.startswith(" SELECT "):
-            raise Refused(f"{one.said_as} cannot be read back from PostgreSQL.", detail=[f"It says: {one.sql}"])
+        tree = row["tree"]
         for word, what in (
             ("{SUBLINK", "a subquery"),
             ("{AGGREF", "an aggregate"),
@@ -153,7 +164,7 @@ class Views:
             if word in tree and not (one.may_look and word == "{SUBLINK"):
                 raise Refused(f"{one.said_as} holds {what}.", detail=[f"It says: {one.sql}"])
         return Expression(
-            sql=text.removeprefix(" SELECT ").removesuffix(tail),
+            sql=_between(str(row["text"]), tail, one),
             columns=tuple(name for name in row["columns"]),
             is_volatile=functions.get("is_volatile", False),
             is_stable=functions.get("is_stable", False) or "{SQLVALUEFUNCTION" in tree or self._reads_settings(tree),
@@ -172,7 +183,12 @@ class Views:
 
     def drop(self) -> None:
         """Take the views away."""
-        run(self._connection, f"DROP VIEW {', '.join(self._names)} RESTRICT")
+        run(self._connection, self.dropping)
+
+    @property
+    def dropping(self) -> str:
+        """The statement that takes the views away."""
+        return f"DROP VIEW {', '.join(self._names)} RESTRICT"
 
     @property
     def _names(self) -> list[str]:
@@ -180,6 +196,13 @@ class Views:
 
     def _name(self, number: int) -> str:
         return quoted("pg_temp", f"{OWN_VIEWS}{self._first + number}")
+
+
+def _between(text: str, tail: str, one: Wanted) -> str:
+    """Return what a view selects."""
+    if not text.endswith(tail) or not text.startswith(" SELECT "):
+        raise Refused(f"{one.said_as} cannot be read back from PostgreSQL.", detail=[f"It says: {one.sql}"])
+    return text.removeprefix(" SELECT ").removesuffix(tail)
 
 
 @contextmanager

@@ -99,7 +99,8 @@ def rights_named(
     except DBAPIError as error:
         if sqlstate_of(error) != "42501":
             raise
-        said = " ".join(str(error.orig).split())
+        # what stands behind it says within which of our own statements
+        said = " ".join(str(error.orig).partition("\nCONTEXT:")[0].split())
         # a role that row security holds for cannot see all rows, and must not keep only some of them
         row_security = "row-level security" in said or "row security" in said
         steps = [NextStep("a superuser lets it see every row", f"ALTER ROLE {quoted(role)} BYPASSRLS;")]
@@ -207,7 +208,12 @@ def set_comment(connection: Connection, what: str, comment: str) -> None:
 
     :param what: the object as COMMENT ON names it: ``TABLE "s"."t"``.
     """
-    run(connection, f"COMMENT ON {verbatim(what)} IS {literal(comment)}")
+    run(connection, comment_on(what, comment))
+
+
+def comment_on(what: str, comment: str) -> str:
+    """Return the statement that writes a comment."""
+    return f"COMMENT ON {verbatim(what)} IS {literal(comment)}"
 
 
 def write_record(connection: Connection, kept: str, record: Record) -> None:

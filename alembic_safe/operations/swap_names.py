@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import quoted, run_at_once
 from alembic_safe.operations.kept import LONGEST_NAME, cut
 
 if TYPE_CHECKING:
@@ -99,17 +99,19 @@ def exchange_parts(connection: Connection, rename: str, one: str, other: str) ->
 
     :param rename: the statement up to the names, such as ``ALTER TABLE t RENAME COLUMN``.
     """
-    for before, after in ((one, _BETWEEN), (other, one), (_BETWEEN, other)):
-        run(connection, f"{rename} {quoted(before)} TO {quoted(after)}")
+    passing = ((one, _BETWEEN), (other, one), (_BETWEEN, other))
+    run_at_once(connection, [f"{rename} {quoted(before)} TO {quoted(after)}" for before, after in passing])
 
 
 def exchange_indexes(connection: Connection, schema: str, one: str, other: str) -> None:
     """Exchange the names of two indexes."""
-    for before, after in ((one, _BETWEEN), (other, one), (_BETWEEN, other)):
-        run(connection, f"ALTER INDEX {quoted(schema, before)} RENAME TO {quoted(after)}")
+    passing = ((one, _BETWEEN), (other, one), (_BETWEEN, other))
+    renames = [f"ALTER INDEX {quoted(schema, before)} RENAME TO {quoted(after)}" for before, after in passing]
+    run_at_once(connection, renames)
 
 
 def exchange_enums(connection: Connection, schema: str, one: str, other: str) -> None:
     """Exchange the names of two enums."""
-    for before, after in ((one, _BETWEEN), (other, one), (_BETWEEN, other)):
-        run(connection, f"ALTER TYPE {quoted(schema, before)} RENAME TO {quoted(after)}")
+    passing = ((one, _BETWEEN), (other, one), (_BETWEEN, other))
+    renames = [f"ALTER TYPE {quoted(schema, before)} RENAME TO {quoted(after)}" for before, after in passing]
+    run_at_once(connection, renames)

@@ -91,7 +91,7 @@ class _Plan:
 
     :param reads: what it was made of, read under ``fixed``.
     :param named: what names the columns, and is taken away and made again.
-    :param views: the formulas of all syncs.
+    :param views: the formulas of all syncs; ``formulas``: what they are by the names before.
     """
 
     table: LivingTable
@@ -100,6 +100,7 @@ class _Plan:
     named: list[Part]
     swaps: list[Swap]
     views: Views
+    formulas: tuple[Expression, ...]
 
 
 def swap_columns(operations: Operations, op: SwapColumnsOp) -> None:
@@ -141,7 +142,6 @@ def _locked(connection: Connection, table: LivingTable, op: _SwapOp, subject: st
     plan = _planned(connection, table, op, subject, forward=forward)
     if plan is None:
         return None
-    plan.views.make()
     with plan.fixed:
         plan.reads.prepare()
         lock(connection, table, subject)
@@ -149,10 +149,7 @@ def _locked(connection: Connection, table: LivingTable, op: _SwapOp, subject: st
     if is_true:
         return plan
     plan.views.drop()
-    plan = _planned(connection, table, op, subject, forward=forward)
-    if plan is not None:
-        plan.views.make()
-    return plan
+    return _planned(connection, table, op, subject, forward=forward)
 
 
 def _planned(connection: Connection, table: LivingTable, op: _SwapOp, subject: str, *, forward: bool) -> _Plan | None:
@@ -165,7 +162,8 @@ def _planned(connection: Connection, table: LivingTable, op: _SwapOp, subject: s
         named = standing_on(reads, table, [*op.old, *op.new])
         swaps = [swap_of(reads, table, sync, Pair(*pair)) for pair, sync in zip(pairs, syncs, strict=True)]
     views = Views(connection, table, [wanted for sync in syncs for wanted in formulas_of(sync)])
-    return _Plan(table, reads, fixed, named, swaps, views)
+    views.make()
+    return _Plan(table, reads, fixed, named, swaps, views, views.read(fixed))
 
 
 def _is_over(reads: Reads, table: LivingTable, old: str, new: str) -> bool:
@@ -188,12 +186,12 @@ def _exchange(connection: Connection, plan: _Plan, *, forward: bool) -> None:
     for one in plan.swaps:
         renamed(connection, plan.table, one.pair)
     # a view follows the column that it was made of, and so says the formulas by the new names
-    found = plan.views.read(plan.fixed)
-    plan.views.drop()
+    found = plan.views.read_again(plan.formulas, plan.fixed)
     done: set[str] = set()
     for one in plan.swaps:
         number = len(formulas_of(one.sync))
-        settled(connection, plan.table, one, found[:number], plan.fixed, forward=forward)
+        before = [plan.views.dropping] if one is plan.swaps[0] else []
+        settled(connection, plan.table, one, found[:number], plan.fixed, forward=forward, before=before)
         found = found[number:]
         said_again(connection, plan.table, one, done)
 
@@ -218,18 +216,20 @@ def renamed(connection: Connection, table: LivingTable, pair: Pair) -> None:
 
 
 def settled(
-    connection: Connection, table: LivingTable, swap: Swap, found: Sequence[Expression], fixed: FixedText, *, forward: bool
+    connection: Connection, table: LivingTable, swap: Swap, found: Sequence[Expression], fixed: FixedText, *, forward: bool,
+    before: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Bring the sync, and what fills the columns, behind those that have changed their names.
 
     :param found: the formulas of the sync, by the names of now.
+    :param before: statements to be sent in front.
     """
     sync, pair = swap.sync, swap.pair
     exact = frozenset(pair.turned(tuple(swap.exact)))
     columns = columns_of(pair.turned(sync.old), pair.turned(sync.new), found, exact)
     text = text_of(columns, up=sync.text.up, down=sync.text.down, swapped=forward)
     # sessions that have run the trigger would fail in it, were the function not another one now
-    install(connection, table, sync.name, columns, text, firing=swap.firing, replaced=swap.triggers)
+    install(connection, table, sync.name, columns, text, firing=swap.firing, replaced=swap.triggers, before=before)
     move_default(connection, table, swap.counters, fixed, from_=pair.goes, to=pair.stays)
 
 

@@ -7,11 +7,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.reads import Reads
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import quoted, run, run_at_once
 from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.syncs import LATER_TRIGGERS, SYNC_SCHEMA, SyncText, later_triggers, read_syncs
 from alembic_safe.operations.expressions import Wanted, read_expressions
-from alembic_safe.operations.kept import cut, rights_named, set_comment
+from alembic_safe.operations.kept import comment_on, cut, rights_named, set_comment
 from alembic_safe.operations.living import refuse_inheritance
 from alembic_safe.operations.speaking import table_of
 from alembic_safe.operations.sync_sql import Columns, Formula, create_function, create_triggers
@@ -106,8 +106,8 @@ def drop_sync(operations: Operations, op: DropSyncOp) -> None:
     role = run(connection, "SELECT current_user AS it")[0]["it"]
     with rights_named(connection, f"op.{op.verb} on {table.shown}", [_owner_step(table, role)], role=role):
         # the triggers go first: on a table that lost a column, they would fail every write
-        _drop_triggers(connection, table, triggers)
-        run(connection, f"DROP FUNCTION {quoted(SYNC_SCHEMA, there.name)}() RESTRICT")
+        drop = f"DROP FUNCTION {quoted(SYNC_SCHEMA, there.name)}() RESTRICT"
+        run_at_once(connection, [*_dropping(table, triggers), drop])
 
 
 def find_sync(
@@ -120,20 +120,24 @@ def find_sync(
 
 def install(
     connection: Connection, table: LivingTable, name: str, columns: Columns, text: SyncText, *, firing: str,
-    replaced: Sequence[str],
+    replaced: Sequence[str], before: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Make function and triggers; where they replace others, in the same transaction.
 
     :param firing: what the triggers' names begin with, see :func:`firing_last`.
     :param replaced: the triggers that go.
+    :param before: statements to be sent in front.
     """
-    _drop_triggers(connection, table, replaced)
-    run(connection, create_function(name, columns))
     function = f"FUNCTION {quoted(SYNC_SCHEMA, name)}()"
-    set_comment(connection, function, text.as_comment())
-    run(connection, f"REVOKE ALL ON {function} FROM PUBLIC")
-    for statement in create_triggers(table.quoted, firing, columns, name):
-        run(connection, statement)
+    statements = [
+        *before,
+        *_dropping(table, replaced),
+        create_function(name, columns),
+        comment_on(function, text.as_comment()),
+        f"REVOKE ALL ON {function} FROM PUBLIC",
+        *create_triggers(table.quoted, firing, columns, name),
+    ]
+    run_at_once(connection, statements)
 
 
 def triggers_of(reads: Reads, table: LivingTable, sync: Sync) -> list[str]:
@@ -141,9 +145,8 @@ def triggers_of(reads: Reads, table: LivingTable, sync: Sync) -> list[str]:
     return [row["name"] for row in reads.rows(_TRIGGERS, {"oid": table.oid, "function": sync.function})]
 
 
-def _drop_triggers(connection: Connection, table: LivingTable, names: Sequence[str]) -> None:
-    for name in names:
-        run(connection, f"DROP TRIGGER {quoted(name)} ON {table.quoted}")
+def _dropping(table: LivingTable, names: Sequence[str]) -> list[str]:
+    return [f"DROP TRIGGER {quoted(name)} ON {table.quoted}" for name in names]
 
 
 def refuse_later_triggers(connection: Connection, sync: Sync) -> None:
