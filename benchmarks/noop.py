@@ -91,6 +91,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=25, help="of each side (default: %(default)s)")
     parser.add_argument("--revisions", type=int, default=60, help="in the history (default: %(default)s)")
     given = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has been compiled, whoever measures
     cluster = Cluster.start()
     try:
         with tempfile.TemporaryDirectory(prefix="as-noop-") as folder:

@@ -284,6 +284,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5, help="of each side (default: %(default)s)")
     options = parser.parse_args()
     logging.disable(logging.INFO)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has been compiled, whoever measures
     with sample_project() if options.project is None else given_project(options.project) as config:
         place = place_of(config)
         if holds_tables(place):
