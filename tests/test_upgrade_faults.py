@@ -85,6 +85,21 @@ def test_a_deploy_that_is_killed_is_finished_by_the_next_one_and_the_schema_is_t
     assert outcomes(shop.cluster, shop.database) == ["died", "died", "done"]
 
 
+def test_a_deploy_that_was_killed_behind_its_last_revision_is_a_problem_only_while_something_is_pending(shop):
+    safe_upgrade(shop.project)
+    with shop.cluster.connect(shop.database) as c:
+        c.execute(
+            "UPDATE alembic_safe.deployments SET outcome = 'running', finished_at = NULL,"
+            " heartbeat_at = heartbeat_at - interval '1 minute'"
+        )
+    assert "Problem" not in shop.project.run("safe-status").stdout
+    shop.chain(1)
+    assert "did not end" in shop.project.run("safe-status", check=None).stdout
+    safe_upgrade(shop.project)
+    assert outcomes(shop.cluster, shop.database) == ["died", "done"]
+    assert "Problem" not in shop.project.run("safe-status").stdout
+
+
 @pytest.mark.parametrize(("which", "code"), [("migration", 6), ("lock", 5), ("watcher", 0)])
 def test_a_deploy_whose_session_is_cut_ends_with_a_clean_code_and_the_next_one_finishes(shop, which, code):
     shop.project.revision("b1", "a3", "slow", held_up(1))

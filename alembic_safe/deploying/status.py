@@ -130,7 +130,7 @@ class _Look:
                 "deployments", lambda: journal.last_deployments(self.connection, journals, target.version_table), ()
             )
             backups = self._try("backups", lambda: journal_backups.last_backups(self.connection, journals), ())
-            running = self._running(deployments)
+            running = self._running(deployments, pending)
             for left in self._try("half-done revisions", lambda: self._half_done(target, journals), ()):
                 step = NextStep("go on with it, or take it back with --back-out", "alembic safe-upgrade")
                 self.problems.append(Problem("half-done", f"{left.revision} is half done ({left.what})", step))
@@ -232,10 +232,10 @@ class _Look:
     def _unfinished(self) -> list[Unfinished]:
         return sorted(read_unfinished(self.connection), key=lambda u: (u.kind, u.name))
 
-    def _running(self, deployments: Sequence[journal.Deployment]) -> journal.Deployment | None:
+    def _running(self, deployments: Sequence[journal.Deployment], pending: Plan) -> journal.Deployment | None:
         last = next(iter(deployments), None)
-        if last is None:
-            return None
+        if last is None or (last.outcome == "died" and not pending.revisions):
+            return None  # what died behind its last revision has left nothing to go on with
         if last.outcome == "running":
             return last
         if last.outcome in ("failed", "died", "interrupted"):
