@@ -255,7 +255,9 @@ def test_it_waits_while_a_slot_holds_back_too_much(place: Stepwise) -> None:
     place.given(FILLED.format(300))
     place.run("SELECT pg_create_physical_replication_slot('slow', true)")
     try:
-        place.run("UPDATE t SET a = a")
+        place.run(
+            "SET synchronous_commit = on; UPDATE t SET a = a"
+        )  # what is only going to be written counts for nothing
         reason = paused_by(place, CopyOptions(vacuum=False, most_slot_bytes=1000))
     finally:
         place.run("SELECT pg_drop_replication_slot('slow')")
