@@ -112,8 +112,8 @@ def test_a_squash_that_is_killed_at_thirty_moments(project: Project, tmp_path: P
     heads = project.run("heads", check=0).stdout
     events = int(done.stderr.rpartition("events: ")[2])
     chosen = random.Random(7)
-    # half of them as a file is touched, of these five within the last step; half at any time
-    at_events = [*chosen.sample(range(1, events - 20), 10), *chosen.sample(range(events - 20, events + 1), 5)]
+    # half of them as a file is touched, of these five within the last step and one at its end; half at any time
+    at_events = [*chosen.sample(range(1, events - 20), 10), *chosen.sample(range(events - 20, events), 4), events]
     moments: list[int | float] = [*at_events, *(chosen.uniform(0.1, seconds) for _ in range(15))]
     states = []
     for moment in moments:
