@@ -11,10 +11,12 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from alembic_safe.authoring.diff_sides import read_project
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.envpy import script_of
 from alembic_safe.database.replay import replay
 from alembic_safe.database.replay_cache import open_replayed
+from alembic_safe.database.replay_key import key_of
 from alembic_safe.database.shadow_needs import needs_of
 from alembic_safe.database.shadow_server import ShadowServer
 from alembic_safe.database.shadow_wish import ShadowWish
@@ -166,6 +168,15 @@ def test_a_change_in_anything_that_a_replay_reads_makes_it_anew(
     change(project)
     assert not copied(project)
     assert copied(project)
+
+
+def test_who_has_run_env_py_already_finds_what_others_kept(project: Project) -> None:
+    looked = read_project(project.config, script_of(project.config), Settings())
+    with kept_replay(project) as (shadow, _):
+        asked = key_of(project.config, script_of(project.config), shadow, "heads")
+        known = key_of(project.config, script_of(project.config), shadow, "heads", looked.contexts)
+    assert looked.contexts
+    assert asked == known
 
 
 def test_another_goal_is_another_replay(project: Project) -> None:

@@ -20,7 +20,9 @@ from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.server_programs import Unusable, embedded_programs, local_programs
 from alembic_safe.database.shadow import ShadowNote, open_shadow
 from alembic_safe.database.shadow_needs import ShadowNeeds, needs_of
-from alembic_safe.database.shadow_server import NAME, ShadowServer, Tag
+from alembic_safe.database.shadow_server import ShadowServer
+from alembic_safe.database.shadow_sql import create_statement
+from alembic_safe.database.shadow_tag import MARK, NAME, Tag
 from alembic_safe.errors import Missing, Refused
 from alembic_safe.settings import Settings
 from tests import warm
@@ -346,8 +348,8 @@ def test_what_a_killed_run_left_is_dropped_by_the_next_one_and_a_living_runs_is_
     assert living.poll() is None
 
 
-def test_a_kill_while_the_database_is_being_made_leaves_nothing_without_a_tag(cluster: Cluster, database: str) -> None:
-    """CREATE DATABASE and its tag are sent together: the server goes through both when the client is dead."""
+def test_a_kill_while_the_database_is_being_made_leaves_nothing_unknown(cluster: Cluster, database: str) -> None:
+    """CREATE DATABASE and its tag are sent together, and the former alone says already whose it is."""
     program = HELD.replace(
         "with open_shadow",
         textwrap.dedent("""
@@ -362,13 +364,23 @@ def test_a_kill_while_the_database_is_being_made_leaves_nothing_without_a_tag(cl
     server = ShadowServer(Endpoint.from_url(make_url(cluster.url(database))), "target")
     try:
         eventually(lambda: no_backend(server))
-        tagged = {one.name for one in server.leftovers()} - before  # replays that other tests keep were there before
-        assert names(cluster) - before == tagged
+        known = {one.name for one in server.leftovers()} - before  # replays that other tests keep were there before
+        assert names(cluster) - before == known
         eventually(lambda: not any(one.alive for one in server.leftovers()))
-        assert {one.name for one in server.prune()} == tagged
+        assert {one.name for one in server.prune()} == known
     finally:
         server.close()
     eventually(lambda: names(cluster) == before)
+
+
+def test_a_shadow_whose_run_died_before_its_comment_is_known_and_dropped(cluster: Cluster, target: Endpoint) -> None:
+    name = f"{NAME}2123456789ab"
+    with cluster.connect() as c:
+        c.execute(create_statement(name, None, None, c.info.server_version))
+    notes: list[ShadowNote] = []
+    with open_shadow(target, Settings(), protected=False, tell=notes.append):
+        assert name not in names(cluster)
+    assert [note.kind for note in notes] == ["removed"]
 
 
 def test_a_database_that_only_looks_like_ours_is_never_dropped(
@@ -378,6 +390,7 @@ def test_a_database_that_only_looks_like_ours_is_never_dropped(
     commented = make_database(f"{NAME}1123456789ab")
     with cluster.connect() as c:
         c.execute(f"COMMENT ON DATABASE {commented} IS 'alembic-safe shadow or so, says somebody'")
+        c.execute(f"ALTER DATABASE {commented} CONNECTION LIMIT {MARK}")
     server = ShadowServer(target, "target")
     try:
         assert {one.name for one in server.leftovers()}.isdisjoint({untagged, commented})

@@ -16,6 +16,7 @@ from alembic_safe.authoring.left_out import left_out
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.envpy import run_env
 from alembic_safe.database.replay_connection import place_of
+from alembic_safe.database.replay_key import configured
 from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import Missing, NextStep, WrongUsage
@@ -67,6 +68,7 @@ class Project:
     :param models: what ``env.py`` hands to Alembic, as a sequence.
     :param leave_out: its version tables and what is ours.
     :param ignored: which tables of the models and of a catalog ``env.py`` keeps from autogenerate.
+    :param contexts: see :func:`alembic_safe.database.replay_key.configured`.
     """
 
     place: str
@@ -75,6 +77,7 @@ class Project:
     models: tuple[MetaData, ...]
     leave_out: frozenset[str]
     ignored: Callable[[Catalog], frozenset[ObjectId]]
+    contexts: tuple[tuple[Any, ...], ...]
 
     def wish(self, settings: Settings, tell: Callable[[ShadowNote], None] | None) -> ShadowWish:
         """Return what a shadow for it is made like.
@@ -82,8 +85,9 @@ class Project:
         :param tell: hears what a person should know of the shadow.
         """
         return ShadowWish(
-            self.target.endpoint, self.ground.needs, settings, protected=self.target.identity.protected, tell=tell
-        )
+            self.target.endpoint, self.ground.needs, settings, protected=self.target.identity.protected, tell=tell,
+            contexts=self.contexts,
+        )  # fmt: skip
 
 
 def read_project(config: Config, script: ScriptDirectory, settings: Settings) -> Project:
@@ -95,7 +99,6 @@ def read_project(config: Config, script: ScriptDirectory, settings: Settings) ->
     schemas: list[str] = []
 
     def work(context: MigrationContext, kw: dict[str, Any]) -> None:
-        del kw
         connection: Any = context.connection
         run(connection, "SET TRANSACTION READ ONLY")
         schemas.append(str(run(connection, "SELECT current_schema() AS it")[0]["it"]))
@@ -106,7 +109,7 @@ def read_project(config: Config, script: ScriptDirectory, settings: Settings) ->
         found.append(
             Project(
                 place_of(connection), target, ground_of(connection), models, leave_out,
-                functools.partial(left_out, context, models),
+                functools.partial(left_out, context, models), (configured(context, kw),),
             )
         )  # fmt: skip
         connection.rollback()
@@ -137,7 +140,8 @@ def _together(found: Sequence[Project]) -> Project:
         return frozenset.intersection(*(project.ignored(catalog) for project in found))
 
     leave_out = first.leave_out.union(*(project.leave_out for project in found))
-    return replace(first, models=models, leave_out=leave_out, ignored=ignored)
+    contexts = tuple(context for project in found for context in project.contexts)
+    return replace(first, models=models, leave_out=leave_out, ignored=ignored, contexts=contexts)
 
 
 class Looking:

@@ -13,7 +13,7 @@ import psycopg
 
 from alembic_safe.database.replay import Replayed, ReplayedContext, replay
 from alembic_safe.database.replay_key import key_of
-from alembic_safe.database.shadow_server import Tag
+from alembic_safe.database.shadow_tag import Tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ def open_replayed(
             yield shadow, replay(config, script, shadow, to=to, on_step=wish.on_step)
             return
         began = time.monotonic()
-        key = key_of(config, script, shadow, to)
+        key = key_of(config, script, shadow, to, wish.contexts)
         keeping = _Keeping(shadow, key, wish.settings.shadow_cache)
         # two runs that need the same replay: the second waits, and takes what the first has made
         if reads_only:

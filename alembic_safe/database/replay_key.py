@@ -22,7 +22,7 @@ from alembic_safe.database.replay_connection import place_of
 from alembic_safe.database.squashed import ARCHIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
@@ -36,25 +36,33 @@ _INSTALLED = tuple(
 )
 
 
-def key_of(config: Config, script: ScriptDirectory, shadow: Shadow, to: str) -> str:
-    """Return the hash of everything that a replay depends on; ``env.py`` is run for what it configures.
+def configured(context: MigrationContext, kw: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what a replay depends on of what ``env.py`` configures, for one of its contexts.
 
+    :param kw: as a :data:`alembic_safe.database.envpy.Work` gets it.
+    """
+    given = context.opts.get("target_metadata")
+    several = given if isinstance(given, (list, tuple)) else [given]
+    connection: Any = context.connection
+    return (
+        place_of(connection), context.version_table, context.version_table_schema, repr(kw),
+        [_convention(metadata) for metadata in several],
+        connection.dialect.driver, dict(connection.engine.url.query).get("options"),
+        connection.dialect.default_schema_name,
+    )  # fmt: skip
+
+
+def key_of(
+    config: Config, script: ScriptDirectory, shadow: Shadow, to: str, contexts: Sequence[tuple[Any, ...]] = ()
+) -> str:
+    """Return the hash of everything that a replay depends on.
+
+    :param contexts: every context as :func:`configured` saw it; empty: ``env.py`` is run for that.
     :raises Missing: when ``env.py`` cannot be run, or its database cannot be reached.
     """
-    facts: list[Any] = []
-
-    def work(context: MigrationContext, kw: dict[str, Any]) -> None:
-        given = context.opts.get("target_metadata")
-        several = given if isinstance(given, (list, tuple)) else [given]
-        connection: Any = context.connection
-        facts.append([
-            place_of(connection), context.version_table, context.version_table_schema, repr(kw),
-            [_convention(metadata) for metadata in several],
-            connection.dialect.driver, dict(connection.engine.url.query).get("options"),
-            connection.dialect.default_schema_name,
-        ])  # fmt: skip
-
-    run_env(config, script, work)
+    facts: list[Any] = list(contexts)
+    if not facts:
+        run_env(config, script, lambda context, kw: facts.append(configured(context, kw)))
     files = _files(script)
     bootstrap = bootstrap_of(config, shadow.settings)
     if bootstrap is not None:

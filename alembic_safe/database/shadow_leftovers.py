@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
 
     from alembic_safe.database.server_programs import ServerPrograms
-    from alembic_safe.database.shadow_server import Leftover
+    from alembic_safe.database.shadow_tag import Leftover
     from alembic_safe.settings import Settings
 
 

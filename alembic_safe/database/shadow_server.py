@@ -1,20 +1,15 @@
 """What a server that may hold shadows is asked and told: make one, tag it, copy it, drop it, find leftovers."""
 
-# Only a database whose comment says that it is ours is ever dropped. Whether its run is alive is known by an
+# Only a database that says itself that it is ours is ever dropped (shadow_tag.py). Whether its run is alive is known by an
 # advisory lock on its name, which the server itself lets go of when the run's connection ends, however that ends.
 from __future__ import annotations
 
-import json
-import os
 import select
-import socket
 import time
 import uuid
 import zlib
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
@@ -28,6 +23,7 @@ from alembic_safe.database.shadow_sql import (
     drop_statement,
     rename_statement,
 )
+from alembic_safe.database.shadow_tag import MARK, NAME, TAG, Leftover, Tag
 from alembic_safe.database.statements import run
 from alembic_safe.errors import Missing
 
@@ -38,11 +34,6 @@ if TYPE_CHECKING:
 
     from alembic_safe.database.endpoint import Endpoint
     from alembic_safe.database.shadow_sql import Locale
-
-TAG = "alembic-safe shadow "
-"""How the comment on a database of ours begins; the rest is JSON."""
-NAME = "alembic_safe_shadow_"
-"""How the name of a shadow begins; nothing is concluded from a name."""
 
 _ASK_AGAIN = 0.1
 _REFUSED_WITHIN = 0.01
@@ -63,63 +54,9 @@ SELECT d.datname AS name, shobj_description(d.oid, 'pg_database') AS tag,
        pg_has_role(current_user, d.datdba, 'USAGE') AS droppable
 FROM pg_database d
 WHERE starts_with(shobj_description(d.oid, 'pg_database'), :tag)
+  OR (shobj_description(d.oid, 'pg_database') IS NULL AND starts_with(d.datname, :name) AND d.datconnlimit = {MARK})
 ORDER BY d.datname
 """
-
-
-@dataclass(frozen=True)
-class Tag:
-    """What the comment on a database of ours says.
-
-    :param kind: ``shadow``, which goes with its run, or ``template``, a replayed shadow that is kept to be copied.
-    :param key: for a template: the hash of all that it was made from.
-    :param facts: for a template: what its replay found, so that a copy of it knows, too.
-    """
-
-    kind: str
-    pid: int
-    host: str
-    made_at: datetime
-    key: str = ""
-    facts: str = ""
-
-    @classmethod
-    def now(cls, kind: str = "shadow", key: str = "", facts: str = "") -> Tag:
-        """Return a tag of this process."""
-        return cls(kind, os.getpid(), socket.gethostname(), datetime.now(timezone.utc), key, facts)
-
-    @classmethod
-    def read(cls, comment: str) -> Tag | None:
-        """Read a comment; ``None`` when it is not one that we wrote."""
-        if not comment.startswith(TAG):
-            return None
-        try:
-            said: dict[str, Any] = json.loads(comment[len(TAG) :])
-            return cls(
-                str(said["kind"]), int(said["pid"]), str(said["host"]), datetime.fromisoformat(said["made_at"]),
-                str(said.get("key", "")), str(said.get("facts", "")),
-            )  # fmt: skip
-        except (ValueError, KeyError, TypeError):
-            return None
-
-    def comment(self) -> str:
-        """Return the comment."""
-        said = {"kind": self.kind, "pid": self.pid, "host": self.host, "made_at": self.made_at.isoformat()}
-        return TAG + json.dumps(said | ({"key": self.key, "facts": self.facts} if self.key else {}))
-
-
-@dataclass(frozen=True)
-class Leftover:
-    """A database of ours, as one look found it.
-
-    :param alive: whether the run that made it still holds its lock, or somebody is connected to it.
-    :param droppable: whether this role may drop it.
-    """
-
-    name: str
-    tag: Tag
-    alive: bool
-    droppable: bool
 
 
 class ShadowServer:
@@ -258,8 +195,9 @@ class ShadowServer:
     def leftovers(self) -> tuple[Leftover, ...]:
         """Return every database here that carries our tag, those of this run included."""
         found: list[Leftover] = []
-        for row in run(self.connection, _LEFTOVERS, {"tag": TAG}):
-            tag = Tag.read(row["tag"])
+        for row in run(self.connection, _LEFTOVERS, {"tag": TAG, "name": NAME}):
+            # a kill between CREATE DATABASE and its comment
+            tag = Tag.now() if row["tag"] is None else Tag.read(row["tag"])
             if tag is not None:
                 alive = row["in_use"] or (_key(row["name"]) & 0xFFFFFFFF) in row["alive"]
                 found.append(Leftover(row["name"], tag, alive, row["droppable"]))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from alembic_safe.database.shadow_tag import MARK
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -43,7 +45,8 @@ def create_statement(name: str, locale: Locale | None, template: str | None, ver
     :param version: the server's, as PostgreSQL counts it: 160014.
     """
     source = sql.Identifier(template or "template0")
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), source)
+    marked = sql.SQL("CREATE DATABASE {} CONNECTION LIMIT {} TEMPLATE {}")
+    statement = marked.format(sql.Identifier(name), sql.Literal(MARK), source)
     if template is not None:
         # file_copy would force two checkpoints on everybody who works on that server
         return statement + sql.SQL(" STRATEGY wal_log" if version >= 150000 else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.shadow import Shadow, open_shadow
 
@@ -29,6 +29,8 @@ class ShadowWish:
     :param tell: hears what a person should know of the shadow.
     :param on_step: called before each revision that is replayed.
     :param opened: one that is open already, for the first who asks; the next ones get databases of their own beside it.
+    :param contexts: what ``env.py`` configured when it was run before, see
+        :func:`alembic_safe.database.replay_key.configured`; empty: who needs that runs it.
     """
 
     target: Endpoint | None
@@ -39,6 +41,7 @@ class ShadowWish:
     tell: Callable[[ShadowNote], None] | None = None
     on_step: Callable[[ReplayStep], None] | None = None
     opened: Shadow | None = None
+    contexts: tuple[tuple[Any, ...], ...] = ()
 
     def open(self) -> AbstractContextManager[Shadow]:
         """Make it, or take the one that is open; see :func:`alembic_safe.database.shadow.open_shadow`."""

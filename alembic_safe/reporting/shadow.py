@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alembic_safe.database.shadow_leftovers import ServerLeftovers
-    from alembic_safe.database.shadow_server import Leftover
+    from alembic_safe.database.shadow_tag import Leftover
 
 
 def print_shadows(servers: Sequence[ServerLeftovers]) -> None:
