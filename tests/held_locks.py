@@ -24,6 +24,10 @@ class Held:
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew, in a new transaction."""
         self.last = dict(self._look())
 
     def _look(self) -> Iterator[tuple[int, sa.Row[tuple[object, ...]]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from alembic.migration import MigrationContext
@@ -12,6 +12,7 @@ from alembic.operations import Operations
 
 from alembic_safe.database.statements import run
 from alembic_safe.database.steps import STEPS, CopyOptions
+from tests.held_locks import Held
 from tests.retire_cases import Living, some
 
 if TYPE_CHECKING:
@@ -31,14 +32,28 @@ class Killed(Exception):
     """What stands for kill -9 in a test: raised where a process could die, and nothing behind it runs."""
 
 
+class Place(Protocol):
+    """Where a runner's database is."""
+
+    @property
+    def cluster(self) -> Cluster: ...
+
+    @property
+    def name(self) -> str: ...
+
+
 class Runner:
     """Runs steps on a real connection, each commit a real one; its journal is two tables beside the application's.
 
     :param die_at: the commit (counted from 1) before which the process dies.
     """
 
-    def __init__(self, living: Living, context: MigrationContext, options: CopyOptions, die_at: int | None) -> None:
+    def __init__(
+        self, living: Place, context: MigrationContext, options: CopyOptions, die_at: int | None = None
+    ) -> None:  # fmt: skip
         self.living = living
+        self.touched: list[str] = []
+        """What was read or written anew as a whole while nobody else could read it."""
         self.context = context
         self.options = options
         self.die_at = die_at
@@ -55,6 +70,11 @@ class Runner:
             c.execute(
                 "CREATE TABLE IF NOT EXISTS alembic_safe_runner.evidence (what text, rows bigint, mismatches bigint)"
             )
+
+    def leave(self) -> None:
+        """Take the journal away."""
+        with self.living.cluster.connect(self.living.name) as c:
+            c.execute("DROP SCHEMA alembic_safe_runner CASCADE")
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -86,10 +106,16 @@ class Runner:
 
     def _end(self) -> None:
         assert self._transaction is not None
+        self.look()
         self._transaction.commit()
 
     def begin(self) -> None:
         self._transaction = self._connection.begin()
+        self._held = Held(self._connection)
+
+    def look(self) -> None:
+        """Look what the transaction did so far."""
+        self.touched += self._held.touched()
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
@@ -155,6 +181,7 @@ class Stepwise(Living):
             context.opts[STEPS] = self.runner
             self.runner.begin()
             done = getattr(Operations(context), verb)(*args, **kw)
+            self.runner.look()
             connection.commit()
             return done
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,12 +24,12 @@ from alembic_safe.authoring.looking import look
 from alembic_safe.authoring.phases import split
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.shadow import open_shadow
+from alembic_safe.database.steps import STEPS, CopyOptions
 from alembic_safe.errors import Refused
 from alembic_safe.inspecting.catalog import Catalog, read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.models_catalog import ground_of, models_catalog
 from alembic_safe.settings import Settings
-from tests.held_locks import Held
 from tests.model_strategy import (
     ColumnSpec,
     ModelsSpec,
@@ -41,6 +42,7 @@ from tests.model_strategy import (
     rows_of,
 )
 from tests.recipe_cases import assert_drops_nothing
+from tests.stepwise import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +58,14 @@ MOOD = ObjectId("enum", "public", "mood")
 def sweep(cluster: Cluster, module_cache: None) -> Sweep:
     del module_cache
     return Sweep(cluster)
+
+
+@dataclass(frozen=True)
+class Living:
+    """The database with rows."""
+
+    cluster: Cluster
+    name: str
 
 
 class Sweep:
@@ -76,14 +86,14 @@ class Sweep:
                         c.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
                     metadata_of(pair.old).create_all(c)
             with engines[0].connect() as living, engines[1].connect() as files:
-                self._walk(pair, living, files)
+                self._walk(pair, Living(self.cluster, names[0]), living, files)
         finally:
             for engine in engines:
                 engine.dispose()
             for name in names:
                 self.cluster.drop(name)
 
-    def _walk(self, pair: Pair, living: sa.Connection, files: sa.Connection) -> None:
+    def _walk(self, pair: Pair, place: Living, living: sa.Connection, files: sa.Connection) -> None:
         with living.begin():
             fill_with_rows(living, pair.old)
         before = rows_of(living, pair.old)
@@ -92,6 +102,7 @@ class Sweep:
         wanted = self._wanted(files, metadata)
         plan = self._plan(pair, files, metadata, wanted)
         context = MigrationContext.configure(living, opts={"target_metadata": metadata})
+        context.opts[STEPS] = runner = Runner(place, context, CopyOptions(vacuum=False))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             _run(context, plan.ordinary)
@@ -101,6 +112,7 @@ class Sweep:
             assert_drops_nothing(first, self._catalog(living))
             for step in (*plan.copy, *plan.contract):
                 _run(context, step.operations)
+        runner.leave()
         assert [str(one) for one in differences(wanted, self._catalog(living))] == []
         there = rows_of(living, pair.new)
         living.rollback()
@@ -175,23 +187,22 @@ def _run(context: MigrationContext, operations: Sequence[ops.MigrateOperation]) 
             for op in operations:
                 if isinstance(op, AddLabelOp):
                     own.exec_driver_sql(op.sql)
-    with connection.begin():
-        held = Held(connection)
-        for op in operations:
-            if not isinstance(op, AddLabelOp):
-                Operations(context).invoke(op)
-                touched = held.touched()
-                assert not touched or _has_no_other_way(op), f"{op.to_diff_tuple()}: {touched}"
+    runner = context.opts[STEPS]
+    runner.begin()
+    for op in operations:
+        if not isinstance(op, AddLabelOp):
+            Operations(context).invoke(op)
+            runner.look()
+            assert not runner.touched or _has_no_other_way(op), f"{op.to_diff_tuple()}: {runner.touched}"
+            runner.touched.clear()
+    connection.commit()
 
 
 def _has_no_other_way(op: ops.MigrateOperation) -> bool:
-    """Tell whether an operation holds everybody up by consent, or has its own tests for how long it does.
-
-    Our verbs commit between what reads and what locks, where they have steps to run in, as under ``safe-upgrade``.
-    """
+    """Tell whether an operation holds everybody up by consent."""
     if isinstance(op, ops.AddColumnOp):
         return op.column.computed is not None
-    return isinstance(op, (GeneratedOp, KeyOp)) or type(op).__module__.startswith("alembic_safe.operations")
+    return isinstance(op, (GeneratedOp, KeyOp))
 
 
 def models(*tables: TableSpec, labels: tuple[str, ...] = ("a", "b")) -> ModelsSpec:

@@ -16,7 +16,6 @@ from alembic_safe.database.copying_progress import Progress, into_log
 from alembic_safe.database.copying_ranges import Range, leaves_of, ranges_of
 from alembic_safe.database.copying_session import BATCH_SETTINGS, InCallersTransaction, InSteps, OfWorker
 from alembic_safe.database.copying_walk import Walk
-from alembic_safe.database.statements import run
 from alembic_safe.database.steps import CopyState
 from alembic_safe.errors import CopyUnfinished, NextStep
 from alembic_safe.operations.kept import FIXED, fixed_text
@@ -34,6 +33,10 @@ if TYPE_CHECKING:
 
 LONG_BATCH = 1.0
 """Seconds that a batch takes in the caller's transaction, where nobody gets a lock back before its end."""
+FEWEST_BATCHES = 1250
+"""Into how many batches a table is divided at least, so that of a thousand who write a row fewer than one waits for a batch."""
+LEAST_LIMIT = 4000
+"""Rows of a batch that a small table is copied with all the same, where they fit the time."""
 MOST_PASSES = 20
 """How often a table without a key is walked: a row that is updated meanwhile may move behind the walk."""
 
@@ -156,17 +159,17 @@ class _Copy:
         self.settings = {**FIXED, **BATCH_SETTINGS, **place.settings}
         self.main = InSteps(runner, place.get_bind, self.settings, keeps_cursor=request.keeps_cursor)
         self.progress = Progress(table.shown, leaves, request.doing, runner.tell)
-        self.vacuuming = Vacuuming(leaves)
         self.stopping = threading.Event()
         self.looking = threading.Lock()
 
     def run(self) -> Copied:
         """Run until everything is done."""
-        plan = self._plan()
+        plan, is_resumed = self._plan()
         if plan.is_done:
             return Copied(plan.rows, plan.written)
         began = time.monotonic()
-        with closing(self.runner.open()) as lookout, self.runner.batches():
+        self.vacuuming = Vacuuming(self.leaves, self.runner.open, always=is_resumed)
+        with closing(self.runner.open()) as lookout, closing(self.vacuuming), self.runner.batches():
             self.lookout = lookout
             self.pauses = Pauses(lookout, self.leaves, self.options, self._paused)
             rows, written = self._walk(list(enumerate(plan.ranges)))
@@ -176,14 +179,14 @@ class _Copy:
         self.progress.say("done")
         return Copied(rows, written)
 
-    def _plan(self) -> Plan:
-        """Return the ranges as the first run cut them: a later one goes on in the same."""
+    def _plan(self) -> tuple[Plan, bool]:
+        """Return the ranges as the first run cut them, and whether this is a later one, which goes on in the same."""
         saved = self.main.load(self.request.work.copy)
         if saved is not None:
-            return Plan.from_json(saved)
+            return Plan.from_json(saved), True
         plan = Plan(ranges_of(self.main.connection, self.leaves, max(1, self.options.workers)))
         self._save(plan, 0)
-        return plan
+        return plan, False
 
     def _save(self, plan: Plan, milliseconds: int) -> None:
         copy, status = self.request.work.copy, "done" if plan.is_done else "running"
@@ -256,7 +259,8 @@ class _Copy:
 
     def _range(self, session: Session, number: int, range_: Range) -> Walk:
         leaf = self.leaves[range_.leaf]
-        size = _size(leaf, self.request.batch_rows, self.options.target, most=20_000)
+        most = max(LEAST_LIMIT, min(20_000, leaf.rows // FEWEST_BATCHES))
+        size = _size(leaf, self.request.batch_rows, self.options.target, most)
 
         def after(batch: Batch) -> None:
             self._after_batch(range_.leaf, batch)
@@ -270,8 +274,7 @@ class _Copy:
             raise _Stopped
         if self.request.writes and self.options.vacuum and self.vacuuming.wrote(leaf, batch.written):
             self.progress.say("vacuuming")
-            with closing(self.runner.open()) as connection:
-                run(connection, self.vacuuming.statement(leaf))
+            self.vacuuming.vacuum(leaf)
         self._stop_in_time()
         with self.looking:
             reason = self.pauses.reason()

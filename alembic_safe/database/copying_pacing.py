@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
+import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,8 @@ LOOK_EVERY = 1.0
 """Seconds between two looks for a reason to wait."""
 LONGEST_FOR_VACUUM = 600.0
 """Seconds that one autovacuum is waited for: on a large table, throttled, it may run for hours."""
+GROWN = 8 / 7
+"""How many times its size a table has at least that is worth a VACUUM."""
 LONGEST_FOR_LOCKS = 30.0
 """Seconds that sessions in the queue for a lock on the table are let through before the copy goes on."""
 
@@ -38,6 +43,7 @@ _AUTOVACUUM = """
 SELECT v.pid FROM pg_stat_progress_vacuum v JOIN pg_stat_activity a ON a.pid = v.pid
 WHERE v.relid = ANY(CAST(:oids AS oid[])) AND a.backend_type = 'autovacuum worker' ORDER BY 1
 """
+_BLOCKS = "SELECT pg_relation_size(:oid) / current_setting('block_size')::bigint AS it"
 _QUEUE = """
 SELECT l.mode FROM pg_locks l WHERE NOT l.granted AND l.locktype = 'relation' AND l.relation = ANY(CAST(:oids AS oid[]))
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1
@@ -48,9 +54,10 @@ SELECT l.mode FROM pg_locks l WHERE NOT l.granted AND l.locktype = 'relation' AN
 class BatchSize:
     """Rows (or blocks) of the next batch, so that one takes about ``target`` seconds.
 
-    It doubles until it is near the target, then grows by a tenth and shrinks by two fifths: whoever waits for a row that
-    a batch holds waits for the batch's end. Never fewer than ``least``: what each batch costs beside its rows (a commit,
-    a cursor) would be most of it, and on a busy machine nothing would be gained by fewer rows.
+    What counts is the middle one of the last few batches: one that waited for the disk says nothing of the next, and a
+    load that stays is heeded within three. It grows to twice its size at most, and slowly once it has been in somebody's
+    way. Never fewer than ``least``: what each batch costs beside its rows (a commit, a cursor) would be most of it, and on
+    a busy machine nothing would be gained by fewer rows.
     """
 
     target: float
@@ -58,7 +65,8 @@ class BatchSize:
     least: int = 200
     most: int = 20_000
     fixed: bool = False
-    _doubling: bool = field(default=True, repr=False)
+    _paces: deque[float] = field(default_factory=lambda: deque(maxlen=5), repr=False)
+    _has_collided: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         self._least_of_all = self.least
@@ -69,16 +77,15 @@ class BatchSize:
             return
         if self.size >= self._least_of_all:
             self.least = self._least_of_all
-        if seconds > 1.5 * self.target:
-            self._doubling = False
-            self.size = max(self.least, self.size * 3 // 5)
-        elif seconds < self.target:
-            self._doubling = self._doubling and seconds < self.target / 2
-            self.size = min(self.most, self.size * 2 if self._doubling else self.size + max(1, self.size // 10))
+        self._paces.append(max(seconds, 1e-6) / self.size)
+        wanted = int(self.target / statistics.median(self._paces))
+        largest = self.size + max(1, self.size // 10) if self._has_collided else self.size * 2
+        self.size = max(self.least, min(wanted, largest, self.most))
 
     def collided(self) -> None:
         """Learn that a row was held by somebody else: fewer rows, fewer collisions."""
-        self._doubling = False
+        self._has_collided = True
+        self._paces.clear()
         self.size = max(1, self.size // 4)
         self.least = 1
 
@@ -177,28 +184,58 @@ def in_window(window: tuple[str, str], now: datetime) -> bool:
 
 
 class Vacuuming:
-    """When it is time to vacuum the dead rows away that a copy leaves behind: each sixth of a table.
+    """Vacuums the dead rows away that a copy leaves behind, each sixth of a table.
 
-    Without it a table grows to twice its size, with it to 1.2 times.
+    Without it a table grows to twice its size, with it to 1.2 times. A table whose pages took most of the new rows in
+    place of the old ones (a copy along a random key does that) has hardly grown, and is left to autovacuum.
+
+    :param open_: returns a connection of its own in autocommit.
+    :param always: a table that an earlier run has left behind may have grown already, so its size says nothing.
     """
 
-    def __init__(self, leaves: Sequence[Leaf]) -> None:
+    def __init__(
+        self, leaves: Sequence[Leaf], open_: Callable[[], psycopg.Connection[Any]], *, always: bool = False
+    ) -> None:  # fmt: skip
         self._due = {number: max(20_000, leaf.rows // 6) for number, leaf in enumerate(leaves)}
         self._leaves = leaves
+        self._open = open_
+        self._always = always
+        self._connection: psycopg.Connection[Any] | None = None
         self._written = dict.fromkeys(self._due, 0)
+        self._lock = threading.Lock()
+        self._was_skipped = False
 
     def wrote(self, leaf: int, rows: int) -> bool:
-        """Count written rows; return whether the table is to be vacuumed now."""
+        """Count written rows; return whether it is time to :meth:`vacuum`."""
         self._written[leaf] += rows
         if self._written[leaf] < self._due[leaf]:
             return False
         self._written[leaf] = 0
         return True
 
-    def statement(self, leaf: int) -> str:
-        """Return the VACUUM; it gives no empty block back, as that takes an exclusive lock, and it waits for nobody."""
-        return f"VACUUM (SKIP_LOCKED, TRUNCATE FALSE) {quoted(*_name(self._leaves[leaf]))}"
+    def vacuum(self, leaf: int) -> None:
+        """Vacuum a table that has grown; one worker at a time, while the others go on.
 
+        It gives no empty block back, as that takes an exclusive lock, and it waits for nobody: while an autovacuum is at
+        work, it is due again behind the next batch.
+        """
+        with self._lock:
+            if self._connection is None:
+                self._connection = self._open()
+                self._connection.add_notice_handler(self._hear)
+            one = self._leaves[leaf]
+            grown = run(self._connection, _BLOCKS, {"oid": one.table.oid})[0]["it"] > one.blocks * GROWN
+            if not grown and not self._always:
+                return
+            self._was_skipped = False
+            run(self._connection, f"VACUUM (SKIP_LOCKED, TRUNCATE FALSE) {quoted(one.table.schema, one.table.name)}")
+            if self._was_skipped:
+                self._written[leaf] = self._due[leaf]
 
-def _name(leaf: Leaf) -> tuple[str, str]:
-    return leaf.table.schema, leaf.table.name
+    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        self._was_skipped = self._was_skipped or notice.sqlstate == "55P03"  # lock_not_available
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()

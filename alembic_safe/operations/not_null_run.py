@@ -46,7 +46,8 @@ def set_not_null(operations: Operations, op: SetNotNullOp) -> None:
     column_name, proof = quoted(op.column_name), quoted(proof_name(op.column_name))
     if is_script(operations):
         say(operations, f"ALTER TABLE {where} VALIDATE CONSTRAINT {proof}")
-        say(operations, f"ALTER TABLE {where} ALTER COLUMN {column_name} SET NOT NULL, DROP CONSTRAINT {proof}")
+        say(operations, f"ALTER TABLE {where} ALTER COLUMN {column_name} SET NOT NULL")
+        say(operations, f"ALTER TABLE {where} DROP CONSTRAINT {proof}")
         return
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
     if op.if_exists and find_column(connection, table, op.column_name) is None:
@@ -66,7 +67,9 @@ def set_not_null(operations: Operations, op: SetNotNullOp) -> None:
         _validate(connection, table, column, proof)
         # the next lock shuts readers out: it must not be waited for with the scan behind it
         commit_if_stepwise(operations)
-    run(connection, f"ALTER TABLE {table.quoted} ALTER COLUMN {column_name} SET NOT NULL, DROP CONSTRAINT {proof}")
+    # two statements: in one, PostgreSQL drops the proof first, and reads every row with everybody shut out
+    run(connection, f"ALTER TABLE {table.quoted} ALTER COLUMN {column_name} SET NOT NULL")
+    run(connection, f"ALTER TABLE {table.quoted} DROP CONSTRAINT {proof}")
 
 
 def _column(connection: Connection, table: LivingTable, name: str, verb: str) -> LivingColumn:

@@ -81,14 +81,15 @@ def replaced(facts: Facts, what: Replacement) -> Replaced:
     words: dict[str, Any] = {"up": what.up, "down": what.down, "schema": schema}
     sync = SyncColumnsOp(table.name, old, new.name, **words)
     up = what.up or quoted_if_needed(old)
-    expand = Step(
-        f"add {new.name}, equal to {old} from now on",
-        (ops.AddColumnOp(table.name, plain, schema=schema, if_not_exists=True), sync),
-        undo=(
-            DropSyncOp(table.name, old, new.name, **words),
-            # the old column has what the new application wrote; what it could not say is kept
-            RetireColumnOp(table.name, plain, replaced_by=old, down=up, schema=schema),
-        ),
+    undo = (
+        DropSyncOp(table.name, old, new.name, **words),
+        # the old column has what the new application wrote; what it could not say is kept
+        RetireColumnOp(table.name, plain, replaced_by=old, down=up, schema=schema),
+    )
+    expand = (
+        # apart: reading both formulas takes longer than the lock of the one who adds a column should
+        Step(f"add {new.name}", (ops.AddColumnOp(table.name, plain, schema=schema, if_not_exists=True),), undo=()),
+        Step(f"{new.name} and {old} are equal from now on", (sync,), undo=undo),
     )
     copy = [
         Step(
@@ -110,7 +111,7 @@ def replaced(facts: Facts, what: Replacement) -> Replaced:
         given = getattr(new.server_default, "arg", None)
         said = default_sql(given) if given is not None else str(default or "")
         settles.append(settle("set_default", now, to=said, instead_of=old))
-    return Replaced((expand,), tuple(copy), (*settles, *standing.settles), standing.names, standing.unique)
+    return Replaced(expand, tuple(copy), (*settles, *standing.settles), standing.names, standing.unique)
 
 
 def guarded_twice(unique: Sequence[str]) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ class _Reshape:
             step for one in columns if not one.nullable for step in proof_steps(self.table.name, one.name, self.schema)
         ]
         return Phased(
-            f"{shown}.{old} {'becomes' if len(what.old) == 1 else 'become'} {new}", expand=(self._expand(columns),),
+            f"{shown}.{old} {'becomes' if len(what.old) == 1 else 'become'} {new}", expand=self._expand(columns),
             copy=(*self._copied(), *proofs), settles=tuple(settles), fresh=tuple(map(what.column, what.new)),
             consumed=(*taken, *altered, *with_it),
             words=Words(
@@ -114,19 +114,24 @@ class _Reshape:
             name, made_type(added.type), nullable=nullable, comment=added.comment, server_default=added.server_default
         )
 
-    def _expand(self, columns: Sequence[Column[Any]]) -> Step:
+    def _expand(self, columns: Sequence[Column[Any]]) -> tuple[Step, ...]:
         what, name = self.what, self.table.name
         # no default and no NOT NULL: an INSERT of the old application must not look like one of the new
         plain = [Column(one.name, one.type, nullable=True, comment=one.comment) for one in columns]
-        add = [ops.AddColumnOp(name, one, schema=self.schema, if_not_exists=True) for one in plain]
+        add = tuple(ops.AddColumnOp(name, one, schema=self.schema, if_not_exists=True) for one in plain)
         retire = [
             RetireColumnOp(name, one, replaced_by=what.old, down=up, schema=self.schema)
             for one, up in zip(plain, what.up, strict=True)
         ]
-        return Step(
-            f"add {' and '.join(what.new)}, in step with {' and '.join(what.old)} from now on",
-            (*add, SyncColumnsOp(name, what.old, what.new, **self.words)),
-            undo=(DropSyncOp(name, what.old, what.new, **self.words), *retire),
+        new, old = " and ".join(what.new), " and ".join(what.old)
+        return (
+            # apart: reading the formulas takes longer than the lock of the one who adds a column should
+            Step(f"add {new}", add, undo=()),
+            Step(
+                f"{new} {'is' if len(what.new) == 1 else 'are'} in step with {old} from now on",
+                (SyncColumnsOp(name, what.old, what.new, **self.words),),
+                undo=(DropSyncOp(name, what.old, what.new, **self.words), *retire),
+            ),
         )
 
     def _copied(self) -> tuple[Step, ...]:

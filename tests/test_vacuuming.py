@@ -1,0 +1,92 @@
+"""When a copy vacuums its table: where it has grown, again where it could not, never where its pages took the new rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from alembic_safe.database.copying_pacing import Vacuuming
+from alembic_safe.database.copying_ranges import leaves_of
+from alembic_safe.operations.living import find_table
+from tests.patience import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import psycopg
+
+    from tests.cluster import Cluster
+
+ROWS = 24_000
+
+
+@pytest.fixture
+def connect(cluster: Cluster, database: str) -> Callable[[], psycopg.Connection]:
+    with cluster.connect(database) as c:
+        c.execute("CREATE TABLE t (id integer PRIMARY KEY, n integer) WITH (autovacuum_enabled = false)")
+        c.execute(f"INSERT INTO t SELECT g, 0 FROM generate_series(1, {ROWS}) g")
+        c.execute("VACUUM ANALYZE t")
+    return lambda: cluster.connect(database)
+
+
+@pytest.fixture
+def vacuuming(
+    cluster: Cluster, database: str, connect: Callable[[], psycopg.Connection]
+) -> Iterator[Callable[..., Vacuuming]]:
+    made: list[Vacuuming] = []
+
+    def make(*, always: bool = False) -> Vacuuming:
+        engine = sa.create_engine(cluster.url(database), poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            table = find_table(connection, "t", None)
+            assert table is not None
+            made.append(Vacuuming(leaves_of(connection, table, None), connect, always=always))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def vacuums(connection: psycopg.Connection) -> int:
+    row = connection.execute("SELECT pg_stat_get_vacuum_count('t'::regclass)").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_it_is_due_with_each_sixth_of_a_table_and_not_for_a_small_one(vacuuming: Callable[..., Vacuuming]) -> None:
+    one = vacuuming()
+    assert [one.wrote(0, 9_999) for _ in range(4)] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(("always", "grows", "expected"), [(False, False, 0), (False, True, 1), (True, False, 1)])
+def test_only_a_table_that_has_grown_is_vacuumed_unless_an_earlier_run_has_left_it(
+    vacuuming: Callable[..., Vacuuming], connect: Callable[[], psycopg.Connection], *, always: bool, grows: bool,
+    expected: int,
+) -> None:  # fmt: skip
+    one = vacuuming(always=always)
+    with connect() as c:
+        before = vacuums(c)
+        if grows:
+            c.execute("UPDATE t SET n = 1")
+        one.vacuum(0)
+        eventually(lambda: vacuums(c) == before + expected)
+
+
+def test_while_an_autovacuum_is_at_work_it_is_due_again_behind_the_next_batch(
+    vacuuming: Callable[..., Vacuuming], connect: Callable[[], psycopg.Connection]
+) -> None:
+    one = vacuuming()
+    with connect() as c, connect() as other:
+        before = vacuums(c)
+        c.execute("UPDATE t SET n = 1")
+        with other.transaction():
+            other.execute("LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE")  # as a vacuum has it
+            one.vacuum(0)
+        assert vacuums(c) == before
+        assert one.wrote(0, 1)
+        one.vacuum(0)
+        eventually(lambda: vacuums(c) == before + 1)
+        assert not one.wrote(0, 1)
