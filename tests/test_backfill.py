@@ -294,6 +294,20 @@ def test_a_person_can_make_it_wait(place: Stepwise, monkeypatch: pytest.MonkeyPa
     assert paused_by(place, QUICK) == "month end"
 
 
+@pytest.mark.parametrize("style", ["SQL, DMY", "German"])
+def test_dates_are_keys_whatever_the_database_writes_them_like(place: Stepwise, style: str) -> None:
+    place.given(
+        "CREATE TABLE t (at timestamptz PRIMARY KEY, a integer, n integer);"
+        " INSERT INTO t SELECT timestamptz '2031-01-05 10:00Z' + g * interval '1 day', g FROM generate_series(1, 300) g"
+    )
+    place.run(f"ALTER DATABASE {place.name} SET datestyle = '{style}'")
+    place.run(f"ALTER DATABASE {place.name} SET timezone = 'America/New_York'")
+
+    place.steps("backfill", "t", set_={"n": "a"}, batch_rows=100)
+
+    assert place.all("SELECT count(*) FROM t WHERE n IS DISTINCT FROM a") == [(0,)]
+
+
 def test_the_size_of_a_batch_follows_its_time() -> None:
     size = BatchSize(0.02, size=500)
     for _ in range(3):

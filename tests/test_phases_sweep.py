@@ -214,6 +214,10 @@ ONCE_FAILED = {
         models(TableSpec("beta", (ColumnSpec("n0", "integer", default=True),))),
         models(TableSpec("Order", (ColumnSpec("n0", "bigint", default=True),))), ((None, "beta", "Order"),), (),
     ),
+    "a table in another schema gets a foreign key together with its column": Pair(
+        models(TableSpec("alpha", ()), TableSpec("gamma", (), schema="side")),
+        models(TableSpec("alpha", ()), TableSpec("gamma", (), schema="side", references="alpha")), (), (),
+    ),
     "an enum with a default becomes text without one": Pair(
         models(TableSpec("beta", (ColumnSpec("e0", "mood", default=True),))),
         models(TableSpec("beta", (ColumnSpec("e0", "text"),))), (), (),

@@ -117,7 +117,8 @@ def _quiet() -> Iterator[None]:
 def matters(op: ops.MigrateOperation, found: Sequence[Difference], default: str) -> bool:
     """Tell whether the catalogs differ in what an operation is about: autogenerate also sees what is not there."""
     ids = {one.object for one in found}
-    schema = getattr(op, "schema", None) or getattr(op, "source_schema", None) or default
+    # a foreign key says it among its further arguments
+    schema = getattr(op, "schema", None) or getattr(op, "kw", {}).get("source_schema") or default
     table = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
     if isinstance(op, (ops.CreateTableOp, ops.DropTableOp)):
         return any(one.object == ObjectId("table", schema, table) and one.what == "exists" for one in found)

@@ -184,6 +184,7 @@ class _Copy:
         saved = self.main.load(self.request.work.copy)
         if saved is not None:
             return Plan.from_json(saved), True
+        self.main.begin()  # the keys are written as the batches will read them
         plan = Plan(ranges_of(self.main.connection, self.leaves, max(1, self.options.workers)))
         self._save(plan, 0)
         return plan, False
