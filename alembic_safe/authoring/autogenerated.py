@@ -19,6 +19,7 @@ from alembic_safe.authoring.existing_types import existing_domain, existing_enum
 from alembic_safe.inspecting.catalog import RETIRED_SCHEMA
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.open_differences import WHOLE
+from alembic_safe.inspecting.operation_table import table_of_operation
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 
 if TYPE_CHECKING:
@@ -117,9 +118,7 @@ def _quiet() -> Iterator[None]:
 def matters(op: ops.MigrateOperation, found: Sequence[Difference], default: str) -> bool:
     """Tell whether the catalogs differ in what an operation is about: autogenerate also sees what is not there."""
     ids = {one.object for one in found}
-    # a foreign key says it among its further arguments
-    schema = getattr(op, "schema", None) or getattr(op, "kw", {}).get("source_schema") or default
-    table = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
+    schema, table = table_of_operation(op, default)
     if isinstance(op, (ops.CreateTableOp, ops.DropTableOp)):
         return any(one.object == ObjectId("table", schema, table) and one.what == "exists" for one in found)
     if isinstance(op, (ops.AddColumnOp, ops.DropColumnOp)):

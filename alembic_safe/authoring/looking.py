@@ -18,6 +18,7 @@ from alembic_safe.authoring.reshaped import said_of_columns
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.leaning import leaning_on
+from alembic_safe.inspecting.operation_table import table_of_operation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -102,6 +103,5 @@ def _table(op: MigrateOperation, default: str) -> ObjectId:
     part = getattr(op, "part", None) or getattr(op, "column", None)
     if isinstance(part, ObjectId):
         return ObjectId("table", part.schema or default, part.parent)
-    name = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
-    schema = getattr(op, "schema", None) or getattr(op, "source_schema", None) or default
-    return ObjectId("table", str(schema), str(name))
+    schema, name = table_of_operation(op, default)
+    return ObjectId("table", schema, name)

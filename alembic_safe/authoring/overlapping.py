@@ -20,6 +20,7 @@ from alembic_safe.authoring.recipes.naming import named_in
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.changes import open_changes
 from alembic_safe.inspecting.open_differences import belongs_to, require_no_contradiction
+from alembic_safe.inspecting.operation_table import table_of_operation
 from alembic_safe.operations.retire_column import RetireColumnOp
 
 if TYPE_CHECKING:
@@ -178,9 +179,7 @@ def _place(op: ops.MigrateOperation, default: str) -> tuple[str, str]:
     for part in (getattr(op, "column", None), getattr(op, "part", None), getattr(op, "about", None)):
         if isinstance(part, ObjectId):
             return part.schema, part.parent or part.name
-    table = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
-    schema = getattr(op, "schema", None) or getattr(op, "source_schema", None) or default
-    return str(schema), str(table)
+    return table_of_operation(op, default)
 
 
 def _column(op: ops.MigrateOperation) -> str | None:

@@ -10,6 +10,7 @@ from sqlalchemy import Column
 
 from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.inspecting.changes import open_changes
+from alembic_safe.inspecting.operation_table import table_of_operation
 from alembic_safe.operations.not_null import proof_name
 
 if TYPE_CHECKING:
@@ -141,10 +142,9 @@ class _Explained:
                 self.said.add((f"create_{kind}", line.schema, line.table, rest.get("to", "")))
 
     def says(self, verbs: str | tuple[str, ...], op: Any, name: str = "") -> bool:
-        schema = getattr(op, "schema", None) or getattr(op, "source_schema", None) or self.default
-        table = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
+        schema, table = table_of_operation(op, self.default)
         verbs = (verbs,) if isinstance(verbs, str) else verbs
-        return any((verb, str(schema), str(table), str(name)) in self.said for verb in verbs)
+        return any((verb, schema, table, str(name)) in self.said for verb in verbs)
 
     def leads_to(self, op: ops.AlterColumnOp) -> bool:
         """Tell whether a column's new type is the one that the open change gives it."""

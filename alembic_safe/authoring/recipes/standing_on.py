@@ -26,6 +26,7 @@ from alembic_safe.authoring.recipes.records import Step, settle
 from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.operation_table import table_of_operation
 from alembic_safe.operations.swap_names import beside
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ def table_of(op: ops.MigrateOperation, facts: Facts) -> ObjectId:
         return facts.id_of(op.part.parent, op.part.schema or None)
     if isinstance(op, (DefaultOp, FillOp, GeneratedOp)):
         return facts.id_of(op.column.parent, op.column.schema or None)
-    name = getattr(op, "table_name", None) or getattr(op, "source_table", None) or ""
-    return facts.id_of(str(name), getattr(op, "schema", None) or getattr(op, "source_schema", None))
+    schema, name = table_of_operation(op, facts.default_schema)
+    return ObjectId("table", schema, name)
 
 
 def dropped_name(op: ops.MigrateOperation) -> str | None:
