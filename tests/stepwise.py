@@ -10,13 +10,13 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from alembic_safe.database.statements import run
+from alembic_safe.database.statements import run, session_settings
 from alembic_safe.database.steps import STEPS, CopyOptions
 from tests.held_locks import Held
 from tests.retire_cases import Living, some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import psycopg
     from sqlalchemy import Connection, RootTransaction
@@ -83,11 +83,14 @@ class Runner:
         self.commit()
 
     def commit(self) -> None:
+        self._count()
+        self._end()
+        self.begin()
+
+    def _count(self) -> None:
         self.commits += 1
         if self.commits == self.die_at:
             raise Killed
-        self._end()
-        self.begin()
 
     def take_back(self) -> None:
         assert self._transaction is not None
@@ -95,9 +98,14 @@ class Runner:
         self.begin()
 
     @contextmanager
-    def batches(self) -> Iterator[None]:
-        self.commit()
-        yield
+    def batches(self, settings: Mapping[str, str]) -> Iterator[None]:
+        self._count()
+        self._end()
+        with session_settings(self._connection, settings):
+            self.begin()
+            yield
+            self._end()
+        self.begin()
 
     @property
     def _connection(self) -> Connection:

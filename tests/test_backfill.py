@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.database.copying_pacing import BatchSize, Pauses, in_window
 from alembic_safe.database.copying_ranges import leaves_of
-from alembic_safe.database.statements import quoted
+from alembic_safe.database.statements import quoted, session_settings
 from alembic_safe.database.steps import CopyOptions
 from alembic_safe.errors import CopyUnfinished, Missing, Refused
 from alembic_safe.operations.backfill import BackfillOp
@@ -292,6 +294,23 @@ def test_a_person_can_make_it_wait(place: Stepwise, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Runner, "paused", paused)
 
     assert paused_by(place, QUICK) == "month end"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_parameters_of_batches_are_put_back_whatever_ended_them(place: Stepwise, *, fails: bool) -> None:
+    def shown() -> str:
+        with connection.begin():
+            return str(connection.exec_driver_sql("SHOW lock_timeout").scalar_one())
+
+    with place.engine.connect() as connection:
+        before = shown()
+        with suppress(DBAPIError), session_settings(connection, {"lock_timeout": "7s"}):
+            assert shown() == shown() == "7s"
+            connection.begin()
+            if fails:
+                connection.exec_driver_sql("SELECT 1/0")
+        assert not connection.in_transaction()
+        assert shown() == before != "7s"
 
 
 @pytest.mark.parametrize("style", ["SQL, DMY", "German"])

@@ -16,6 +16,7 @@ from alembic_safe.database.copying_progress import Progress, into_log
 from alembic_safe.database.copying_ranges import Range, leaves_of, ranges_of
 from alembic_safe.database.copying_session import BATCH_SETTINGS, InCallersTransaction, InSteps, OfWorker
 from alembic_safe.database.copying_walk import Walk
+from alembic_safe.database.statements import set_local
 from alembic_safe.database.steps import CopyState
 from alembic_safe.errors import CopyUnfinished, NextStep
 from alembic_safe.operations.kept import FIXED, fixed_text
@@ -157,7 +158,7 @@ class _Copy:
         self.options = runner.options
         self.deadline = None if self.options.max_time is None else time.monotonic() + self.options.max_time
         self.settings = {**FIXED, **BATCH_SETTINGS, **place.settings}
-        self.main = InSteps(runner, place.get_bind, self.settings, keeps_cursor=request.keeps_cursor)
+        self.main = InSteps(runner, place.get_bind, keeps_cursor=request.keeps_cursor)
         self.progress = Progress(table.shown, leaves, request.doing, runner.tell)
         self.stopping = threading.Event()
         self.looking = threading.Lock()
@@ -169,7 +170,7 @@ class _Copy:
             return Copied(plan.rows, plan.written)
         began = time.monotonic()
         self.vacuuming = Vacuuming(self.leaves, self.runner.open, always=is_resumed)
-        with closing(self.runner.open()) as lookout, closing(self.vacuuming), self.runner.batches():
+        with closing(self.runner.open()) as lookout, closing(self.vacuuming), self.runner.batches(self.settings):
             self.lookout = lookout
             self.pauses = Pauses(lookout, self.leaves, self.options, self._paused)
             rows, written = self._walk(list(enumerate(plan.ranges)))
@@ -184,7 +185,7 @@ class _Copy:
         saved = self.main.load(self.request.work.copy)
         if saved is not None:
             return Plan.from_json(saved), True
-        self.main.begin()  # the keys are written as the batches will read them
+        set_local(self.main.connection, self.settings)  # the keys are written as the batches will read them
         plan = Plan(ranges_of(self.main.connection, self.leaves, max(1, self.options.workers)))
         self._save(plan, 0)
         return plan, False
@@ -204,7 +205,6 @@ class _Copy:
         if not self.request.writes or not moving:
             return rows, written
         for number in range(MOST_PASSES):
-            self.main.begin()
             ranges = ranges_of(self.main.connection, self.leaves, 1)
             again = [
                 (names + number * len(ranges) + n, one) for n, one in enumerate(ranges) if not self.leaves[one.leaf].key

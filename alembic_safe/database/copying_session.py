@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from alembic_safe.database.statements import set_local
+from alembic_safe.database.statements import set_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,9 +35,6 @@ class Session(Protocol):
     def connection(self) -> AnyConnection:
         """What the next statement runs on."""
 
-    def begin(self) -> None:
-        """Prepare the transaction of a batch."""
-
     def take_back(self) -> None:
         """Take back what the batch did so far, and let go of its locks."""
 
@@ -57,9 +54,6 @@ class InCallersTransaction:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def begin(self) -> None:
-        """Do nothing: the caller's settings were put right once."""
-
     def take_back(self) -> NoReturn:
         """Let the error go up to the caller, whose transaction is of no use any more."""
         raise  # noqa: PLE0704 - the one that is being handled
@@ -77,22 +71,15 @@ class InCallersTransaction:
 class InSteps:
     """Under ``safe-upgrade``: every batch is a transaction of the step."""
 
-    def __init__(
-        self, runner: StepRunner, get_bind: Callable[[], Connection], settings: Mapping[str, str], *, keeps_cursor: bool
-    ) -> None:
+    def __init__(self, runner: StepRunner, get_bind: Callable[[], Connection], *, keeps_cursor: bool) -> None:
         self._keeps_cursor = keeps_cursor
         self._runner = runner
         self._get_bind = get_bind
-        self._settings = dict(settings)
 
     @property
     def connection(self) -> Connection:
         """The one of the migration context, whichever it is at the moment."""
         return self._get_bind()
-
-    def begin(self) -> None:
-        """Set what holds for the batch."""
-        set_local(self.connection, self._settings)
 
     def take_back(self) -> None:
         """Roll the batch back."""
@@ -118,13 +105,9 @@ class OfWorker:
     def __init__(self, runner: StepRunner, settings: Mapping[str, str], *, keeps_cursor: bool) -> None:
         self._keeps_cursor = keeps_cursor
         self._runner = runner
-        self._settings = dict(settings)
         self.connection: psycopg.Connection[Any] = runner.open()
+        set_session(self.connection, settings)
         self.connection.autocommit = False
-
-    def begin(self) -> None:
-        """Set what holds for the batch."""
-        set_local(self.connection, self._settings)
 
     def take_back(self) -> None:
         """Roll the batch back."""

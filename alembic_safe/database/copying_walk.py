@@ -101,7 +101,6 @@ class Walk:
         while True:
             started = time.monotonic()
             try:
-                self.session.begin()
                 walked, written, after, block, done = self._step()
                 self._milliseconds += round((time.monotonic() - started) * 1000)
                 self.session.save(self._state(self.rows + walked, self.written + written, after, block, done=done))

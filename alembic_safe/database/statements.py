@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, quoted_name, text
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import psycopg
     from sqlalchemy import TextClause
@@ -93,9 +95,43 @@ def run_counting(
 
 def set_local(connection: Connection | psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
     """Set parameters for the running transaction, in one statement."""
+    _set(connection, settings, is_local=True)
+
+
+def set_session(connection: Connection | psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
+    """Set parameters for the rest of the session, once the running transaction is committed, in one statement."""
+    _set(connection, settings, is_local=False)
+
+
+@contextmanager
+def session_settings(connection: Connection, settings: Mapping[str, str]) -> Iterator[None]:
+    """Let parameters hold in every transaction inside, and put them back behind the last, whatever ended it.
+
+    :param connection: in no transaction, also at the end.
+    """
+    with connection.begin():
+        shown = ", ".join(f"pg_catalog.current_setting(:name_{n}) AS value_{n}" for n in range(len(settings)))
+        row = run(connection, f"SELECT {shown}", {f"name_{n}": name for n, name in enumerate(settings)})[0]
+        before = {name: str(row[f"value_{n}"]) for n, name in enumerate(settings)}
+        set_session(connection, settings)
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.invalidated:
+            try:
+                connection.rollback()
+                with connection.begin():
+                    set_session(connection, before)
+            except DBAPIError:
+                if not connection.invalidated:  # a session that is gone has no settings
+                    raise
+
+
+def _set(connection: Connection | psycopg.Connection[Any], settings: Mapping[str, str], *, is_local: bool) -> None:
     if not settings:
         return
-    calls = ", ".join(f"pg_catalog.set_config(:name_{n}, :value_{n}, true)" for n in range(len(settings)))
+    local = "true" if is_local else "false"
+    calls = ", ".join(f"pg_catalog.set_config(:name_{n}, :value_{n}, {local})" for n in range(len(settings)))
     params: dict[str, object] = {}
     for n, (name, value) in enumerate(settings.items()):
         params |= {f"name_{n}": name, f"value_{n}": value}

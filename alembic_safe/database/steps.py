@@ -105,8 +105,10 @@ class StepRunner(Protocol):
     def take_back(self) -> None:
         """Roll back what was done since the last commit, and begin the next transaction."""
 
-    def batches(self) -> AbstractContextManager[None]:
-        """Commit what the step did so far; every transaction inside is a batch, which says its own timeouts.
+    def batches(self, settings: Mapping[str, str]) -> AbstractContextManager[None]:
+        """Commit what the step did so far; every transaction inside is a batch.
+
+        :param settings: the parameters that hold in all of them, and not behind.
 
         Nobody else than :meth:`commit` ends one well, so that nobody needs to watch what became of it.
         """

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.endpoint import Endpoint
+from alembic_safe.database.statements import session_settings
 from alembic_safe.database.steps import STEPS, CopyOptions, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import psycopg
     from alembic.runtime.migration import MigrationContext, RevisionStep
@@ -67,10 +68,14 @@ class _Steps:
         self._part.take_back()
 
     @contextmanager
-    def batches(self) -> Iterator[None]:
-        """Commit what the step did so far; every transaction inside is a batch."""
-        self.commit()
-        yield
+    def batches(self, settings: Mapping[str, str]) -> Iterator[None]:
+        """Commit what the step did so far; every transaction inside is a batch, under its own parameters."""
+        self._part.commit()
+        with session_settings(self._connection, settings):
+            self._part.begin()
+            yield
+            self._part.commit()
+        self._part.begin()
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database import journal_steps
 from alembic_safe.database.attempts import Parts
+from alembic_safe.database.statements import session_settings
 from alembic_safe.database.steps import STEPS, Part
 from alembic_safe.deploying.events import CopyProgressed, StepStarted
 from alembic_safe.errors import WrongUsage
 from alembic_safe.inspecting.history import version_table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import psycopg
     from alembic.runtime.migration import MigrationContext
@@ -133,10 +134,10 @@ class Steps:
         self._part.take_back()
 
     @contextmanager
-    def batches(self) -> Iterator[None]:
-        """Commit what the step did so far; every transaction inside is a batch, which says its own timeouts."""
+    def batches(self, settings: Mapping[str, str]) -> Iterator[None]:
+        """Commit what the step did so far; every transaction inside is a batch, under its own parameters."""
         self._end_part()
-        with self.parts.as_batches():
+        with self.parts.as_batches(), session_settings(self._connection, settings):
             self._part.begin()
             yield
             self._end_part()
