@@ -56,7 +56,7 @@ def vacuums(connection: psycopg.Connection) -> int:
     return int(row[0])
 
 
-def test_it_is_due_with_each_sixth_of_a_table_and_not_for_a_small_one(vacuuming: Callable[..., Vacuuming]) -> None:
+def test_it_is_due_four_times_on_the_way_and_not_for_a_small_table(vacuuming: Callable[..., Vacuuming]) -> None:
     one = vacuuming()
     assert [one.wrote(0, 9_999) for _ in range(4)] == [False, False, True, False]
 

@@ -170,10 +170,12 @@ def _between(old: Any, new: Any) -> str:
 
 
 def _as_made(column: Column[Any]) -> Column[Any]:
-    """Return a column as an operation of its own: its foreign keys and checks come as operations of theirs."""
+    """Return a column as an operation of its own: its keys, foreign keys and checks come as operations of theirs."""
     type_ = made_type(column.type)
     copied = column._copy()  # noqa: SLF001 - what Alembic's own operations do
     copied.unique = copied.index = None
+    if column is not getattr(column.table, "_autoincrement_column", None):
+        copied.primary_key = False  # alone in an operation, a part of a key would be taken for a counter
     if type_ is not column.type:
         copied.type = type_
     return copied

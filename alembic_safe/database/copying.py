@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 LONG_BATCH = 1.0
 """Seconds that a batch takes in the caller's transaction, where nobody gets a lock back before its end."""
-FEWEST_BATCHES = 1250
+FEWEST_BATCHES = 1000
 """Into how many batches a table is divided at least, so that of a thousand who write a row fewer than one waits for a batch."""
-LEAST_LIMIT = 4000
+LEAST_LIMIT = 5000
 """Rows of a batch that a small table is copied with all the same, where they fit the time."""
 MOST_PASSES = 20
 """How often a table without a key is walked: a row that is updated meanwhile may move behind the walk."""
