@@ -226,6 +226,10 @@ ONCE_FAILED = {
     "a primary key gets one more column, which is new": Pair(
         models(TableSpec("alpha", ())), models(TableSpec("alpha", (ColumnSpec("n0", "integer"),), wide_key=True)), (), (),
     ),
+    "an index gets a condition": Pair(
+        models(TableSpec("alpha", (ColumnSpec("n0", "text", index="plain"),))),
+        models(TableSpec("alpha", (ColumnSpec("n0", "text", index="where 0"),))), (), (),
+    ),
     "an enum with a default becomes text without one": Pair(
         models(TableSpec("beta", (ColumnSpec("e0", "mood", default=True),))),
         models(TableSpec("beta", (ColumnSpec("e0", "text"),))), (), (),
@@ -247,6 +251,30 @@ def test_a_column_that_leaves_the_primary_key_and_changes_its_type_takes_two_rev
     new = models(TableSpec("beta", (ColumnSpec("n0", "numeric"), ColumnSpec("n1", "integer"))))
     with pytest.raises(Refused, match="the primary key beta_pkey, which it is part of, becomes another one"):
         sweep.walk(Pair(old, new, (), ()))
+
+
+TOO_MUCH = {
+    "a column joins the primary key and changes its type": (
+        Pair(
+            models(TableSpec("beta", (ColumnSpec("n0", "text", index="plain"),))),
+            models(TableSpec("beta", (ColumnSpec("n0", "integer"),), wide_key=True)), (), (),
+        ),
+        "the primary key beta_pkey, which it is part of, becomes another one",
+    ),
+    "a primary key is made anew while what refers to it goes": (
+        Pair(
+            models(TableSpec("beta", (ColumnSpec("n0", "integer"),)), TableSpec("alpha", (), references="beta")),
+            models(TableSpec("beta", (ColumnSpec("n0", "integer"),), wide_key=True)), (), (),
+        ),
+        "beta_pkey becomes another one in the same revision in which alpha, which refers to beta, goes",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("pair", "said"), TOO_MUCH.values(), ids=list(TOO_MUCH))
+def test_what_is_too_much_for_one_revision_is_refused(sweep: Sweep, pair: Pair, said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        sweep.walk(pair)
 
 
 @pytest.mark.long

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from alembic.operations import ops
+
 from alembic_safe.authoring.change_collations import recollated
 from alembic_safe.authoring.change_operations import (
     CheckOp,
@@ -27,7 +29,6 @@ from alembic_safe.inspecting.difference_sql_parts import constraint_sql
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from alembic.operations import ops
     from sqlalchemy import Connection
 
     from alembic_safe.inspecting.catalog_records import Catalog
@@ -66,6 +67,7 @@ class CatalogChanges:
     :param read: returns the database as it is now.
     :param found: returns what is still to be settled there.
     :param retire: retires a column that is made anew.
+    :param index: returns what makes an index of the models.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class CatalogChanges:
         read: Callable[[], Catalog],
         found: Callable[[Catalog], list[Difference]],
         retire: Callable[[ObjectId], None],
+        index: Callable[[ObjectId], ops.CreateIndexOp | None],
     ) -> None:
         self.connection = connection
         self.models = models
@@ -83,6 +86,7 @@ class CatalogChanges:
         self.read = read
         self.found = found
         self.retire = retire
+        self.index = index
 
     def clear_the_way(self) -> None:
         """Drop what a column's new type would break, and what holds no rows of its own: it is made again behind it."""
@@ -167,6 +171,13 @@ class CatalogChanges:
     def _part(self, undo: Undo, now: Catalog) -> bool:
         """Settle an index or a constraint that goes or comes: each of the two has its own way back, as they may be split."""
         id_, statements = undo.difference.object, list(undo.statements)
+        said = self.index(id_) if id_.kind == "index" and len(statements) == 1 + (id_ in now.objects) else None
+        if said is not None:
+            if id_ in now.objects:
+                drop = ops.DropIndexOp(id_.name, id_.parent, schema=said.schema)
+                self.do(drop, backward=[SqlOp(sql) for sql in create_sql(now, id_, set(now.objects))])
+            self.do(said)
+            return True
         if id_ in now.objects:
             goes = list(drop_sql(now, id_))
             if statements[: len(goes)] != goes:

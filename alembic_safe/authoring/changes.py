@@ -5,6 +5,7 @@
 # come. Each step looks at what the steps before it have made.
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import Operations, ops
@@ -24,6 +25,7 @@ from alembic_safe.authoring.expressible import differences
 from alembic_safe.authoring.following_names import new_names
 from alembic_safe.authoring.keeping import taken_back_by
 from alembic_safe.authoring.left_out import left_out
+from alembic_safe.authoring.said_indexes import said_index
 from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
@@ -85,7 +87,8 @@ class _Work:
             self.connection, self.do, self.default, aim.fills, aim.casts, aim.catalog, aim.accept
         )
         self.rest = CatalogChanges(
-            self.connection, aim.catalog, self.do, self.read, self.found, self.columns.retire
+            self.connection, aim.catalog, self.do, self.read, self.found, self.columns.retire,
+            functools.partial(said_index, aim.models, self.default),
         )  # fmt: skip
 
     def run(self) -> Changes:

@@ -9,8 +9,9 @@ from alembic.operations import ops
 
 from alembic_safe.authoring.change_operations import ExcludeOp, GeneratedOp, KeyOp, RenamedTableOp
 from alembic_safe.authoring.recipes.records import Phased, Words
-from alembic_safe.authoring.recipes.standing_on import table_of
-from alembic_safe.errors import ConsentMissing, NextStep
+from alembic_safe.authoring.recipes.standing_on import referred_columns, table_of
+from alembic_safe.errors import ConsentMissing, NextStep, Refused
+from alembic_safe.operations.retire_table import RetireTableOp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,6 @@ def at_once(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], fac
 
     :raises ConsentMissing: where nobody has said that it may, naming how to say it, and what could be done instead.
     """
-    del every
     # behind a renaming the table has its new name, as everything else that is known has
     table = facts.id_of(op.new_table_name, op.schema) if isinstance(op, RenamedTableOp) else table_of(op, facts)
     if table not in facts.tables:
@@ -46,6 +46,7 @@ def at_once(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], fac
         name = op.part.name if isinstance(op, ExcludeOp) else str(op.constraint_name)
         sentence = _reading(table, "exclusion constraint", name, _NO_OTHER_WAY, facts)
     elif isinstance(op, KeyOp):
+        _require_no_table_that_goes(op, table, every, facts)
         is_primary = " PRIMARY KEY " in op.sql
         sentence = _reading(table, "primary key" if is_primary else "unique constraint", op.part.name, _KEY, facts)
     elif isinstance(op, (ops.AddColumnOp, GeneratedOp)):
@@ -56,6 +57,26 @@ def at_once(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], fac
     else:
         return None
     return Phased("", ordinary=(op,), words=Words(ordinary=(sentence,)))
+
+
+def _require_no_table_that_goes(
+    op: KeyOp, table: ObjectId, every: Sequence[ops.MigrateOperation], facts: Facts
+) -> None:  # fmt: skip
+    """Stop where a key is made anew that a table refers to until it goes, in the contract."""
+    for one in every:
+        if not isinstance(one, RetireTableOp):
+            continue
+        goes = facts.id_of(one.table_name, one.schema)
+        if any(
+            id_.kind == "constraint" and (id_.schema, id_.parent) == (goes.schema, goes.name) and said.get("sort") == "f"
+            and referred_columns(said, table.schema, table.name)
+            for id_, said in facts.catalog.objects.items()
+        ):  # fmt: skip
+            raise Refused(
+                f"{op.part.name} becomes another one in the same revision in which {_shown(goes, facts)}, which refers to"
+                f" {_shown(table, facts)}, goes.",
+                next_steps=[NextStep("make two revisions of it, the table first; for each", "alembic revision --autogenerate")],
+            )  # fmt: skip
 
 
 def _reading(table: ObjectId, what: str, name: str, why: str, facts: Facts) -> str:
