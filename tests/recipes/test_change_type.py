@@ -150,3 +150,31 @@ def test_what_nothing_makes_again_is_refused_by_name(case: Case, more: str, name
     case.begin(orders(sa.Integer), more)
     with case.unchanged(), pytest.raises(Refused, match=named):
         case.revise(orders(sa.BigInteger))
+
+
+def test_two_columns_whose_long_names_begin_alike_stand_beside_two_others(case: Case) -> None:
+    names = ["n" * 60 + ending for ending in ("abc", "abd")]
+
+    def models(type_: Any) -> sa.MetaData:
+        return orders(type_, *(sa.Column(name, type_) for name in names))
+
+    case.begin(models(sa.Integer), "INSERT INTO orders VALUES (1, 5, 6, 7)")
+    case.revise(models(sa.BigInteger))
+    case.ship()
+    case.upgrade()
+    assert case.run(f"SELECT amount, {names[0]}, {names[1]} FROM orders") == [(5, 6, 7)]
+    case.check(models(sa.BigInteger))
+
+
+@pytest.mark.long
+def test_a_check_keeps_the_names_and_types_that_are_spelled_like_the_column(case: Case) -> None:
+    def days(type_: Any) -> sa.MetaData:
+        metadata = sa.MetaData()
+        sa.Table(
+            "days", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("date", type_),
+            sa.Column("the date is", sa.Integer), sa.CheckConstraint("date > '2000-01-01'::date", name="recent"),
+            sa.CheckConstraint('date IS NULL OR "the date is" > 0', name="told"),
+        )  # fmt: skip
+        return metadata
+
+    walk(case, days(sa.Date), days(sa.DateTime), "INSERT INTO days VALUES (1, '2020-01-01', 1)")

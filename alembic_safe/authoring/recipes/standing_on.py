@@ -142,11 +142,14 @@ def built_for(
     if not isinstance(op, (ops.CreateIndexOp, ops.CreateUniqueConstraintOp)):
         return None
     where = op.kw.get("postgresql_where")
-    words = [str(getattr(one, "name", one)) for one in op.columns]
-    said = [*words, *([str(where)] if where is not None else [])]
-    if last_of(moves, lambda one: any(word == one or named_in(word, one) for word in said)) != old:
+    names = [getattr(one, "name", one if isinstance(one, str) else None) for one in op.columns]
+    said = [str(one) for one, name in zip((*op.columns, where), (*names, None), strict=True) if name is None]
+    if last_of(moves, lambda one: one in names or any(named_in(text, one) for text in said)) != old:
         return None
-    columns = [moves.get(word) or worded(word, moves) for word in words]
+    columns: list[Any] = [
+        plain_text(worded(str(one), moves)) if name is None else moves.get(name, name)
+        for one, name in zip(op.columns, names, strict=True)
+    ]
     if isinstance(op, ops.CreateUniqueConstraintOp):
         name = name_of_created(op, table.name)
         kw = {key: value for key, value in op.kw.items() if value}
@@ -249,7 +252,6 @@ def _is_on(part: Any, table: Table, column: str) -> bool:
 def _stands_on(index: Index, old: str) -> bool:
     where = index.dialect_kwargs.get("postgresql_where")
     include = index.dialect_kwargs.get("postgresql_include") or ()
-    words = [getattr(one, "name", None) or str(one) for one in index.expressions]
-    return any(word == old or named_in(str(word), old) for word in [*words, *include]) or (
-        where is not None and named_in(str(where), old)
-    )
+    names = {getattr(one, "name", None) for one in index.expressions} | set(include)
+    texts = [str(one) for one in index.expressions if getattr(one, "name", None) is None]
+    return old in names or any(named_in(one, old) for one in [*texts, *([] if where is None else [str(where)])])
