@@ -72,10 +72,10 @@ def prepare(revisions: RevisionContext, place: Callable[[Path], Path] | None = N
 
     @functools.wraps(to_script)
     def with_words(script: MigrationScript) -> Script | None:
+        _write_exactly(revisions)
         body = getattr(script, BODY, None)
         if body is None:
             return to_script(script)
-        _write_exactly(revisions)
         directory = revisions.script_directory
         message = script.message
         if body and message_begins_docstring(directory):

@@ -35,7 +35,7 @@ def default_sql(default: Any) -> str:
         return "'" + given.replace("'", "''") + "'"
     if isinstance(given, TextClause) and getattr(default, "reflected", False):
         return given.text
-    return _sql(given)
+    return sql_text(given)
 
 
 def reflected_default(default: Any) -> Any:
@@ -45,7 +45,8 @@ def reflected_default(default: Any) -> Any:
     return default
 
 
-def _sql(given: Any) -> str:
+def sql_text(given: Any) -> str:
+    """Return an SQL expression of the models or of a reflected table: its columns without their table, its values in it."""
     if isinstance(given, TextClause) and not any(_has_value(bind) for bind in given._bindparams.values()):  # noqa: SLF001
         return arrives(given.text)
     if not hasattr(given, "compile"):
@@ -70,7 +71,7 @@ def exactly(render_item: RenderItem | None) -> RenderItem:
         if found is not False:
             return found
         if type_ == "check" and isinstance(object_, CheckConstraint):
-            hidden = _hidden(_sql(object_.sqltext))
+            hidden = _hidden(sql_text(object_.sqltext))
             if hidden is None:
                 return False
             check: Any = copy.copy(object_)
@@ -79,7 +80,7 @@ def exactly(render_item: RenderItem | None) -> RenderItem:
         if type_ != "server_default":
             return False
         if isinstance(object_, Computed):
-            hidden = _hidden(_sql(object_.sqltext))
+            hidden = _hidden(sql_text(object_.sqltext))
             made: Any = None if hidden is None else Computed(hidden, persisted=object_.persisted)
         else:
             is_sql = isinstance(object_, DefaultClause) and not isinstance(object_.arg, str)

@@ -178,3 +178,20 @@ def test_a_check_keeps_the_names_and_types_that_are_spelled_like_the_column(case
         return metadata
 
     walk(case, days(sa.Date), days(sa.DateTime), "INSERT INTO days VALUES (1, '2020-01-01', 1)")
+
+
+def test_indexes_with_an_order_and_a_condition_are_built_for_the_new_column(case: Case) -> None:
+    def models(type_: Any, *, more: bool = False) -> sa.MetaData:
+        metadata = orders(type_, sa.Column("note", sa.Text))
+        table = metadata.tables["orders"]
+        sa.Index("by_amount", table.c.note, table.c.amount.desc(), postgresql_where=table.c.amount > 0)
+        if more:
+            sa.Index("by_word", sa.func.lower(sa.cast(table.c.amount, sa.Text)))
+            sa.Index("comes", table.c.amount.desc().nulls_last(), postgresql_where=table.c.note != " :x%")
+        return metadata
+
+    case.begin(models(sa.Integer), ROWS)
+    case.revise(models(sa.BigInteger, more=True))
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(models(sa.BigInteger, more=True)), case.catalog, "the end")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
 
 from alembic_safe.authoring.change_operations import (
     CheckOp,
@@ -24,6 +24,7 @@ from alembic_safe.authoring.recipes.building import check_steps, index_steps, st
 from alembic_safe.authoring.recipes.naming import named_in, worded
 from alembic_safe.authoring.recipes.records import Step, settle
 from alembic_safe.authoring.renamed_operations import name_of_created
+from alembic_safe.authoring.written_sql import sql_text
 from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.operation_table import table_of_operation
@@ -142,12 +143,14 @@ def built_for(
     if not isinstance(op, (ops.CreateIndexOp, ops.CreateUniqueConstraintOp)):
         return None
     where = op.kw.get("postgresql_where")
-    names = [getattr(one, "name", one if isinstance(one, str) else None) for one in op.columns]
-    said = [str(one) for one, name in zip((*op.columns, where), (*names, None), strict=True) if name is None]
+    # a function has a name, too, which is no column's
+    names = [one.name if isinstance(one, Column) else one if isinstance(one, str) else None for one in op.columns]
+    said = [sql_text(one) for one, name in zip(op.columns, names, strict=True) if name is None]
+    said += [] if where is None else [sql_text(where)]
     if last_of(moves, lambda one: one in names or any(named_in(text, one) for text in said)) != old:
         return None
     columns: list[Any] = [
-        plain_text(worded(str(one), moves)) if name is None else moves.get(name, name)
+        plain_text(worded(sql_text(one), moves)) if name is None else moves.get(name, name)
         for one, name in zip(op.columns, names, strict=True)
     ]
     if isinstance(op, ops.CreateUniqueConstraintOp):
@@ -157,7 +160,7 @@ def built_for(
         return ObjectId("constraint", table.schema, name, table.name), found
     kw = dict(op.kw)
     if where is not None:
-        kw["postgresql_where"] = plain_text(worded(str(where), moves))
+        kw["postgresql_where"] = plain_text(worded(sql_text(where), moves))
     made = ops.CreateIndexOp(
         beside(str(op.index_name)), op.table_name, columns, schema=op.schema, unique=op.unique, **kw
     )
