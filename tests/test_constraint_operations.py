@@ -9,6 +9,7 @@ from alembic.operations.ops import DropConstraintOp
 from alembic_safe.errors import Findings, Refused
 from alembic_safe.operations.constraints_not_valid import CreateCheckNotValidOp, CreateForeignKeyNotValidOp
 from alembic_safe.operations.not_null import ProveNotNullOp, SetNotNullOp, proof_name
+from tests.cluster import VERSION
 from tests.stepwise import HOSTILE, Killed, Stepwise, place
 
 __all__ = ["place"]
@@ -159,8 +160,10 @@ def test_a_foreign_key_of_a_partitioned_table(place: Stepwise, how: str) -> None
 
     for _ in range(2):
         run("create_foreign_key_not_valid", *KEY)
-    for _ in range(2):
+    for commits in (0 if VERSION >= 18 else 2, 0):
         run("validate_constraint", "fk", "t")
+        if how == "steps":
+            assert place.runner.commits == commits, "the parent's lock is not waited for behind the scan of a partition"
 
     assert place.same_as_after("ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES p (id)")
 

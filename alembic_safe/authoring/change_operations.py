@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from alembic.autogenerate.render import _alembic_autogenerate_prefix, _ident, _repr_type, renderers
@@ -10,6 +9,7 @@ from alembic.operations import ops
 from sqlalchemy import TextClause, text
 
 from alembic_safe.database.statements import quoted
+from alembic_safe.operations.statement_text import for_text
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 
     from alembic_safe.inspecting.catalog_records import ObjectId
 
-_PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w)")  # what text() takes for a parameter
-
 
 def plain_text(sql: str) -> TextClause:
     """Return SQL of which no part is a parameter."""
-    return text(_PARAMETER.sub(r"\\:", sql))
+    return text(for_text(sql))
 
 
 class SqlOp(ops.ExecuteSQLOp):
@@ -34,7 +32,7 @@ class SqlOp(ops.ExecuteSQLOp):
     """
 
     def __init__(self, sql: str, undo: str = "", *, about: ObjectId | None = None) -> None:
-        super().__init__(_PARAMETER.sub(r"\\:", sql))
+        super().__init__(for_text(sql))
         self.sql = sql
         self.undo = undo
         self.about = about

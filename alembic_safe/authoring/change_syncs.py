@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from alembic_safe.authoring.recipes.replacing import quoted_if_needed
+from alembic_safe.authoring.recipes.naming import quoted_if_needed
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.syncs import read_syncs
 from alembic_safe.inspecting.table_syncs import read_table_syncs

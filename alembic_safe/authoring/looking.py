@@ -15,6 +15,7 @@ from alembic_safe.authoring.recipes.records import Facts
 from alembic_safe.authoring.recipes.standing_on import referred_columns
 from alembic_safe.authoring.renamed_facts import former_names
 from alembic_safe.authoring.reshaped import said_of_columns
+from alembic_safe.authoring.written_sql import reflected_default
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.leaning import leaning_on
@@ -83,11 +84,14 @@ def _reflected(connection: Connection, id_: ObjectId, default: str) -> Table | N
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SAWarning)  # what it cannot reflect the catalog has
         try:
-            return Table(
+            table = Table(
                 id_.name, MetaData(), schema=None if id_.schema == default else id_.schema, autoload_with=connection
             )  # fmt: skip
         except NoSuchTableError:
             return None
+    for column in table.columns:
+        column.server_default = reflected_default(column.server_default)
+    return table
 
 
 def _said_of_tables(models: Iterable[MetaData], default: str) -> dict[ObjectId, dict[str, Any]]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from alembic_safe.authoring.moved import other_name
 from alembic_safe.authoring.recipes.move_column import words_of
+from alembic_safe.authoring.recipes.naming import quoted_if_needed
 from alembic_safe.authoring.recipes.records import Step
-from alembic_safe.authoring.recipes.replacing import quoted_if_needed
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.operations.backfill import BackfillOp
 from alembic_safe.operations.keep_column import KeepColumnOp

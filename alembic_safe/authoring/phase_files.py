@@ -20,6 +20,7 @@ from alembic_safe.authoring.tidying import (
     unfenced,
     without_unused_sqlalchemy,
 )
+from alembic_safe.authoring.written_sql import exactly
 from alembic_safe.inspecting.changes import contracts_folder
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def prepare(revisions: RevisionContext, place: Callable[[Path], Path] | None = N
 
     @functools.wraps(to_script)
     def with_words(script: MigrationScript) -> Script | None:
+        _write_exactly(revisions)
         body = getattr(script, BODY, None)
         if body is None:
             return to_script(script)
@@ -127,6 +129,14 @@ def park(revisions: RevisionContext, contract: MigrationScript, parking: Parking
         directory._rev_path, directory.revision_map = rev_path, chain  # noqa: SLF001
     if script is not None:
         parking.files.append(ParkedFile(script, *found[-1]))
+
+
+def _write_exactly(revisions: RevisionContext) -> None:
+    """Let autogenerate write defaults and checks as they are, colons and percent signs included."""
+    context = revisions._last_autogen_context  # noqa: SLF001 - what this object's own _to_script() renders with
+    given = context.opts.get("render_item")
+    if not getattr(given, "is_exact", False):
+        context.opts = {**context.opts, "render_item": exactly(given)}
 
 
 @contextmanager

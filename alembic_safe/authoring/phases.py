@@ -48,7 +48,7 @@ FIRST: tuple[Recipe, ...] = (change_labels, rename_column, reshape, move_column,
 RECIPES: tuple[Recipe, ...] = (
     at_once, add_column, set_not_null, change_default, add_constraint, drop_constraint, create_index, drop_index,
 )  # fmt: skip
-"""Asked in this order; the first that knows an operation has it."""
+"""Asked in this order, each of every operation; the first that knows one has it."""
 _LONGEST = 60
 _LAST = ("rename_index", "rename_constraint", "retire_table", "swap_enum", "drop_type", "finish")
 
@@ -93,11 +93,11 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
     others = [op for op in every if op not in ends and table_of(op, facts) not in made]
     taken: dict[int, Phased] = {}
     consumed: set[int] = set()
-    for recipes in (FIRST, RECIPES):
+    for recipe in (*FIRST, *RECIPES):
         for op in others:
             if id(op) in taken or id(op) in consumed:
                 continue
-            phased = _phased(recipes, op, others, facts)
+            phased = recipe(op, others, facts)
             if phased is not None:
                 taken[id(op)] = phased
                 consumed |= {id(one) for one in phased.consumed}
@@ -197,12 +197,6 @@ def _finish(op: SqlOp, facts: Facts) -> Settle:
     return Settle(
         "finish", about.schema, about.name or "database", "", json.dumps(rest, sort_keys=True, ensure_ascii=False)
     )
-
-
-def _phased(
-    recipes: Sequence[Recipe], op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], facts: Facts
-) -> Phased | None:
-    return next((found for recipe in recipes if (found := recipe(op, every, facts)) is not None), None)
 
 
 def _is_about(step: Step, columns: frozenset[ObjectId], facts: Facts) -> bool:

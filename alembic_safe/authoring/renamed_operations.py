@@ -9,6 +9,7 @@ from alembic.operations import ops
 from alembic_safe.authoring.change_operations import RenameColumnOp, RenamedPartOp, RenamedTableOp
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.operations.kept import LONGEST_NAME, cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,7 +152,15 @@ def name_of_created(create: Any, table: str) -> str:
     if made.name:
         return str(made.name)
     columns = create.local_cols if isinstance(create, ops.CreateForeignKeyOp) else create.columns
-    return "_".join([table, *map(str, columns), _SUFFIXES[create.constraint_type]])
+    return _chosen(table, "_".join(map(str, columns)), _SUFFIXES[create.constraint_type])
+
+
+def _chosen(table: str, columns: str, suffix: str) -> str:
+    """Return the name that PostgreSQL puts together, as short as it makes it: makeObjectName() in indexcmds.c."""
+    first, second = len(table.encode()), len(columns.encode())
+    while first + second > LONGEST_NAME - len(suffix) - 2:
+        first, second = (first - 1, second) if first > second else (first, second - 1)
+    return f"{cut(table, first)}_{cut(columns, second)}_{suffix}"
 
 
 def _rename_table(left: Operations, rename: Rename, default: str) -> Operations:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 # Alembic writes SQL as the driver takes it: each % twice, and no backslash before the colon that text() takes for a
 # parameter's. So both are hidden from it, as characters of the private use area.
-_HIDDEN = (("\ue025", "%"), ("\ue026", r"\\:"))
+# An expression among the columns is written as a literal_column(), which knows no parameters: its colons stay as they are.
+_HIDDEN = (("\ue025", "%"), ("\ue026", r"\\:"), ("\ue027", ":"))
 _COLON = re.compile(r"(?<![:\w\\]):(?=\w)")
 
 
@@ -109,16 +110,16 @@ class DropIndexConcurrentlyOp(AlterTableOp):
 def render_create_index_concurrently(autogen_context: AutogenContext, op: CreateIndexConcurrentlyOp) -> str:
     """Return the line that stands in a revision file."""
     made = copy.copy(op)
-    made.columns = [_hidden(one) for one in op.columns]
-    made.kw = {key: _hidden(value) for key, value in op.kw.items()}
+    made.columns = [_hidden(one, "\ue027") for one in op.columns]
+    made.kw = {key: _hidden(value, "\ue026") for key, value in op.kw.items()}
     found = renamed_call(_add_index(autogen_context, made), "create_index", op.verb)
     for hidden, shown in _HIDDEN:
         found = found.replace(ascii(hidden)[1:-1], shown)
     return found
 
 
-def _hidden(value: Any) -> Any:
-    return text(_COLON.sub("\ue026", str(value)).replace("%", "\ue025")) if isinstance(value, TextClause) else value
+def _hidden(value: Any, colon: str) -> Any:
+    return text(_COLON.sub(colon, str(value)).replace("%", "\ue025")) if isinstance(value, TextClause) else value
 
 
 def render_drop_index_concurrently(autogen_context: AutogenContext, op: DropIndexConcurrentlyOp) -> str:

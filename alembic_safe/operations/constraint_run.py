@@ -14,7 +14,7 @@ from alembic_safe.operations.dependants import refused_by_restrict, server_words
 from alembic_safe.operations.kept import verbatim
 from alembic_safe.operations.living import find_table
 from alembic_safe.operations.lock_together import lock_together
-from alembic_safe.operations.speaking import is_script, place, say, table_of
+from alembic_safe.operations.speaking import commit_if_stepwise, is_script, place, say, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,18 +142,21 @@ def validate_constraint(operations: Operations, op: ValidateConstraintOp) -> Non
     with_it = [leaf for leaf in leaves if _found(connection, leaf["oid"], op.constraint_name)]
     if not with_it or len(with_it) < len(leaves):
         raise Refused(f"op.{op.verb}: {table.shown} has no constraint {op.constraint_name}.")
-    _validate_partitions(connection, table, with_it, op.constraint_name)
+    _validate_partitions(operations, table, with_it, op.constraint_name)
 
 
 def _validate_partitions(
-    connection: Connection, table: LivingTable, leaves: Sequence[Mapping[str, Any]], name: str
+    operations: Operations, table: LivingTable, leaves: Sequence[Mapping[str, Any]], name: str
 ) -> None:
     """Validate a foreign key partition by partition, then put the parent's over them, which reads no row again."""
     for leaf in leaves:
-        found = _found(connection, leaf["oid"], name)
+        found = _found(operations.get_bind(), leaf["oid"], name)
         if found is not None and not found["valid"]:
             shown = f"{leaf['schema']}.{leaf['name']}"
-            _validate(connection, quoted(leaf["schema"], leaf["name"]), shown, name)
+            _validate(operations.get_bind(), quoted(leaf["schema"], leaf["name"]), shown, name)
+            # the lock of the parent's shuts writers out: it must not be waited for with a scan behind it
+            commit_if_stepwise(operations)
+    connection = operations.get_bind()
     definition = run(connection, _DEFINITION, {"oid": leaves[0]["oid"], "name": name})[0]["it"]
     run(connection, f"ALTER TABLE {table.quoted} ADD CONSTRAINT {quoted(name)} {verbatim(definition)}")
 

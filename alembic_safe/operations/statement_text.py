@@ -18,9 +18,13 @@ _WIDEST = 96
 def for_text(sql: str) -> str:
     """Return SQL as ``op.execute()`` must be given it, so that it reaches the server as it is."""
     given = _PARAMETER.sub(r"\\:", sql)
-    arrives = _DROPPED.sub(r"\1", given) == sql and not _PARAMETER.search(given)
     # in the odd cases, such as ':a:', every colon; it reads worse and always holds
-    return given if arrives else sql.replace(":", r"\:")
+    return given if arrives(given) == sql and not _PARAMETER.search(given) else sql.replace(":", r"\:")
+
+
+def arrives(given: str) -> str:
+    """Return what reaches the server of SQL that ``op.execute()`` is given."""
+    return _DROPPED.sub(r"\1", given)
 
 
 def literal(text: str) -> str:

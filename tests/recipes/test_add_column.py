@@ -111,3 +111,19 @@ def test_only_what_is_surely_the_same_in_every_row_is_stable() -> None:
         assert is_stable(text), text
     for text in ("random()", "clock_timestamp()", "nextval('s')", "nick", "1 + random()", "f()", "now(), random()", ""):
         assert not is_stable(text), text
+
+
+def test_a_new_table_keeps_colons_and_percent_signs_in_its_ordinary_revision(case: Case) -> None:
+    def models() -> sa.MetaData:
+        metadata = sa.MetaData()
+        sa.Table(
+            "fresh", metadata, sa.Column("id", sa.Integer, primary_key=True),
+            sa.Column("j", sa.JSON, server_default=sa.text("""'{"a"\\:1, "p"\\: "50%"}'""")),
+            sa.Column("g", sa.Integer, sa.Computed("id % 7", persisted=True)),
+            sa.CheckConstraint("id % 2 = 0 OR id::text <> ' \\:x%'", name="even"),
+        )  # fmt: skip
+        return metadata
+
+    case.revise(models())
+    case.upgrade()
+    assert_same(case.created(models()), case.catalog, "the end")

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 import alembic_safe
-from tests.recipe_cases import milestone, walk
+from tests.recipe_cases import assert_same, milestone, walk
 
 if TYPE_CHECKING:
     from tests.recipe_cases import Case
@@ -119,3 +119,19 @@ def test_a_unique_constraint_is_replaced_under_its_name(case: Case) -> None:
     old, new = (users(sa.UniqueConstraint(*columns, name="one")) for columns in (["nick"], ["nick", "team"]))
     texts = walk(case, old, new, ROWS)
     assert "op.rename_constraint('one_new', 'one', 'users')" in texts["contract"]
+
+
+@pytest.mark.parametrize("table", ["t" * 40, "t" * 20, "ü" * 20])
+def test_a_long_name_is_the_one_that_postgresql_would_choose(case: Case, table: str) -> None:
+    column = "ä" * 10 + "c" * 25
+
+    def models(*, unique: bool) -> sa.MetaData:
+        metadata = sa.MetaData()
+        columns = [sa.Column("id", sa.Integer, primary_key=True), sa.Column(column, sa.Text, unique=unique)]
+        sa.Table(table, metadata, *columns)
+        return metadata
+
+    case.begin(models(unique=False))
+    case.revise(models(unique=True))
+    case.upgrade()
+    assert_same(case.created(models(unique=True)), case.catalog, "the end")

@@ -150,3 +150,48 @@ def test_what_nothing_makes_again_is_refused_by_name(case: Case, more: str, name
     case.begin(orders(sa.Integer), more)
     with case.unchanged(), pytest.raises(Refused, match=named):
         case.revise(orders(sa.BigInteger))
+
+
+def test_two_columns_whose_long_names_begin_alike_stand_beside_two_others(case: Case) -> None:
+    names = ["n" * 60 + ending for ending in ("abc", "abd")]
+
+    def models(type_: Any) -> sa.MetaData:
+        return orders(type_, *(sa.Column(name, type_) for name in names))
+
+    case.begin(models(sa.Integer), "INSERT INTO orders VALUES (1, 5, 6, 7)")
+    case.revise(models(sa.BigInteger))
+    case.ship()
+    case.upgrade()
+    assert case.run(f"SELECT amount, {names[0]}, {names[1]} FROM orders") == [(5, 6, 7)]
+    case.check(models(sa.BigInteger))
+
+
+@pytest.mark.long
+def test_a_check_keeps_the_names_and_types_that_are_spelled_like_the_column(case: Case) -> None:
+    def days(type_: Any) -> sa.MetaData:
+        metadata = sa.MetaData()
+        sa.Table(
+            "days", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("date", type_),
+            sa.Column("the date is", sa.Integer), sa.CheckConstraint("date > '2000-01-01'::date", name="recent"),
+            sa.CheckConstraint('date IS NULL OR "the date is" > 0', name="told"),
+        )  # fmt: skip
+        return metadata
+
+    walk(case, days(sa.Date), days(sa.DateTime), "INSERT INTO days VALUES (1, '2020-01-01', 1)")
+
+
+def test_indexes_with_an_order_and_a_condition_are_built_for_the_new_column(case: Case) -> None:
+    def models(type_: Any, *, more: bool = False) -> sa.MetaData:
+        metadata = orders(type_, sa.Column("note", sa.Text))
+        table = metadata.tables["orders"]
+        sa.Index("by_amount", table.c.note, table.c.amount.desc(), postgresql_where=table.c.amount > 0)
+        if more:
+            sa.Index("by_word", sa.func.lower(sa.cast(table.c.amount, sa.Text)))
+            sa.Index("comes", table.c.amount.desc().nulls_last(), postgresql_where=table.c.note != " :x%")
+        return metadata
+
+    case.begin(models(sa.Integer), ROWS)
+    case.revise(models(sa.BigInteger, more=True))
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(models(sa.BigInteger, more=True)), case.catalog, "the end")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from tests.recipe_cases import walk
+from tests.recipe_cases import assert_same, walk
 
 if TYPE_CHECKING:
     from tests.recipe_cases import Case
@@ -56,3 +56,15 @@ def test_an_index_in_a_schema_off_the_search_path_under_hostile_names(case: Case
     name = 'O"rd 50% x:y'
     index = sa.Index("ix " + name, "nick", unique=True)
     walk(case, users(schema=name), users(index, schema=name))
+
+
+def test_an_expression_keeps_its_colons_and_percent_signs(case: Case) -> None:
+    def index() -> sa.Index:
+        return sa.Index(
+            "by_part", sa.text("split_part(nick, ' \\:a%', 1)"), postgresql_where=sa.text("mail <> ' \\:b%'")
+        )
+
+    case.begin(users(), ROWS)
+    case.revise(users(index()))
+    case.upgrade()
+    assert_same(case.created(users(index())), case.catalog, "the end")

@@ -181,3 +181,18 @@ def test_what_was_said_may_stay_and_an_open_move_stands_for_itself(case: Case) -
     case.ship()
     case.upgrade()
     assert set(case.revise(shop((sa.Column("fax", sa.Text),), (moved(), sa.Column("age", sa.Integer))))) == {""}
+
+
+def test_a_table_that_comes_first_by_name_loses_its_column_once(case: Case) -> None:
+    def models(old: tuple[Any, ...] = (), new: tuple[Any, ...] = ()) -> sa.MetaData:
+        metadata = sa.MetaData()
+        sa.Table("accounts", metadata, sa.Column("id", sa.Integer, primary_key=True), *old)
+        sa.Table("profiles", metadata, sa.Column("id", sa.ForeignKey("accounts.id"), primary_key=True), *new)
+        return metadata
+
+    case.begin(models((phone(index=True),)), "INSERT INTO accounts VALUES (1, '111'); INSERT INTO profiles VALUES (1)")
+    texts = case.revise(models(new=(phone(info=moved_from("accounts.phone", on={"id": "id"})),)))
+    assert texts["contract"].partition("def downgrade")[0].count("op.retire_column(") == 1
+    case.ship()
+    case.upgrade()
+    assert case.run("SELECT id, phone FROM profiles") == [(1, "111")]

@@ -131,3 +131,24 @@ def test_a_column_of_the_primary_key_is_renamed_at_once_and_the_file_says_so(cas
     texts = case.revise(users("number"))
     assert set(texts) == {""}
     assert "id is part of the primary key: an application that uses id fails" in " ".join(texts[""].split())
+
+
+def test_a_default_with_colons_and_percent_signs_comes_along_and_goes_back(case: Case) -> None:
+    kw: dict[str, Any] = {"server_default": sa.text("""'{"a"\\:1, "5% \\:x"\\:"''"}'"""), "nullable": False}
+    walk(case, models(**kw), models(name="handle", **kw))
+    assert case.run("INSERT INTO users (id) VALUES (1) RETURNING handle") == [("""{"a":1, "5% :x":"'"}""",)]
+
+
+@pytest.mark.long
+def test_what_names_the_column_keeps_its_types_and_functions(case: Case) -> None:
+    def users(name: str) -> sa.MetaData:
+        metadata = sa.MetaData()
+        info = {} if name == "date" else renamed_from("date")
+        sa.Table(
+            "users", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column(name, sa.Date, info=info),
+            sa.CheckConstraint(f"{name} > '2000-01-01'::date", name="recent"),
+            sa.Index("by_day", sa.text(f"date_part('year'::text, {name})")),
+        )  # fmt: skip
+        return metadata
+
+    walk(case, users("date"), users("day"), "INSERT INTO users VALUES (1, '2020-01-01')")

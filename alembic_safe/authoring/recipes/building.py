@@ -10,6 +10,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, UniqueCons
 from alembic_safe.authoring.change_operations import plain_text
 from alembic_safe.authoring.recipes.naming import worded
 from alembic_safe.authoring.recipes.records import Step
+from alembic_safe.authoring.written_sql import sql_text
 from alembic_safe.operations.concurrent_indexes import CreateIndexConcurrentlyOp
 from alembic_safe.operations.constraint_using_index import AddConstraintUsingIndexOp
 from alembic_safe.operations.constraints_not_valid import (
@@ -125,10 +126,10 @@ def _index(part: Index, table: Table, moves: Mapping[str, str], name: str) -> op
             called = one if isinstance(one, str) else one.name
             columns.append(moves.get(called, called))
         else:
-            columns.append(plain_text(worded(str(one), moves)))
+            columns.append(plain_text(worded(sql_text(one), moves)))
     kw = dict(created.kw)
     if kw.get("postgresql_where") is not None:
-        kw["postgresql_where"] = plain_text(worded(str(kw["postgresql_where"]), moves))
+        kw["postgresql_where"] = plain_text(worded(sql_text(kw["postgresql_where"]), moves))
     if kw.get("postgresql_include"):
         kw["postgresql_include"] = [moves.get(column, column) for column in kw["postgresql_include"]]
     if kw.get("postgresql_ops"):

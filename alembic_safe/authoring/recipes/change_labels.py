@@ -18,9 +18,11 @@ from alembic_safe.authoring.enum_operations import ChangeLabelsOp, joined, state
 from alembic_safe.authoring.existing_types import existing_enum
 from alembic_safe.authoring.keeping import taken_back_by
 from alembic_safe.authoring.recipes.at_once import require_consent
+from alembic_safe.authoring.recipes.naming import quoted_if_needed
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
-from alembic_safe.authoring.recipes.replacing import Replacement, default_sql, guarded_twice, quoted_if_needed, replaced
+from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
 from alembic_safe.authoring.recipes.standing_on import built_for, dropped_name, table_of, unbuildable
+from alembic_safe.authoring.written_sql import default_sql
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.enum_types import CreateEnumTypeOp
 from alembic_safe.operations.retire_column import RetireColumnOp
@@ -337,4 +339,4 @@ def _sets_default(op: ops.MigrateOperation, id_: ObjectId) -> bool:
 
 
 def _default_of(op: Any) -> str | None:
-    return op.to if isinstance(op, DefaultOp) else default_sql(op.modify_server_default.arg)
+    return op.to if isinstance(op, DefaultOp) else default_sql(op.modify_server_default)

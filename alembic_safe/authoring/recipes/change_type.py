@@ -22,7 +22,7 @@ from alembic_safe.operations.kept import LONGEST_NAME, cut
 from alembic_safe.operations.swap_names import ENDING, beside
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Table
 
@@ -159,16 +159,17 @@ def _moves(every: Sequence[ops.MigrateOperation], facts: Facts) -> Moves:
             continue
         id_ = facts.id_of(op.table_name, op.schema)
         if not unbuildable(facts, facts.tables[id_], op.column_name, swaps=True):
-            columns.setdefault(id_, {})[op.column_name] = _free_name(facts.tables[id_], op.column_name)
+            own = columns.setdefault(id_, {})
+            own[op.column_name] = _free_name(facts.tables[id_], op.column_name, own.values())
             types[facts.column(op.table_name, op.schema, op.column_name)] = _types(op, facts)[1]
             last = op
     return Moves(columns, types, last)
 
 
-def _free_name(table: Table, name: str) -> str:
-    """Return what the new column is called until the columns change names."""
+def _free_name(table: Table, name: str, given: Collection[str]) -> str:
+    """Return what the new column is called until the columns change names: long names can begin alike."""
     made, number = beside(name), 1
-    while made in table.columns:
+    while made in table.columns or made in given:
         number += 1
         ending = f"{ENDING}{number}"
         made = cut(name, LONGEST_NAME - len(ending)) + ending

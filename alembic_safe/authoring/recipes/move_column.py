@@ -14,8 +14,9 @@ from alembic_safe.authoring.change_operations import FillOp
 from alembic_safe.authoring.moved import leaving
 from alembic_safe.authoring.recipes.drop_column import may_be_left_out_from_expand_on
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
-from alembic_safe.authoring.recipes.replacing import default_sql, proof_steps
+from alembic_safe.authoring.recipes.replacing import proof_steps
 from alembic_safe.authoring.recipes.standing_on import dropped_name, names_on, table_of, unbuildable
+from alembic_safe.authoring.written_sql import default_sql
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.not_null import SetNotNullOp
 from alembic_safe.operations.retire_column import RetireColumnOp
@@ -264,7 +265,7 @@ class _Move:
         found = [settle("set_not_null", id_) for one, id_ in pairs if not one.nullable]
         return found + [
             settle(
-                "set_default", id_, to=default_sql(getattr(one.server_default, "arg", "")),
+                "set_default", id_, to=default_sql(one.server_default),
                 instead_of=self.what.columns[0][0],
             )
             for one, id_ in pairs if one.server_default is not None

@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from alembic.operations import ops
-from sqlalchemy import Column, DefaultClause, text
+from sqlalchemy import Column, DefaultClause
 
-from alembic_safe.authoring.change_operations import DefaultOp, NotNullNamedOp, RenameColumnOp, RenamedPartOp
+from alembic_safe.authoring.change_operations import (
+    DefaultOp,
+    NotNullNamedOp,
+    RenameColumnOp,
+    RenamedPartOp,
+    plain_text,
+)
 from alembic_safe.authoring.recipes.conversions import conversion, is_free, type_sql
 from alembic_safe.authoring.recipes.naming import worded
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
@@ -61,7 +67,7 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     defaults = [one for one in every if isinstance(one, DefaultOp) and one.column == wanted]
     column = _as_wanted(table, old, new, altered)
     if defaults:
-        column.server_default = None if defaults[-1].to is None else DefaultClause(text(defaults[-1].to))
+        column.server_default = None if defaults[-1].to is None else DefaultClause(plain_text(defaults[-1].to))
     split = replaced(facts, Replacement(table, old, column, up, down, names, dropped))
     gone = facts.column(op.table_name, op.schema, old)
     retire = settle("retire_column", gone, replaced_by=new, up=up, down=down)

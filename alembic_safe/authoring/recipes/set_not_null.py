@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from alembic.operations import ops
 
 from alembic_safe.authoring.change_operations import FillOp
+from alembic_safe.authoring.recipes.naming import quoted_if_needed
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
-from alembic_safe.authoring.recipes.replacing import quoted_if_needed
 from alembic_safe.operations.backfill import BackfillOp
 from alembic_safe.operations.not_null import SetNotNullOp
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
 
 from alembic_safe.authoring.change_operations import (
     CheckOp,
@@ -24,6 +24,7 @@ from alembic_safe.authoring.recipes.building import check_steps, index_steps, st
 from alembic_safe.authoring.recipes.naming import named_in, worded
 from alembic_safe.authoring.recipes.records import Step, settle
 from alembic_safe.authoring.renamed_operations import name_of_created
+from alembic_safe.authoring.written_sql import sql_text
 from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.operation_table import table_of_operation
@@ -142,11 +143,16 @@ def built_for(
     if not isinstance(op, (ops.CreateIndexOp, ops.CreateUniqueConstraintOp)):
         return None
     where = op.kw.get("postgresql_where")
-    words = [str(getattr(one, "name", one)) for one in op.columns]
-    said = [*words, *([str(where)] if where is not None else [])]
-    if last_of(moves, lambda one: any(word == one or named_in(word, one) for word in said)) != old:
+    # a function has a name, too, which is no column's
+    names = [one.name if isinstance(one, Column) else one if isinstance(one, str) else None for one in op.columns]
+    said = [sql_text(one) for one, name in zip(op.columns, names, strict=True) if name is None]
+    said += [] if where is None else [sql_text(where)]
+    if last_of(moves, lambda one: one in names or any(named_in(text, one) for text in said)) != old:
         return None
-    columns = [moves.get(word) or worded(word, moves) for word in words]
+    columns: list[Any] = [
+        plain_text(worded(sql_text(one), moves)) if name is None else moves.get(name, name)
+        for one, name in zip(op.columns, names, strict=True)
+    ]
     if isinstance(op, ops.CreateUniqueConstraintOp):
         name = name_of_created(op, table.name)
         kw = {key: value for key, value in op.kw.items() if value}
@@ -154,7 +160,7 @@ def built_for(
         return ObjectId("constraint", table.schema, name, table.name), found
     kw = dict(op.kw)
     if where is not None:
-        kw["postgresql_where"] = plain_text(worded(str(where), moves))
+        kw["postgresql_where"] = plain_text(worded(sql_text(where), moves))
     made = ops.CreateIndexOp(
         beside(str(op.index_name)), op.table_name, columns, schema=op.schema, unique=op.unique, **kw
     )
@@ -249,7 +255,6 @@ def _is_on(part: Any, table: Table, column: str) -> bool:
 def _stands_on(index: Index, old: str) -> bool:
     where = index.dialect_kwargs.get("postgresql_where")
     include = index.dialect_kwargs.get("postgresql_include") or ()
-    words = [getattr(one, "name", None) or str(one) for one in index.expressions]
-    return any(word == old or named_in(str(word), old) for word in [*words, *include]) or (
-        where is not None and named_in(str(where), old)
-    )
+    names = {getattr(one, "name", None) for one in index.expressions} | set(include)
+    texts = [str(one) for one in index.expressions if getattr(one, "name", None) is None]
+    return old in names or any(named_in(one, old) for one in [*texts, *([] if where is None else [str(where)])])
