@@ -195,3 +195,18 @@ def test_indexes_with_an_order_and_a_condition_are_built_for_the_new_column(case
     case.ship()
     case.upgrade()
     assert_same(case.created(models(sa.BigInteger, more=True)), case.catalog, "the end")
+
+
+@pytest.mark.parametrize("initially", [None, "DEFERRED"])
+def test_a_unique_constraint_stays_deferrable_there_and_back(case: Case, initially: str | None) -> None:
+    def models(type_: Any) -> sa.MetaData:
+        return orders(type_, sa.UniqueConstraint("amount", name="one", deferrable=True, initially=initially))
+
+    case.begin(models(sa.Integer), ROWS)
+    before = case.catalog
+    case.revise(models(sa.BigInteger))
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(models(sa.BigInteger)), case.catalog, "the end")
+    case.downgrade("base")
+    assert_same(before, case.catalog, "back")
