@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import AlterColumnOp
-from sqlalchemy import MetaData, Table
+from sqlalchemy import MetaData, Table, UniqueConstraint
 from sqlalchemy.exc import NoSuchTableError, SAWarning
 
 from alembic_safe.authoring.changes import version_tables
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from alembic.operations.ops import MigrateOperation
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy import Connection
+
+    from alembic_safe.inspecting.catalog_records import Catalog
 
 
 def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> Facts:
@@ -68,6 +70,7 @@ def facts_of(context: MigrationContext, wanted: Iterable[ObjectId], referred: Co
         if id_ in catalog.objects:
             found = _reflected(connection, id_, default)
             if found is not None:
+                _complete(found, id_, catalog)
                 tables[id_] = found
     models = models_of(context)
     said = {**said_of_columns(models, default), **_said_of_tables(models, default)}
@@ -89,9 +92,18 @@ def _reflected(connection: Connection, id_: ObjectId, default: str) -> Table | N
             )  # fmt: skip
         except NoSuchTableError:
             return None
+    return table
+
+
+def _complete(table: Table, id_: ObjectId, catalog: Catalog) -> None:
+    """Put right what SQLAlchemy does not reflect so that it can be said again."""
     for column in table.columns:
         column.server_default = reflected_default(column.server_default)
-    return table
+    for one in table.constraints:
+        said = catalog.objects.get(ObjectId("constraint", id_.schema, str(one.name), id_.name), {})
+        if isinstance(one, UniqueConstraint) and said.get("deferrable"):
+            one.deferrable = True
+            one.initially = "DEFERRED" if said["deferrable"] == "INITIALLY DEFERRED" else None
 
 
 def _said_of_tables(models: Iterable[MetaData], default: str) -> dict[ObjectId, dict[str, Any]]:

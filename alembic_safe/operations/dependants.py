@@ -27,7 +27,9 @@ WITH t AS (SELECT CAST(CAST(:table AS text) AS regclass) AS oid),
 SELECT CASE c.contype WHEN 'f' THEN 'foreign key' WHEN 'c' THEN 'check' ELSE 'constraint' END AS kind, 1 AS rank,
        c.conname AS name, format('ALTER TABLE %s ADD CONSTRAINT %I %s', t.oid::regclass, c.conname,
        pg_get_constraintdef(c.oid)) AS make
-FROM pg_constraint c, t, a WHERE c.conrelid = t.oid AND a.attnum = ANY(c.conkey) AND c.contype IN ('c', 'f', 'p', 'u', 'x')
+FROM pg_constraint c, t, a WHERE c.conrelid = t.oid AND ((a.attnum = ANY(c.conkey) AND c.contype IN ('c', 'f', 'p', 'u', 'x'))
+  OR (c.contype IN ('p', 'u', 'x')
+      AND EXISTS (SELECT FROM pg_index x WHERE x.indexrelid = c.conindid AND a.attnum = ANY(x.indkey))))
 UNION ALL
 SELECT 'index', 2, i.relname, replace(pg_get_indexdef(i.oid), format('INDEX %I ON ONLY ', i.relname),
        format('INDEX %I ON ', i.relname))

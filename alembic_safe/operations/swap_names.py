@@ -23,7 +23,8 @@ _BETWEEN = "alembic_safe_swap"
 # What stands on a column: constraints over it, and indexes that no constraint owns.
 _PARTS = """
 SELECT 'CONSTRAINT' AS kind, k.conname AS name FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid
-  AND a.attname = :column WHERE k.conrelid = CAST(:oid AS oid) AND (a.attnum = ANY(k.conkey))
+  AND a.attname = :column WHERE k.conrelid = CAST(:oid AS oid) AND (a.attnum = ANY(k.conkey) OR (k.contype IN ('p', 'u')
+  AND EXISTS (SELECT FROM pg_index x WHERE x.indexrelid = k.conindid AND a.attnum = ANY(x.indkey))))
 UNION SELECT 'INDEX', i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_attribute a
   ON a.attrelid = x.indrelid AND a.attname = :column WHERE x.indrelid = CAST(:oid AS oid)
   AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x'))

@@ -195,3 +195,42 @@ def test_indexes_with_an_order_and_a_condition_are_built_for_the_new_column(case
     case.ship()
     case.upgrade()
     assert_same(case.created(models(sa.BigInteger, more=True)), case.catalog, "the end")
+
+
+@pytest.mark.parametrize("initially", [None, "DEFERRED"])
+def test_a_unique_constraint_stays_deferrable_there_and_back(case: Case, initially: str | None) -> None:
+    def models(type_: Any) -> sa.MetaData:
+        return orders(type_, sa.UniqueConstraint("amount", name="one", deferrable=True, initially=initially))
+
+    case.begin(models(sa.Integer), ROWS)
+    before = case.catalog
+    case.revise(models(sa.BigInteger))
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(models(sa.BigInteger)), case.catalog, "the end")
+    case.downgrade("base")
+    assert_same(before, case.catalog, "back")
+
+
+def test_a_unique_constraint_that_includes_the_column_is_built_for_the_new_one(case: Case) -> None:
+    def models(type_: Any) -> sa.MetaData:
+        return orders(
+            type_, sa.Column("n", sa.Integer), sa.UniqueConstraint("n", name="one", postgresql_include=["amount"])
+        )
+
+    case.begin(models(sa.Integer), ROWS)
+    before = case.catalog
+    case.revise(models(sa.BigInteger))
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(models(sa.BigInteger)), case.catalog, "the end")
+    case.downgrade("base")
+    assert_same(before, case.catalog, "back")
+
+
+def test_a_column_that_the_primary_key_includes_needs_consent(case: Case) -> None:
+    case.begin(
+        orders(sa.Integer), "ALTER TABLE orders DROP CONSTRAINT orders_pkey, ADD PRIMARY KEY (id) INCLUDE (amount)"
+    )
+    with pytest.raises(Refused, match="as the primary key includes amount"):
+        case.revise(orders(sa.BigInteger))

@@ -38,12 +38,13 @@ def steps_for(part: Any, table: Table, moves: Mapping[str, str], name: str) -> I
         yield from check_steps(name, table.name, condition, table.schema)
     elif isinstance(part, UniqueConstraint):
         columns = [moves.get(column.name, column.name) for column in part.columns]
+        included = part.dialect_kwargs.get("postgresql_include") or ()
         options: dict[str, Any] = {
             key: value
             for key, value in {
                 "deferrable": part.deferrable, "initially": part.initially,
                 "postgresql_nulls_not_distinct": part.dialect_kwargs.get("postgresql_nulls_not_distinct"),
-                "postgresql_include": part.dialect_kwargs.get("postgresql_include"),
+                "postgresql_include": [moves.get(name, name) for name in included],
             }.items()
             if value
         }  # fmt: skip
