@@ -8,13 +8,17 @@ from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 
 from alembic_safe.authoring.change_operations import ExcludeOp, GeneratedOp, KeyOp, RenamedTableOp
+from alembic_safe.authoring.recipes.naming import named_in
 from alembic_safe.authoring.recipes.records import Phased, Words
-from alembic_safe.authoring.recipes.standing_on import referred_columns, table_of
+from alembic_safe.authoring.recipes.standing_on import table_of
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
+from alembic_safe.operations.retire_column import RetireColumnOp
 from alembic_safe.operations.retire_table import RetireTableOp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlalchemy import ForeignKeyConstraint
 
     from alembic_safe.authoring.recipes.records import Facts
     from alembic_safe.inspecting.catalog_records import ObjectId
@@ -46,7 +50,7 @@ def at_once(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], fac
         name = op.part.name if isinstance(op, ExcludeOp) else str(op.constraint_name)
         sentence = _reading(table, "exclusion constraint", name, _NO_OTHER_WAY, facts)
     elif isinstance(op, KeyOp):
-        _require_no_table_that_goes(op, table, every, facts)
+        _require_nothing_that_waits(op, table, every, facts)
         is_primary = " PRIMARY KEY " in op.sql
         sentence = _reading(table, "primary key" if is_primary else "unique constraint", op.part.name, _KEY, facts)
     elif isinstance(op, (ops.AddColumnOp, GeneratedOp)):
@@ -59,24 +63,45 @@ def at_once(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], fac
     return Phased("", ordinary=(op,), words=Words(ordinary=(sentence,)))
 
 
-def _require_no_table_that_goes(
+def _require_nothing_that_waits(
     op: KeyOp, table: ObjectId, every: Sequence[ops.MigrateOperation], facts: Facts
 ) -> None:  # fmt: skip
-    """Stop where a key is made anew that a table refers to until it goes, in the contract."""
+    """Stop where a key is made anew while something of the same change that it cannot do without, or with, comes later.
+
+    A column that comes is filled in phases; what refers to the key until it goes, goes in the contract.
+    """
     for one in every:
-        if not isinstance(one, RetireTableOp):
-            continue
-        goes = facts.id_of(one.table_name, one.schema)
-        if any(
-            id_.kind == "constraint" and (id_.schema, id_.parent) == (goes.schema, goes.name) and said.get("sort") == "f"
-            and referred_columns(said, table.schema, table.name)
-            for id_, said in facts.catalog.objects.items()
-        ):  # fmt: skip
-            raise Refused(
-                f"{op.part.name} becomes another one in the same revision in which {_shown(goes, facts)}, which refers to"
-                f" {_shown(table, facts)}, goes.",
-                next_steps=[NextStep("make two revisions of it, the table first; for each", "alembic revision --autogenerate")],
-            )  # fmt: skip
+        if isinstance(one, RetireTableOp):
+            goes = facts.id_of(one.table_name, one.schema)
+            if any(_refers(part, table) for part in _foreign_keys(goes, facts)):
+                raise _two_revisions(
+                    op, f"{_shown(goes, facts)}, which refers to {_shown(table, facts)}, goes", "the table"
+                )
+        elif isinstance(one, RetireColumnOp):
+            child = table_of(one, facts)
+            if any(one.column.name in part.columns and _refers(part, table) for part in _foreign_keys(child, facts)):
+                shown = f"{_shown(child, facts)}.{one.column.name}"
+                raise _two_revisions(op, f"{shown}, which refers to {_shown(table, facts)}, goes", "the column")
+        elif isinstance(one, ops.AddColumnOp) and table_of(one, facts) == table and named_in(op.sql, one.column.name):
+            shown = f"{_shown(table, facts)}.{one.column.name}"
+            raise _two_revisions(op, f"{shown}, which is part of it, comes", "the column")
+
+
+def _foreign_keys(table: ObjectId, facts: Facts) -> list[ForeignKeyConstraint]:
+    found = facts.tables.get(table)
+    return [] if found is None else list(found.foreign_key_constraints)
+
+
+def _refers(part: ForeignKeyConstraint, table: ObjectId) -> bool:
+    referred = part.referred_table
+    return referred.name == table.name and referred.schema in {table.schema, None}
+
+
+def _two_revisions(op: KeyOp, what: str, first: str) -> Refused:
+    return Refused(
+        f"{op.part.name} becomes another one in the same revision in which {what}.",
+        next_steps=[NextStep(f"make two revisions of it, {first} first; for each", "alembic revision --autogenerate")],
+    )
 
 
 def _reading(table: ObjectId, what: str, name: str, why: str, facts: Facts) -> str:
