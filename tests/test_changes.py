@@ -170,6 +170,12 @@ def test_labels_go_while_a_column_of_the_type_goes_with_values_that_only_it_held
     )
 
 
+def test_a_new_table_refers_to_a_key_that_is_made_anew(ways: Ways) -> None:
+    old = ModelsSpec((TableSpec("alpha", (ColumnSpec("n0", "integer"),), wide_key=True),), ("a",))
+    new = ModelsSpec((TableSpec("alpha", ()), TableSpec("beta", (), references="alpha")), ("a",))
+    ways.walk(Pair(old, new, (), ()))
+
+
 def test_a_foreign_key_comes_behind_the_key_that_it_refers_to(ways: Ways) -> None:
     number = ColumnSpec("n0", "integer", nullable=False, default=True)
     old = ModelsSpec((TableSpec("beta", (number,), wide_key=True), TableSpec("alpha", ())), ("a",))

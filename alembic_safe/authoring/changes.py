@@ -9,6 +9,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import Operations, ops
+from sqlalchemy import ForeignKeyConstraint
 from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.authoring import enum_labels
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from alembic_safe.inspecting.comparison import Difference
 
 _LABEL_TOO_NEW = "55P04"
+_NO_SUCH_KEY = "42830"  # invalid_foreign_key
 _MOST_PASSES = 4
 
 
@@ -255,7 +257,7 @@ class _Work:
             with self.connection.begin_nested():
                 self.do(op)
         except DBAPIError as error:
-            if sqlstate_of(error) != "42830":  # invalid_foreign_key
+            if sqlstate_of(error) != _NO_SUCH_KEY:
                 raise
 
     def _retired(self, op: ops.DropColumnOp) -> RetireColumnOp:
@@ -270,7 +272,15 @@ class _Work:
         kept = newest(read_retired(self.connection), op.schema or self.default, op.table_name)
         if kept is not None:
             self.do(RestoreTableOp(made, accept=self.aim.accept))
-        else:
+            return
+        try:
+            with self.connection.begin_nested():
+                self.do(made)
+        except DBAPIError as error:
+            if sqlstate_of(error) != _NO_SUCH_KEY:
+                raise
+            # its foreign keys come with the rest
+            made.columns = [one for one in made.columns if not isinstance(one, ForeignKeyConstraint)]
             self.do(made)
 
     def _unsettled(self, now: Catalog) -> tuple[Unsettled, ...]:
