@@ -260,6 +260,14 @@ TOO_MUCH = {
         ),
         "alpha_pkey becomes another one in the same revision in which alpha.n0, which is part of it, comes",
     ),
+    "an enum gets other labels while a new table uses it": (
+        Pair(
+            models(TableSpec("alpha", (ColumnSpec("e0", "mood"),)), labels=("a", "b", "c")),
+            models(*(TableSpec(name, (ColumnSpec("e0", "mood"),)) for name in ("alpha", "beta")), labels=("a",)),
+            (), (),
+        ),
+        "mood gets other labels, and beta.e0 of it comes in the same revision",
+    ),
     "a primary key is made anew while the column that refers to it goes": (
         Pair(
             models(TableSpec("beta", (ColumnSpec("n0", "integer"),)), TableSpec("alpha", (), references="beta")),

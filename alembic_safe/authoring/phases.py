@@ -91,13 +91,15 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
     every = [one for op in operations for one in decompositions[id(op)]]
     ends = _ends(every)
     others = [op for op in every if op not in ends and table_of(op, facts) not in made]
+    # what is said of a table that comes is the table's own affair, but a recipe has to know that it comes
+    said = [*(op for op in every if isinstance(op, ops.CreateTableOp)), *others]
     taken: dict[int, Phased] = {}
     consumed: set[int] = set()
     for recipe in (*FIRST, *RECIPES):
         for op in others:
             if id(op) in taken or id(op) in consumed:
                 continue
-            phased = recipe(op, others, facts)
+            phased = recipe(op, said, facts)
             if phased is not None:
                 taken[id(op)] = phased
                 consumed |= {id(one) for one in phased.consumed}
