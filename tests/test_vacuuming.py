@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from alembic_safe.database.copying_pacing import Vacuuming
 from alembic_safe.database.copying_ranges import leaves_of
+from alembic_safe.database.copying_vacuum import Vacuuming
 from alembic_safe.operations.living import find_table
 from tests.patience import eventually
 

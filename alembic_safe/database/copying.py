@@ -11,10 +11,11 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from alembic_safe.database.copying_pacing import LOOK_EVERY, BatchSize, Pauses, Vacuuming
+from alembic_safe.database.copying_pacing import LOOK_EVERY, BatchSize, Pauses
 from alembic_safe.database.copying_progress import Progress, into_log
 from alembic_safe.database.copying_ranges import Range, leaves_of, ranges_of
 from alembic_safe.database.copying_session import BATCH_SETTINGS, InCallersTransaction, InSteps, OfWorker
+from alembic_safe.database.copying_vacuum import Vacuuming
 from alembic_safe.database.copying_walk import Walk
 from alembic_safe.database.statements import set_local
 from alembic_safe.database.steps import CopyState

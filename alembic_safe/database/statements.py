@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import psycopg
     from sqlalchemy import TextClause
@@ -103,6 +103,14 @@ def set_session(connection: Connection | psycopg.Connection[Any], settings: Mapp
     _set(connection, settings, is_local=False)
 
 
+def current_settings(connection: Connection, names: Iterable[str]) -> dict[str, str]:
+    """Return what parameters are, asked in one statement: whoever waits for a lock of ours waits for every one we send."""
+    wanted = list(names)
+    shown = ", ".join(f"pg_catalog.current_setting(:name_{n}) AS value_{n}" for n in range(len(wanted)))
+    row = run(connection, f"SELECT {shown}", {f"name_{n}": name for n, name in enumerate(wanted)})[0]
+    return {name: str(row[f"value_{n}"]) for n, name in enumerate(wanted)}
+
+
 @contextmanager
 def session_settings(connection: Connection, settings: Mapping[str, str]) -> Iterator[None]:
     """Let parameters hold in every transaction inside, and put them back behind the last, whatever ended it.
@@ -110,9 +118,7 @@ def session_settings(connection: Connection, settings: Mapping[str, str]) -> Ite
     :param connection: in no transaction, also at the end.
     """
     with connection.begin():
-        shown = ", ".join(f"pg_catalog.current_setting(:name_{n}) AS value_{n}" for n in range(len(settings)))
-        row = run(connection, f"SELECT {shown}", {f"name_{n}": name for n, name in enumerate(settings)})[0]
-        before = {name: str(row[f"value_{n}"]) for n, name in enumerate(settings)}
+        before = current_settings(connection, settings)
         set_session(connection, settings)
     try:
         yield

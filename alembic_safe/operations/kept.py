@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.failures import sqlstate_of
-from alembic_safe.database.statements import quoted, run, set_local
+from alembic_safe.database.statements import current_settings, quoted, run, set_local
 from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Memory, Purged, read_memory
 
@@ -54,11 +54,7 @@ class FixedText:
 
     def __enter__(self) -> None:
         if self._before is None:
-            # one statement for all: whoever waits for a lock of ours waits for every one that we send
-            names = list(self._wanted)
-            calls = ", ".join(f"current_setting(:name_{n}) AS value_{n}" for n in range(len(names)))
-            found = run(self._connection, f"SELECT {calls}", {f"name_{n}": name for n, name in enumerate(names)})[0]
-            before = {name: found[f"value_{n}"] for n, name in enumerate(names)}
+            before = current_settings(self._connection, self._wanted)
             self._before = {name: value for name, value in before.items() if value != self._wanted[name]}
         set_local(self._connection, {name: self._wanted[name] for name in self._before})
 

@@ -73,13 +73,13 @@ def _require_nothing_that_waits(
     for one in every:
         if isinstance(one, RetireTableOp):
             goes = facts.id_of(one.table_name, one.schema)
-            if any(_refers(part, table) for part in _foreign_keys(goes, facts)):
+            if _foreign_keys(goes, table, facts):
                 raise _two_revisions(
                     op, f"{_shown(goes, facts)}, which refers to {_shown(table, facts)}, goes", "the table"
                 )
         elif isinstance(one, RetireColumnOp):
             child = table_of(one, facts)
-            if any(one.column.name in part.columns and _refers(part, table) for part in _foreign_keys(child, facts)):
+            if any(one.column.name in part.columns for part in _foreign_keys(child, table, facts)):
                 shown = f"{_shown(child, facts)}.{one.column.name}"
                 raise _two_revisions(op, f"{shown}, which refers to {_shown(table, facts)}, goes", "the column")
         elif isinstance(one, ops.AddColumnOp) and table_of(one, facts) == table and named_in(op.sql, one.column.name):
@@ -87,14 +87,11 @@ def _require_nothing_that_waits(
             raise _two_revisions(op, f"{shown}, which is part of it, comes", "the column")
 
 
-def _foreign_keys(table: ObjectId, facts: Facts) -> list[ForeignKeyConstraint]:
+def _foreign_keys(table: ObjectId, to: ObjectId, facts: Facts) -> list[ForeignKeyConstraint]:
+    """Return the foreign keys of one table that refer to another."""
     found = facts.tables.get(table)
-    return [] if found is None else list(found.foreign_key_constraints)
-
-
-def _refers(part: ForeignKeyConstraint, table: ObjectId) -> bool:
-    referred = part.referred_table
-    return referred.name == table.name and referred.schema in {table.schema, None}
+    every = () if found is None else found.foreign_key_constraints
+    return [one for one in every if facts.id_of(one.referred_table.name, one.referred_table.schema) == to]
 
 
 def _two_revisions(op: KeyOp, what: str, first: str) -> Refused:
