@@ -272,3 +272,27 @@ def test_names_that_nobody_should_choose_come_through(cluster: Cluster, database
     assert ObjectId("table", 'a.b "c', "Order %s :x") in catalog.objects
     assert str(ObjectId("column", 'a.b "c', "é'", "Order %s :x")) == "column a.b \"c.Order %s :x.é'"
     assert compare(catalog, Catalog.from_json(catalog.to_json())) == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("bigint DEFAULT 6", "bigint DEFAULT '6'", True),
+        ("integer DEFAULT -6", "integer DEFAULT '-6'", True),
+        ("numeric(9, 2) DEFAULT 0", "numeric(9, 2) DEFAULT '0'", True),
+        ("bigint DEFAULT 6", "bigint DEFAULT '7'", False),
+        ("float8 DEFAULT 16777217", "float8 DEFAULT '16777217'::real", False),
+        ("text DEFAULT 6", "text DEFAULT '6'", False),
+    ],
+)
+def test_a_number_is_one_with_quotes_or_without(
+    cluster: Cluster, database: str, one: str, other: str, is_same: bool
+) -> None:
+    found = []
+    with cluster.connect(database) as c:
+        for column in (one, other):
+            c.execute(f"CREATE TABLE t (n {column})")  # type: ignore[arg-type]
+            found.append(read_catalog(c))
+            c.execute("DROP TABLE t")
+    assert (not [d for d in compare(*found) if d.what == "default"]) == is_same
+    assert compare(found[0], Catalog.from_json(found[0].to_json())) == ()

@@ -207,7 +207,8 @@ class _Writing:
             "up": None if up is None else worded(up, {name: new}), "down": None if down is None else worded(down, {new: name}),
         }  # fmt: skip
         type_ = made_type(was.type) if not enum else under_name(made_type(was.type), enum)
-        column = Column(new, type_, nullable=was.nullable, comment=was.comment)
+        nullable = was.nullable or rest.get("null_from_expand", False)
+        column = Column(new, type_, nullable=nullable, comment=was.comment)
         id_ = ObjectId("column", line.schema, name, line.table)
         cast = f"{quoted_if_needed(name)}::{self.facts.catalog.objects[id_]['type']}"
         words: dict[str, Any] = {"replaced_by": name, "down": swapped["down"] or cast, "schema": schema}

@@ -31,6 +31,9 @@ Nothing but its name depends on whether a partition was made as one or attached,
 """
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+_QUOTED_NUMBER = re.compile(r"'(?P<number>-?\d+(?:\.\d+)?)'::(?P<type>[a-z ]+)")
+_WHOLE = frozenset({"smallint", "integer", "bigint"})
+_NUMBERS = frozenset({"numeric", "real", "double precision"})
 
 FORMAT = 1
 """The version of the stored form."""
@@ -150,12 +153,25 @@ class Catalog:
 
 
 def attributes_of(found: Mapping[str, Any]) -> dict[str, Value]:
-    """Return attributes as they are compared: lists are tuples, and what says nothing is absent."""
-    return {
+    """Return attributes as they are compared: lists are tuples, what says nothing is absent, and a number has no quotes."""
+    said = {
         name: tuple(value) if isinstance(value, (list, tuple)) else value
         for name, value in found.items()
         if value is not None and value is not False and value != []
     }
+    if isinstance(said.get("default"), str) and "type" in said:
+        said["default"] = _plain_number(str(said["default"]), str(said["type"]))
+    return said
+
+
+def _plain_number(default: str, type_: str) -> str:
+    """Return a default without quotes where it is a number: ``'6'::bigint`` is the 6 that an integer had before."""
+    found = _QUOTED_NUMBER.fullmatch(default)
+    if found is None:
+        return default
+    own = type_.partition("(")[0]
+    is_whole = found["type"] in _WHOLE and own in {*_WHOLE, "numeric"}
+    return found["number"] if is_whole or (found["type"] == own and own in _NUMBERS) else default
 
 
 def as_server(name: str) -> str:

@@ -182,7 +182,7 @@ def refuse_inheritance(table: LivingTable, subject: str) -> None:
     """
     if table.inherits:
         raise Refused(
-            f"{subject}: {table.shown} takes part in table inheritance, which retiring does not follow.",
+            f"{subject}: {table.shown} takes part in table inheritance, which the steps of a change do not follow.",
             detail=[f"Related by INHERITS: {', '.join(table.kin)}."],
             next_steps=[NextStep("end the inheritance first, in psql", "ALTER TABLE child NO INHERIT parent;")],
         )

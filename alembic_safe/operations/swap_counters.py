@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from alembic_safe.operations.kept import FixedText
     from alembic_safe.operations.living import LivingTable
 
+# without a length: to say ``character`` is to say ``character(1)``
 _DEFAULT = """
 SELECT pg_get_expr(d.adbin, d.adrelid) AS expression, a.attidentity::text AS identity, a.attnotnull AS not_null,
-  format_type(a.atttypid, NULL) AS type
+  format_type(a.atttypid, -1) AS type
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = :column
 """
@@ -93,9 +94,9 @@ def move_default(
 
 
 def _set_default(connection: Connection, table: LivingTable, column: str, expression: str, type_: str) -> None:
-    """Give a column of another type the default; a literal becomes one of its type, anything else is cast."""
+    """Give a column of another type the default; a literal becomes one of its type, anything else is cast if need be."""
     literal = _LITERAL.fullmatch(expression)
-    tries = [expression, f"{literal['said']}::{type_}" if literal else f"CAST({expression} AS {type_})"]
+    tries = [f"{literal['said']}::{type_}", expression] if literal else [expression, f"CAST({expression} AS {type_})"]
     for said in tries:
         savepoint = connection.begin_nested()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 ENDING = "_new"
 """What the name of a new column's index or constraint ends with, while the old column's has the final name."""
 _BETWEEN = "alembic_safe_swap"
+_DIGITS = 6
 
 # What stands on a column: constraints over it, and indexes that no constraint owns.
 _PARTS = """
@@ -40,8 +42,14 @@ WHERE k.conrelid = CAST(:oid AS oid) AND k.contype = 'n' AND k.conkey = ARRAY[a.
 
 
 def beside(name: str) -> str:
-    """Return the name that the new column's index or constraint has beside the old column's one."""
-    return cut(name, LONGEST_NAME - len(ENDING)) + ENDING
+    """Return the name that the new column's index or constraint has beside the old column's one.
+
+    Of a name that is too long for that a part is left, and a few letters that tell it from others which begin alike.
+    """
+    if len(name.encode()) + len(ENDING) <= LONGEST_NAME:
+        return name + ENDING
+    ending = f"_{hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]}{ENDING}"
+    return cut(name, LONGEST_NAME - len(ending)) + ending
 
 
 @dataclass(frozen=True)

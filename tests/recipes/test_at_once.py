@@ -110,3 +110,29 @@ def test_a_type_under_an_exclusion_constraint_needs_consent(case: Case) -> None:
     with case.unchanged(), pytest.raises(ConsentMissing, match="the exclusion constraint apart needs room"):
         case.revise(rooms(sa.BigInteger))
     assert set(case.revise(rooms(sa.BigInteger, at_once=True))) == {""}
+
+
+def parted(*more: Any, type_: Any = sa.Integer, may: bool = False, **kw: Any) -> sa.MetaData:
+    metadata = sa.MetaData()
+    columns = [sa.Column("day", sa.Integer, primary_key=True), sa.Column("no", type_, info={"at_once": may})]
+    sa.Table("parted", metadata, *columns, *more, postgresql_partition_by="RANGE (day)", **kw)
+    return metadata
+
+
+def one() -> sa.UniqueConstraint:
+    return sa.UniqueConstraint("day", "no", name="one")
+
+
+def test_a_unique_constraint_of_a_partitioned_table_needs_consent(case: Case) -> None:
+    case.begin(parted())
+    with case.unchanged(), pytest.raises(ConsentMissing, match=r"constraint one reads all of parted") as stopped:
+        case.revise(parted(one()))
+    assert "sa.Index(..., unique=True)" in str(stopped.value)
+    assert set(case.revise(parted(one(), info={"at_once": ["one"]}))) == {""}
+
+
+def test_a_type_under_a_unique_constraint_of_a_partitioned_table_needs_consent(case: Case) -> None:
+    case.begin(parted(one()))
+    with case.unchanged(), pytest.raises(ConsentMissing, match="constraint one of a partitioned table needs no"):
+        case.revise(parted(one(), type_=sa.BigInteger))
+    assert set(case.revise(parted(one(), type_=sa.BigInteger, may=True))) == {""}

@@ -234,3 +234,44 @@ def test_a_column_that_the_primary_key_includes_needs_consent(case: Case) -> Non
     )
     with pytest.raises(Refused, match="as the primary key includes amount"):
         case.revise(orders(sa.BigInteger))
+
+
+@pytest.mark.long
+def test_an_index_that_becomes_another_one_with_its_column_is_no_news_until_the_contract(case: Case) -> None:
+    def models(type_: Any, *, unique: bool) -> sa.MetaData:
+        metadata = orders(type_, sa.Column("note", sa.Text))
+        sa.Index("by_both", *(metadata.tables["orders"].c[name] for name in ("amount", "note")), unique=unique)
+        return metadata
+
+    walk(case, models(sa.Integer, unique=False), models(sa.BigInteger, unique=True), ROWS)  # alembic check, too
+
+
+@pytest.mark.long
+def test_a_column_that_may_be_null_from_the_expand_on_may_be_on_the_way_back(case: Case) -> None:
+    walk(case, orders(sa.Integer, nullable=False), orders(sa.BigInteger, nullable=True), ROWS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("old", "new", "default"),
+    [
+        (sa.Integer(), sa.BigInteger(), "6"),
+        (sa.ARRAY(sa.Integer), sa.ARRAY(sa.BigInteger), "{6}"),
+        (sa.Text(), sa.CHAR(3), "six"),  # a cast to "character" keeps one letter
+    ],
+    ids=str,
+)
+def test_a_default_is_one_of_the_new_type(case: Case, old: Any, new: Any, default: str) -> None:
+    info = {"up": f"amount::{type_sql(new)}", "down": f"amount::{type_sql(old)}"}
+    walk(case, orders(old, server_default=default), orders(new, server_default=default, info=info))
+
+
+@pytest.mark.long
+def test_two_indexes_whose_long_names_begin_alike_stand_beside_two_others(case: Case) -> None:
+    def models(type_: Any) -> sa.MetaData:
+        metadata = orders(type_)
+        for ending in ("abc", "abd"):
+            sa.Index("n" * 60 + ending, metadata.tables["orders"].c.amount, unique=ending == "abd")
+        return metadata
+
+    walk(case, models(sa.Integer), models(sa.BigInteger), ROWS)

@@ -10,7 +10,8 @@ from alembic.operations import ops
 from alembic_safe.authoring.change_operations import ExcludeOp, GeneratedOp, KeyOp, RenamedTableOp
 from alembic_safe.authoring.recipes.naming import named_in
 from alembic_safe.authoring.recipes.records import Phased, Words
-from alembic_safe.authoring.recipes.standing_on import table_of
+from alembic_safe.authoring.recipes.standing_on import dropped_name, is_partitioned, table_of
+from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
 from alembic_safe.operations.retire_column import RetireColumnOp
 from alembic_safe.operations.retire_table import RetireTableOp
@@ -28,7 +29,23 @@ _VIRTUAL = 180000
 CONSENT = "at_once"
 """The word in ``info`` by which a person says that everybody may be held up for it."""
 _NO_OTHER_WAY = "while nobody reads or writes it: PostgreSQL has no other way."
+_NO_CONSTRAINT = (
+    "while nobody writes it: of a partitioned table,"
+    " PostgreSQL makes no constraint out of an index that was built beside it."
+)
 _KEY = "while nobody reads or writes it: it is made anew."
+_INSTEAD = {
+    _NO_OTHER_WAY: ("or let a trigger look, as long as two writers cannot meet",),
+    _NO_CONSTRAINT: (
+        "or let a unique index do the same, which is built beside everybody",
+        "sa.Index(..., unique=True)",
+    ),
+    _KEY: (
+        "or by hand, on an index that is built beside it first (docs/operations.md)",
+        "op.add_constraint_using_index(..., replace=True)",
+    ),
+}
+"""What can be done instead, and its code."""
 _INSTEAD_OF_GENERATED = ("or, from PostgreSQL 18 on, compute it when it is read", 'sa.Computed("...", persisted=False)')
 
 
@@ -49,6 +66,13 @@ def at_once(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], fac
     elif isinstance(op, (CreateExcludeConstraintOp, ExcludeOp)):
         name = op.part.name if isinstance(op, ExcludeOp) else str(op.constraint_name)
         sentence = _reading(table, "exclusion constraint", name, _NO_OTHER_WAY, facts)
+    elif isinstance(op, ops.CreateUniqueConstraintOp):
+        if not is_partitioned(facts, table):
+            return None
+        name = name_of_created(op, table.name)
+        if any(dropped_name(one) == name and table_of(one, facts) == table for one in every):
+            raise _two_revisions(name, "the one of before goes", "what goes")
+        sentence = _reading(table, "unique constraint", name, _NO_CONSTRAINT, facts)
     elif isinstance(op, KeyOp):
         _require_nothing_that_waits(op, table, every, facts)
         is_primary = " PRIMARY KEY " in op.sql
@@ -75,16 +99,18 @@ def _require_nothing_that_waits(
             goes = facts.id_of(one.table_name, one.schema)
             if _foreign_keys(goes, table, facts):
                 raise _two_revisions(
-                    op, f"{_shown(goes, facts)}, which refers to {_shown(table, facts)}, goes", "the table"
+                    op.part.name, f"{_shown(goes, facts)}, which refers to {_shown(table, facts)}, goes", "the table"
                 )
         elif isinstance(one, RetireColumnOp):
             child = table_of(one, facts)
             if any(one.column.name in part.columns for part in _foreign_keys(child, table, facts)):
                 shown = f"{_shown(child, facts)}.{one.column.name}"
-                raise _two_revisions(op, f"{shown}, which refers to {_shown(table, facts)}, goes", "the column")
+                raise _two_revisions(
+                    op.part.name, f"{shown}, which refers to {_shown(table, facts)}, goes", "the column"
+                )
         elif isinstance(one, ops.AddColumnOp) and table_of(one, facts) == table and named_in(op.sql, one.column.name):
             shown = f"{_shown(table, facts)}.{one.column.name}"
-            raise _two_revisions(op, f"{shown}, which is part of it, comes", "the column")
+            raise _two_revisions(op.part.name, f"{shown}, which is part of it, comes", "the column")
 
 
 def _foreign_keys(table: ObjectId, to: ObjectId, facts: Facts) -> list[ForeignKeyConstraint]:
@@ -94,9 +120,9 @@ def _foreign_keys(table: ObjectId, to: ObjectId, facts: Facts) -> list[ForeignKe
     return [one for one in every if facts.id_of(one.referred_table.name, one.referred_table.schema) == to]
 
 
-def _two_revisions(op: KeyOp, what: str, first: str) -> Refused:
+def _two_revisions(name: str, what: str, first: str) -> Refused:
     return Refused(
-        f"{op.part.name} becomes another one in the same revision in which {what}.",
+        f"{name} becomes another one in the same revision in which {what}.",
         next_steps=[NextStep(f"make two revisions of it, {first} first; for each", "alembic revision --autogenerate")],
     )
 
@@ -112,12 +138,7 @@ def _reading(table: ObjectId, what: str, name: str, why: str, facts: Facts) -> s
                     f"if that may be, in the model of {shown}; then generate again",
                     f'__table_args__ = (..., {{"info": {{"{CONSENT}": ["{name}"]}}}})',
                 ),
-                NextStep("or let a trigger look, as long as two writers cannot meet")
-                if why == _NO_OTHER_WAY
-                else NextStep(
-                    "or by hand, on an index that is built beside it first (docs/operations.md)",
-                    "op.add_constraint_using_index(..., replace=True)",
-                ),
+                NextStep(*_INSTEAD[why]),
             ],
         )  # fmt: skip
     return sentence

@@ -70,16 +70,13 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
         ),
     )
     followed = [one for one in own if dropped_name(one) in split.parts]
-    names = [
-        settle(f"rename_{id_.kind}", id_._replace(name=beside(id_.name)), to=id_.name)
-        for _, (id_, _) in coming
-        if id_.name not in split.parts  # those change names with the columns
-    ]
+    names = [line for _, (id_, _) in coming for line in _named(id_, new, changes=id_.name in split.parts)]
     key = str(table.primary_key.name) if old.name in table.primary_key.columns else None
     if key in gone or any(isinstance(one, KeyOp) and named_in(one.sql, old.name) for one in own):
         raise _key_goes(shown, becomes, key or str(table.primary_key.name))
     built = (*(step for _, (_, steps) in coming for step in steps), *_key_steps(table, old.name, mine))
-    swap = settle("swap_columns", id_, new=new, up=up, down=back, primary_key=key)
+    optional = (not old.nullable and _may_be_null(op, every)) or None
+    swap = settle("swap_columns", id_, new=new, up=up, down=back, primary_key=key, null_from_expand=optional)
     kept = () if key is None else (settle("drop_index", id_._replace(kind="index", name=beside(key)), goes_with=new),)
     defaults = [one for one in every if isinstance(one, DefaultOp) and one.column == id_]
     if moves.last is not op:
@@ -102,6 +99,16 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
             ),
         ),
     )  # fmt: skip
+
+
+def _named(id_: ObjectId, new: str, *, changes: bool) -> list[Settle]:
+    """Return how what comes for the new column gets its name.
+
+    :param changes: whether one of that name goes: those change names with the columns.
+    """
+    if not changes:
+        return [settle(f"rename_{id_.kind}", id_._replace(name=beside(id_.name)), to=id_.name)]
+    return [settle(f"{verb}_{id_.kind}", id_, goes_with=new) for verb in ("drop", "create")]
 
 
 def _default(id_: ObjectId, changes: Sequence[DefaultOp]) -> tuple[Settle, ...]:
@@ -181,10 +188,16 @@ def _as_wanted(op: ops.AlterColumnOp, every: Sequence[ops.MigrateOperation], col
     for one in every:
         if not isinstance(one, ops.AlterColumnOp) or not _is_about(one, op):
             continue
-        column.nullable = column.nullable or one.modify_nullable is True
         if one.modify_comment is not False:
             column.comment = one.modify_comment or None  # the old column gets it at once, and the swap takes it over
+    column.nullable = column.nullable or _may_be_null(op, every)
     return column
+
+
+def _may_be_null(op: ops.AlterColumnOp, every: Sequence[ops.MigrateOperation]) -> bool:
+    return any(
+        isinstance(one, ops.AlterColumnOp) and _is_about(one, op) and one.modify_nullable is True for one in every
+    )
 
 
 def _key_steps(table: Table, column: str, moves: Mapping[str, str]) -> tuple[Step, ...]:

@@ -205,11 +205,19 @@ def _unbuildable_constraint(facts: Facts, table: Table, old: str, *, swaps: bool
         own = (id_.schema, id_.parent) == (schema, table.name)
         if sort == "x" and own and named_in(str(said["definition"]), old):
             return f"the exclusion constraint {id_.name} needs {old}"
+        if sort == "u" and own and named_in(str(said["definition"]), old) and is_partitioned(facts, id_):
+            return f"the unique constraint {id_.name} of a partitioned table needs {old}"
         if sort == "f" and old in referred_columns(said, schema, table.name):
             follows = swaps and ObjectId("table", id_.schema, id_.parent) in facts.tables
             if not follows:
                 return f"the foreign key {id_.name} of {id_.parent} refers to {old}"
     return ""
+
+
+def is_partitioned(facts: Facts, of: ObjectId) -> bool:
+    """Tell whether a table, or that of a part, is partitioned: no index of it can become a constraint."""
+    table = ObjectId("table", of.schema, of.parent or of.name)
+    return facts.catalog.objects.get(table, {}).get("partition_key") is not None
 
 
 def is_plain_key(facts: Facts, table: Table) -> bool:
