@@ -3,8 +3,9 @@
 Run with ``python -m benchmarks.living [--rows 5000000] [--rounds 3] [--case NAME ...]`` from the project's folder. An open
 loop of 300 operations a second runs on the table; in every round the naive statement and ``safe-upgrade`` (expand, copy and
 contract) each work on a new table, each behind some seconds in which nothing but the load ran (and what looks at the locks, as
-it does later on). What writers notice of a session that only computes is printed, too: on a machine with few cores that is what
-anybody's work costs them. Exit 1 when a claim fails.
+it does later on). What writers notice of a session that only computes, and touches no table, is printed, too: that is what
+anybody's work costs them on this machine. Where that alone is more than a claim allows (two cores that the application, the
+server and the migration share), the claim is held against it instead, and the output says so. Exit 1 when a claim fails.
 """
 
 from __future__ import annotations
@@ -253,6 +254,15 @@ def said(values: list[float], unit: float = 1000) -> str:
     return f"{statistics.median(values) * unit:.0f} ({' '.join(f'{value * unit:.0f}' for value in values)})"
 
 
+def control_of(idle: list[Noticed]) -> tuple[list[Noticed], str]:
+    """Return what the 99.9th percentile is compared with, and what that is called."""
+    computing = statistics.median(high(one.beside_computing) / one.high for one in idle)
+    if computing <= 2:
+        return idle, "the idle one's"
+    said = f"that beside a session that only computes, which alone takes it to {computing:.1f} times the idle one's"
+    return [replace(one, writes=one.beside_computing) for one in idle], said
+
+
 def show(name: str, pairs: list[tuple[Noticed, Noticed, Noticed]]) -> bool:
     """Print what was noticed of a case, and which claims hold.
 
@@ -273,9 +283,10 @@ def show(name: str, pairs: list[tuple[Noticed, Noticed, Noticed]]) -> bool:
         middle, most = statistics.median(holds) * 1000, max(holds) * 1000
         print(f"  ACCESS EXCLUSIVE  {len(holds)} holds, median {middle:.0f} ms, max {most:.0f} ms")
     print(f"  heap x {max(one.heap for one in phased):.2f}, naive x {max(one.heap for one in naive):.2f}")
+    control, beside = control_of(idle)
     may = [max(1.5 * i.longest, n.longest / 50) for i, n, _ in pairs]
     claims = {
-        "p99.9 at most twice the idle one's": statistics.median(p.high / i.high for i, _, p in pairs) <= 2,
+        f"p99.9 at most twice {beside}": statistics.median(p.high / c.high for p, c in zip(phased, control, strict=True)) <= 2,
         "longest write at most 1.5 times the idle one's, or 1/50 of the naive one's":
             statistics.median(p.longest / most for (_, _, p), most in zip(pairs, may, strict=True)) <= 1,
         "holds: median at most 20 ms, none over 100 ms": not holds or (statistics.median(holds) <= 0.02 and max(holds) <= 0.1),

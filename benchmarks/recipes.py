@@ -12,13 +12,18 @@ import sys
 import tempfile
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.application_cases import CASES
 from tests.applications import Story
 from tests.cluster import VERSION, Cluster
+from tests.hostile_traffic import HOSTILE
+
+if TYPE_CHECKING:
+    from tests.application_cases import Traffic
 
 
-def lived_through(cluster: Cluster, name: str, rows: int) -> bool:
+def lived_through(cluster: Cluster, name: str, case: Traffic, rows: int) -> bool:
     """Deploy one change while both applications write, and print a line for each phase.
 
     :return: whether no statement failed and every row is right.
@@ -28,7 +33,7 @@ def lived_through(cluster: Cluster, name: str, rows: int) -> bool:
         cluster.create(one)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            story = Story(CASES[name], cluster, names[0], Path(folder) / "app", rows=rows)
+            story = Story(case, cluster, names[0], Path(folder) / "app", rows=rows)
             try:
                 story.tell()
                 story.require_catalog(names[1])
@@ -56,11 +61,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="besides the clients' own (default: %(default)s)")
     parser.add_argument("--case", nargs="*", default=list(CASES), choices=list(CASES), metavar="NAME")
+    parser.add_argument("--hostile", action="store_true", help="with names that have to be quoted, off the search path")
     options = parser.parse_args()
     cluster = Cluster.start(fsync="on", synchronous_commit="on", max_wal_size="4GB", shared_buffers="256MB")
     try:
-        print(f"PostgreSQL {VERSION}, {options.rows} rows")
-        done = [lived_through(cluster, name, options.rows) for name in options.case]
+        cases = HOSTILE if options.hostile else CASES
+        print(f"PostgreSQL {VERSION}, {options.rows} rows{', hostile names' * options.hostile}")
+        done = [lived_through(cluster, name, cases[name], options.rows) for name in options.case]
     finally:
         cluster.stop()
     return 0 if all(done) else 1

@@ -49,6 +49,7 @@ class App:
     :param rows: what its rows mean stands under this name; versions that share it mean the same rows by the same ``id``.
     :param beside: SQL that makes the row of another table for each row that it makes at first.
     :param replaces: whether it deletes rows to make them anew.
+    :param key: the column that tells the rows apart.
     """
 
     columns: tuple[Column, ...]
@@ -56,6 +57,13 @@ class App:
     rows: str = ""
     beside: str = ""
     replaces: bool = True
+    key: str = "id"
+    schema: str = ""
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The schema, where there is one, and the table."""
+        return (self.schema, self.table) if self.schema else (self.table,)
 
     @property
     def means(self) -> str:
@@ -73,6 +81,8 @@ class Traffic:
     :param becomes: what a part may mean from the copy on, and means after the contract, where it meant something else.
     :param swaps: the contract changes the type of a column under its name: prepared statements fail once.
     :param dropped: the part that the contract takes away; a row that is made anew behind it has none to come back to.
+    :param seen_by: the command that sees the change; Alembic's comparison sees no checks and no collations.
+    :param unsaid: SQL that makes what models cannot say: partitions.
     """
 
     before: str
@@ -84,11 +94,22 @@ class Traffic:
     becomes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     swaps: bool = False
     dropped: str = ""
+    seen_by: tuple[str, ...] = ("revision", "--autogenerate")
+    unsaid: str = ""
+    schema: str = ""
 
 
-def _models(*columns: str, more: str = "") -> str:
+def _models(*columns: str, more: str = "", key: str = "sa.Integer") -> str:
     said = "".join(f", {column}" for column in ('sa.Column("note", sa.Text)', *columns))
-    return f'{more}sa.Table("items", metadata, sa.Column("id", sa.Integer, primary_key=True){said})\n'
+    return f'{more}sa.Table("items", metadata, sa.Column("id", {key}, primary_key=True){said})\n'
+
+
+def _referring(key: str) -> str:
+    """Return a table, and one that refers to it."""
+    return _models(key=key) + (
+        'sa.Table("parts", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("note", sa.Text),'
+        f' sa.Column("item", {key.partition(",")[0]}, sa.ForeignKey("items.id"), index=True))\n'
+    )
 
 
 def _text(chance: Random, unique: str) -> str | None:
@@ -130,6 +151,11 @@ def _part(number: int) -> Callable[[str], str]:
     return lambda pair: pair.split(":")[number]
 
 
+def _item(chance: Random, unique: str) -> int:
+    del unique
+    return chance.randrange(1, 1000)
+
+
 def _label(*labels: str) -> Make:
     return lambda chance, _: chance.choice(labels)
 
@@ -155,6 +181,15 @@ _MOVING = (
 )
 _TEAMS = 'sa.Table("teams", metadata, sa.Column("id", sa.Integer, primary_key=True))\n'
 _SEEDED_TEAMS = "INSERT INTO teams SELECT generate_series(1, 3); "
+_SEEDED_PARTS = (
+    "; INSERT INTO parts (id, note, item) SELECT n, 'part ' || n, 1 + n % 1000 FROM generate_series(1, ROWS) n"
+)
+_MILESTONE = ("milestone", "--no-stamp")
+_PARTED = 'postgresql_partition_by="RANGE (id)"'
+_PARTITIONS = (
+    "CREATE TABLE part_1 PARTITION OF items FOR VALUES FROM (MINVALUE) TO (5000);"
+    " CREATE TABLE part_2 PARTITION OF items DEFAULT"
+)
 _AMOUNT = Column("amount", "amount", _number)
 
 CASES = {
@@ -265,6 +300,74 @@ CASES = {
     ),
     "drop index": Traffic(
         _models('sa.Index("by_note", "note")'), _models(), **_both(), seed=_rows(),
+    ),
+    "change key": Traffic(
+        _referring("sa.Integer"), _referring("sa.BigInteger"), **_both(), seed=_rows() + _SEEDED_PARTS, swaps=True,
+    ),
+    "change key, identity": Traffic(
+        _referring("sa.Integer, sa.Identity()"), _referring("sa.BigInteger, sa.Identity()"), **_both(),
+        seed=_rows() + _SEEDED_PARTS, swaps=True,
+    ),
+    "change key, what refers to it": Traffic(
+        _referring("sa.Integer"), _referring("sa.BigInteger"),
+        App((NOTE, Column("item", "item", _item)), "parts"), App((NOTE, Column("item", "item", _item)), "parts"),
+        _rows() + _SEEDED_PARTS, swaps=True,
+    ),
+    "change collation": Traffic(
+        _models('sa.Column("word", sa.Text, index=True)'), _models('sa.Column("word", sa.Text(collation="C"), index=True)'),
+        **_both(Column("word", "word", _text)), seed=_rows("word", "'word ' || n"), swaps=True, seen_by=_MILESTONE,
+    ),
+    "set null again": Traffic(
+        _models('sa.Column("mail", sa.Text, nullable=False)'), _models('sa.Column("mail", sa.Text)'),
+        App((NOTE, Column("mail", "mail", _filled))), App((NOTE, Column("mail", "mail", _text))), _rows("mail", "'mail ' || n"),
+    ),
+    "add identity": Traffic(
+        _models(), _models('sa.Column("no", sa.Integer, sa.Identity(), nullable=False)'), **_both(), seed=_rows(),
+    ),
+    "drop default": Traffic(
+        _models('sa.Column("kind", sa.Text, server_default="a")'), _models('sa.Column("kind", sa.Text)'),
+        App((NOTE,)), App((NOTE, Column("kind", "kind", _filled))), _rows(), absent={"kind": "a"},
+    ),
+    "add check": Traffic(
+        _models('sa.Column("amount", sa.Integer)'),
+        _models('sa.Column("amount", sa.Integer)', 'sa.CheckConstraint("amount > 0", name="positive")'),
+        **_both(_AMOUNT), seed=_rows("amount", "n"), seen_by=_MILESTONE,
+    ),
+    "replace check": Traffic(
+        _models('sa.Column("amount", sa.Integer)', 'sa.CheckConstraint("amount > 0", name="positive")'),
+        _models('sa.Column("amount", sa.Integer)', 'sa.CheckConstraint("amount >= 1", name="positive")'),
+        **_both(_AMOUNT), seed=_rows("amount", "n"), seen_by=_MILESTONE,
+    ),
+    "replace unique": Traffic(
+        _models('sa.Column("code", sa.Text)', 'sa.UniqueConstraint("code", name="one")'),
+        _models('sa.Column("code", sa.Text)', 'sa.UniqueConstraint("code", "note", name="one")'),
+        **_both(Column("code", "code", _filled)), seed=_rows("code", "'code ' || n"),
+    ),
+    "enum: a label comes": Traffic(
+        _status("open", "closed"), _status("open", "held", "closed"),
+        App((NOTE, Column("status", "status", _label("open", "closed")))),
+        App((NOTE, Column("status", "status", _label("open", "held", "closed")))), _rows("status", "'open'"),
+        seen_by=_MILESTONE,
+    ),
+    "enum: another name": Traffic(
+        _status("open", "gone"), _status("open", "closed", info='{"enum": {"gone": "closed"}}'),
+        App((NOTE, Column("status", "status", _label("open", "gone")))),
+        App((NOTE, Column("status", "status", _label("open")))),
+        _rows("status", "(ARRAY['open', 'gone'])[1 + n % 2]::status"), becomes={"status": ("gone", "closed")},
+        swaps=True,
+    ),
+    "add foreign key, partitioned": Traffic(
+        _models('sa.Column("team", sa.Integer)', _PARTED, more=_TEAMS),
+        _models('sa.Column("team", sa.Integer, sa.ForeignKey("teams.id"))', _PARTED, more=_TEAMS),
+        **_both(Column("team", "team", _team)), seed=_SEEDED_TEAMS + _rows("team", "n % 3 + 1"), unsaid=_PARTITIONS,
+    ),
+    "create index, partitioned": Traffic(
+        _models(_PARTED), _models('sa.Index("by_note", "note")', _PARTED), **_both(), seed=_rows(), unsaid=_PARTITIONS,
+    ),
+    "change type, partitioned": Traffic(
+        _models('sa.Column("amount", sa.Integer, nullable=False)', _PARTED),
+        _models('sa.Column("amount", sa.BigInteger, nullable=False)', _PARTED),
+        **_both(_AMOUNT), seed=_rows("amount", "n"), swaps=True, unsaid=_PARTITIONS,
     ),
 }  # fmt: skip
 """By what a person would call the change."""

@@ -33,7 +33,16 @@ CLIENTS = 2
 PAUSE = 0.004
 """Seconds between two writes of a client: the load is bounded."""
 _SAYING = ("merged_from", "moved_from", "renamed_from", "split_from")
+_COMPARES = (
+    "include_schemas=True, compare_server_default=True,"
+    ' include_name=lambda name, type_, _: not str(name).startswith("part_")'
+)
 _SWAPPED = ("cached plan must not change result type", "but expression is of type")
+
+
+def beside_values(*names: str) -> sql.Identifier:
+    """Return a name for a statement with values, where psycopg takes a percent sign for one."""
+    return sql.Identifier(*(name.replace("%", "%%") for name in names))
 
 
 class Client(threading.Thread):
@@ -51,18 +60,19 @@ class Client(threading.Thread):
         self.swapped = 0
         self.writes = 0
         self.longest = 0.0
-        table = sql.Identifier(app.table)
-        names = [sql.Identifier(column.name) for column in app.columns]
+        table, key = beside_values(*app.place), beside_values(app.key)
+        names = [beside_values(column.name) for column in app.columns]
         listed, signs = sql.SQL(", ").join(names), sql.SQL(", ").join([sql.SQL("%s")] * (len(names) + 1))
-        self.insert = sql.SQL("INSERT INTO {} (id, {}) VALUES ({})").format(table, listed, signs)
+        self.insert = sql.SQL("INSERT INTO {} ({}, {}) VALUES ({})").format(table, key, listed, signs)
         both = [sql.SQL("{0} = excluded.{0}").format(name) for name in names]
-        self.upsert = sql.SQL("{} ON CONFLICT (id) DO UPDATE SET {}").format(self.insert, sql.SQL(", ").join(both))
-        self.update = sql.SQL("UPDATE {} SET ({}) = ROW({}) WHERE id = %s").format(
-            table, listed, sql.SQL(", ").join([sql.SQL("%s")] * len(names))
+        self.upsert = sql.SQL("{} ON CONFLICT ({}) DO UPDATE SET {}").format(self.insert, key, sql.SQL(", ").join(both))
+        self.update = sql.SQL("UPDATE {} SET ({}) = ROW({}) WHERE {} = %s").format(
+            table, listed, sql.SQL(", ").join([sql.SQL("%s")] * len(names)), key
         )
-        self.delete = sql.SQL("DELETE FROM {} WHERE id = %s").format(table)
-        self.copy = sql.SQL("COPY {} (id, {}) FROM STDIN").format(table, listed)
-        self.select = sql.SQL("SELECT {} FROM {} WHERE id = %s").format(listed, table)
+        self.delete = sql.SQL("DELETE FROM {} WHERE {} = %s").format(table, key)
+        every = sql.SQL(", ").join([sql.Identifier(name) for name in (app.key, *(one.name for one in app.columns))])
+        self.copy = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(*app.place), every)
+        self.select = sql.SQL("SELECT {} FROM {} WHERE {} = %s").format(listed, table, key)
 
     def run(self) -> None:
         """Write and read back until told to end; an error ends it, too."""
@@ -150,6 +160,7 @@ class Story:
 
     :param rows: how many there are besides the clients' own.
     :param kills: how often each deploy is ended by SIGKILL before it may run through.
+    :param backs: whether each phase is taken back, and deployed again; the new application then writes but once.
     """
 
     case: Traffic
@@ -159,6 +170,7 @@ class Story:
     rows: int
     seed: int = 0
     kills: int = 0
+    backs: bool = False
     accept: tuple[str, ...] = ()
     meaning: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     phases: list[Phase] = field(default_factory=list)
@@ -177,15 +189,18 @@ class Story:
         expand, last = self._ids()
         with self._phase("expand" if expand else "ordinary", old):
             self._deploy("v1", expand or last)
+        self._back_and_forth(old, expand or last)
         if expand and last != expand:
             with self._phase("copy", old):
                 self._deploy("v1", last)
+            self._back_and_forth(old, last)
         both = [*old, *self._start(self.case.new, CLIENTS)]
         with self._phase("both", both):
             time.sleep(1)
         self._end(both)
         self._all_rows(self.case.old, self.case.new)
-        new = self._start(self.case.new, CLIENTS)
+        self._back_and_forth([], last)
+        new = [] if self.backs else self._start(self.case.new, CLIENTS)
         if list((self.folder / "migrations" / "contracts").glob("*.py")):
             self.project.run("safe-contract", check=0)
             with self._phase("contract", new):
@@ -194,16 +209,35 @@ class Story:
         with self._phase("new", new):
             time.sleep(0.3)
         self._end(new)
-        self._all_rows(self.case.new)
+        if not self.backs:
+            self._all_rows(self.case.new)
         return self.phases
 
     def go_back(self) -> None:
         """Downgrade to where the change began; the old application finds what both have written."""
-        ini = self.folder / "alembic.ini"
-        ini.write_text(ini.read_text().replace("environment = production", "environment = development"))
-        self.project.run("safe-guard", "set", "development", "--confirm", self.database, check=0)
-        self.project.run("downgrade", self.first, check=0)
+        if not self.is_back:
+            ini = self.folder / "alembic.ini"
+            ini.write_text(ini.read_text().replace("environment = production", "environment = development"))
+            self.project.run("safe-guard", "set", "development", "--confirm", self.database, check=0)
+        # alembic's own command waits for locks for ever: what any DDL beside a live application needs is told to the server
+        deadline = time.monotonic() + 120
+        while (done := self.project.run("downgrade", self.first, PGOPTIONS="-c lock_timeout=300ms")).returncode:
+            assert "lock timeout" in done.stderr, f"{done.stdout}\n{done.stderr}"
+            assert time.monotonic() < deadline, done.stderr
         self.is_back = True
+
+    def _back_and_forth(self, clients: list[Client], revision: str) -> None:
+        """Take back what there is of the change, the old application running; it then finds its rows; and deploy it again."""
+        if not self.backs:
+            return
+        with self._phase("back", clients):
+            self.go_back()
+            if not clients:
+                self._all_rows(self.case.old)
+            self._deploy("v1", revision)
+
+    def require_old_rows(self) -> None:
+        """Hold that the old application finds every row as it was left."""
         self._all_rows(self.case.old)
 
     def require_catalog(self, database: str) -> None:
@@ -215,7 +249,10 @@ class Story:
         models = {"sa": sa, "metadata": metadata, **{name: getattr(alembic_safe, name) for name in _SAYING}}
         exec(self.case.after, models)
         engine = sa.create_engine(self.cluster.url(database), poolclass=sa.NullPool)
-        metadata.create_all(engine)
+        with self.cluster.connect(database) as c:
+            c.execute(self._schema or "SELECT")  # type: ignore[arg-type]
+            metadata.create_all(engine)
+            c.execute(self.case.unsaid or "SELECT")  # type: ignore[arg-type]
         found = sa.create_engine(self.cluster.url(self.database), poolclass=sa.NullPool)
         with engine.connect() as wanted, found.connect() as made:
             assert_same(
@@ -244,22 +281,33 @@ class Story:
     def _begin(self) -> None:
         self.project = ModelsProject.make(
             self.folder, self.cluster.url(self.database), "", settings="environment = production\ncontract_min_age = 0",
-            env_py=ENV_WITH_REWRITER.replace("alembic_safe.rewriter", "alembic_safe.rewriter, compare_server_default=True"),
+            env_py=ENV_WITH_REWRITER.replace("alembic_safe.rewriter", f"alembic_safe.rewriter, {_COMPARES}"),
         )  # fmt: skip
         self._models(self.case.before, "first")
+        if self._schema:
+            path = self.project.files[0]
+            made = f"def upgrade() -> None:\n    op.execute({self._schema!r})\n"
+            path.write_text(path.read_text().replace("def upgrade() -> None:\n", made))
         self._deploy("v0", "head")
         self.first = self.project.revision_of(self.project.files[0])
         with self.cluster.connect(self.database) as c:
+            c.execute(self.case.unsaid or "SELECT")  # type: ignore[arg-type]
             for statement in self.case.seed.split("; "):
                 c.execute(statement.replace("ROWS", str(self.rows)))  # type: ignore[arg-type]
             c.execute("ANALYZE")
 
-    def _models(self, models: str, message: str) -> None:
+    @property
+    def _schema(self) -> str:
+        """SQL that makes the schema, where the tables have one of their own."""
+        escaped = self.case.schema.replace('"', '""')
+        return f'CREATE SCHEMA "{escaped}"' if escaped else ""
+
+    def _models(self, models: str, message: str, *command: str) -> None:
         self.project.models(models, imports=f"from alembic_safe import {', '.join(_SAYING)}")
-        self.project.run("revision", "--autogenerate", "-m", message, check=0)
+        self.project.run(*(command or ("revision", "--autogenerate")), "-m", message, check=0)
 
     def _revise(self) -> None:
-        self._models(self.case.after, "second")
+        self._models(self.case.after, "second", *self.case.seen_by)
 
     def _ids(self) -> tuple[str, str]:
         """Return the expand's id, if there is one, and the last revision's."""
@@ -319,13 +367,10 @@ class Story:
             client.longest, client.swapped = 0.0, 0
         began = time.monotonic()
         yield
-        self.phases.append(
-            Phase(
-                name, time.monotonic() - began, sum(client.writes for client in clients) - before,
-                max(client.longest for client in clients), [error for client in clients for error in client.errors],
-                sum(client.swapped for client in clients),
-            )
-        )  # fmt: skip
+        seconds, errors = time.monotonic() - began, [error for client in clients for error in client.errors]
+        writes, swapped = (sum(getattr(client, of) for client in clients) for of in ("writes", "swapped"))
+        longest = max((client.longest for client in clients), default=0.0)
+        self.phases.append(Phase(name, seconds, writes - before, longest, errors, swapped))
 
     def _end(self, clients: list[Client]) -> None:
         for client in clients:
@@ -337,14 +382,15 @@ class Story:
         """Hold that every row of every client is as it left it, in the eyes of these applications."""
         with self.cluster.connect(self.database) as c:
             for app in apps:
-                names = sql.SQL(", ").join([sql.Identifier(column.name) for column in app.columns])
-                query = sql.SQL("SELECT id, {} FROM {} WHERE id > %s").format(names, sql.Identifier(app.table))
+                names = sql.SQL(", ").join([beside_values(column.name) for column in app.columns])
+                key, table = beside_values(app.key), beside_values(*app.place)
+                query = sql.SQL("SELECT {}, {} FROM {} WHERE {} > %s").format(key, names, table, key)
                 found = {row[0]: row[1:] for row in c.execute(query, [self.rows]).fetchall()}
                 own = {id_ for rows, id_ in self.meaning if rows == app.means}
                 assert found.keys() == own
                 for id_ in own:
                     self.require(found[id_], app, id_)
                 (count,) = c.execute(
-                    sql.SQL("SELECT count(*) FROM {} WHERE id <= %s").format(sql.Identifier(app.table)), [self.rows]
+                    sql.SQL("SELECT count(*) FROM {} WHERE {} <= %s").format(table, key), [self.rows]
                 ).fetchone() or (0,)
                 assert count == self.rows

@@ -19,7 +19,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECIPES = "tests/recipes/"
 LIVED_THROUGH = "tests/faults/test_recipes_under_traffic.py"
-"""Each recipe twice: with two applications at work, and killed again and again."""
+"""Each recipe four times: with two applications at work (under two sorts of names), killed again and again, back and forth."""
 FOR_EACH = 20
 """Of a file with so many long tests, or a part of them, one is drawn."""
 RECIPES_DRAWN = 3
@@ -56,12 +56,9 @@ def draw(tests: list[str], date: dt.date, *, only_lived_through: bool = False) -
         if not any(part in test for part in LEFT_OUT):
             files[test.partition("::")[0]].append(test)
     lived = files.pop(LIVED_THROUGH, [])
-    names = sorted({test.partition("[")[2] for test in lived})
+    names = sorted({_change(test) for test in lived})
     traffic = [
-        test
-        for name in chance.sample(names, min(RECIPES_DRAWN, len(names)))
-        for test in lived
-        if test.endswith(f"[{name}")
+        test for name in chance.sample(names, min(RECIPES_DRAWN, len(names))) for test in lived if _change(test) == name
     ]
     if only_lived_through:
         return sorted(traffic)
@@ -72,6 +69,11 @@ def draw(tests: list[str], date: dt.date, *, only_lived_through: bool = False) -
     )
     drawn = [test for file in chosen for test in chance.sample(files[file], math.ceil(len(files[file]) / FOR_EACH))]
     return sorted([*traffic, *drawn])
+
+
+def _change(test: str) -> str:
+    """Return which change a test lives through, whatever its names."""
+    return test.partition("[")[2].removeprefix("plain-").removeprefix("hostile-")
 
 
 def main() -> int:

@@ -249,7 +249,7 @@ class CastColumnOp(ops.AlterColumnOp):
     ) -> None:  # fmt: skip
         super().__init__(
             table_name, column_name, schema=schema, modify_type=type_, existing_type=existing_type,
-            existing_nullable=existing_nullable, postgresql_using=using,
+            existing_nullable=existing_nullable, postgresql_using=_for_driver(using),
         )  # fmt: skip
         self.types = (existing_type, type_)
         self.using = using
@@ -261,6 +261,11 @@ class CastColumnOp(ops.AlterColumnOp):
             self.table_name, self.column_name, self.types[0], using=self.back, back=self.using,
             existing_type=self.types[1], existing_nullable=self.existing_nullable, schema=self.schema,
         )  # fmt: skip
+
+
+def _for_driver(sql: str) -> str:
+    """Return SQL that Alembic hands over to the driver as it is, where a percent sign alone begins a value."""
+    return sql.replace("%", "%%")
 
 
 def cast_of(column: str, type_: str) -> str:
@@ -294,7 +299,7 @@ def _cast_column(context: AutogenContext, op: CastColumnOp) -> str:
     words = [
         repr(_ident(op.table_name)), repr(_ident(op.column_name)),
         f"existing_type={_repr_type(op.types[0], context)}", f"type_={_repr_type(op.types[1], context)}",
-        f"existing_nullable={op.existing_nullable!r}", f"postgresql_using={op.using!r}",
+        f"existing_nullable={op.existing_nullable!r}", f"postgresql_using={_for_driver(op.using)!r}",
     ]  # fmt: skip
     return f"{_alembic_autogenerate_prefix(context)}alter_column({', '.join(words)}{_schema(op.schema)})"
 

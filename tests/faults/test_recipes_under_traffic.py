@@ -10,11 +10,13 @@ import pytest
 
 from tests.application_cases import CASES
 from tests.applications import CLIENTS, Story
+from tests.hostile_traffic import HOSTILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.application_cases import Traffic
     from tests.cluster import Cluster
 
 pytestmark = pytest.mark.long
@@ -26,11 +28,22 @@ STATEMENTS = 6
 """How many prepared statements a client has, at most."""
 
 
+def drawn(name: str) -> Traffic:
+    """Return a change, as it is or with names that have to be quoted."""
+    return random.Random(f"{SEED} {name}").choice([CASES, HOSTILE])[name]
+
+
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("cases", [CASES, HOSTILE], ids=["plain", "hostile"])
 def test_both_applications_live_through_it(
-    name: str, tmp_path: Path, cluster: Cluster, database: str, make_database: Callable[..., str]
+    cases: dict[str, Traffic],
+    name: str,
+    tmp_path: Path,
+    cluster: Cluster,
+    database: str,
+    make_database: Callable[..., str],
 ) -> None:
-    story = Story(CASES[name], cluster, database, tmp_path / "app", rows=20_000, seed=SEED)
+    story = Story(cases[name], cluster, database, tmp_path / "app", rows=20_000, seed=SEED)
     phases = story.tell()
     print(
         f"\n{name}, seed {SEED}:",
@@ -41,13 +54,25 @@ def test_both_applications_live_through_it(
     assert sum(phase.swapped for phase in phases) <= CLIENTS * STATEMENTS
     story.require_catalog(make_database())
     story.go_back()
+    story.require_old_rows()
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_whole_when_each_deploy_was_killed_again_and_again(
     name: str, tmp_path: Path, cluster: Cluster, database: str, make_database: Callable[..., str]
 ) -> None:
-    story = Story(CASES[name], cluster, database, tmp_path / "app", rows=100_000, seed=SEED, kills=KILLS)
+    story = Story(drawn(name), cluster, database, tmp_path / "app", rows=100_000, seed=SEED, kills=KILLS)
     story.tell()
     print(f"\n{name}, seed {SEED}: killed {story.killed} times while it ran")
     story.require_catalog(make_database())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_phase_goes_back_and_forth(
+    name: str, tmp_path: Path, cluster: Cluster, database: str, make_database: Callable[..., str]
+) -> None:
+    story = Story(drawn(name), cluster, database, tmp_path / "app", rows=100_000, seed=SEED, backs=True)
+    assert [phase.errors for phase in story.tell() if phase.errors] == []
+    story.require_catalog(make_database())
+    story.go_back()
+    story.require_old_rows()
