@@ -11,7 +11,7 @@ from alembic_safe.database.reads import rows_of
 from alembic_safe.database.statements import quoted, run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import psycopg
     from sqlalchemy import Connection
@@ -44,6 +44,7 @@ _LIVING = """
 SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = :schema AND c.relname = :table AND c.relkind IN ('r', 'p')) AS it
 """
+_STATES = {"rest": ", what had no row to go back to", "older": ", older than the one that comes back"}
 _SCHEMA_COMMENT = "SELECT obj_description(oid, 'pg_namespace') AS it FROM pg_namespace WHERE nspname = :schema"
 
 
@@ -108,7 +109,8 @@ class Record:
     :param successors: the columns that replaced it, and ``down``, the formula that leads back.
     :param rows: how many rows were kept.
     :param state: ``kept``; ``rest``: it came back, and this is what had no row to go to; ``keeping`` and ``beside``: the
-        column is still there, and its values are being kept, or are all kept, beside it.
+        column is still there, and its values are being kept, or are all kept, beside it; ``older``: a column of the same
+        name was retired since, of which every value follows from its successors.
     :param left: the revision whose branch was left when it was retired: with that revision it may come back.
     """
 
@@ -124,7 +126,7 @@ class Record:
     key_source: KeySource | None = None
     successors: tuple[str, ...] = ()
     down: str = ""
-    state: Literal["kept", "rest", "keeping", "beside"] = "kept"
+    state: Literal["kept", "rest", "keeping", "beside", "older"] = "kept"
     left: str = ""
     dependants: tuple[Dependant, ...] = ()
     moved: tuple[Moved, ...] = ()
@@ -166,16 +168,15 @@ class Retired:
         """Kind and former name: ``column public.users.fullname``."""
         if self.record is None:
             return "unknown: its comment is gone"
-        rest = ", what had no row to go back to" if self.record.state == "rest" else ""
-        return f"{self.record.kind} {self.record.name}{rest}"
+        return f"{self.record.kind} {self.record.name}{_STATES.get(self.record.state, '')}"
 
     @property
     def is_orphan(self) -> bool:
-        """Whether there is no place left that it could come back to: its table is gone, or it came back already."""
+        """Whether there is no place left that it could come back to: its table is gone, it came back, or another one does."""
         record = self.record
         if record is None:
             return False
-        return record.state == "rest" or (record.kind == "column" and not self.table_lives)
+        return record.state in _STATES or (record.kind == "column" and not self.table_lives)
 
     @property
     def quoted(self) -> str:
@@ -217,13 +218,24 @@ def read_retired(connection: AnyConnection) -> list[Retired]:
 
 def read_beside(connection: AnyConnection | Reads, schema: str, table: str, column: str) -> Retired | None:
     """Return what ``op.keep_column`` keeps of a column that is still there, or ``None``; how large it is is not looked at."""
+    return next(_of_column(connection, ("keeping", "beside"), schema, table, column), None)
+
+
+def read_before(connection: AnyConnection | Reads, schema: str, table: str, column: str) -> list[Retired]:
+    """Return what was kept of columns of a name whose place others took; how large it is is not looked at."""
+    found = _of_column(connection, ("kept",), schema, table, column)
+    return [one for one in found if one.record is not None and one.record.successors]
+
+
+def _of_column(
+    connection: AnyConnection | Reads, states: tuple[str, ...], schema: str, table: str, column: str
+) -> Iterator[Retired]:
     for row in rows_of(connection, BESIDE, BESIDE_WORDS):
         record = parse(row["comment"])
-        if record is None or record.state not in ("keeping", "beside"):
+        if record is None or record.state not in states:
             continue
         if (record.schema, record.table, record.column) == (schema, table, column):
-            return Retired(row["oid"], row["name"], row["owner"], 0, record, table_lives=True)
-    return None
+            yield Retired(row["oid"], row["name"], row["owner"], 0, record, table_lives=True)
 
 
 def _read(connection: AnyConnection) -> list[Retired]:

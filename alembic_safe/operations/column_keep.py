@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
-from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record
+from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record, read_before
 from alembic_safe.operations.beside import let_go, stop_keeping
 from alembic_safe.operations.column_found import found_and_locked
 from alembic_safe.operations.consent import step_to_consent
@@ -224,6 +224,11 @@ def _end_keeping(connection: Connection, kept: str, record: Record) -> str:
     own = quoted(RETIRED_SCHEMA, kept)
     if record.rows == 0 and not record.dependants:
         run(connection, f"DROP TABLE {own} RESTRICT")
+        if record.successors:
+            # the successors say all of it: what was kept of a column that had the name before is no value of this one
+            for one in read_before(connection, record.schema, record.table, record.column):
+                assert one.record is not None  # noqa: S101 - it was found by it
+                write_record(connection, one.kept, replace(one.record, state="older"))
         return ""
     run(connection, f"ALTER TABLE {own} SET LOGGED")
     write_record(connection, kept, record)
