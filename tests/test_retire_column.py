@@ -233,6 +233,23 @@ def test_a_kept_value_gives_way_to_what_the_new_application_wrote(living: Living
     assert living.kept(rest.kept) == [("2", "007", "7")]
 
 
+def test_what_an_older_column_of_the_name_left_is_no_value_of_this_one(living: Living) -> None:
+    living.given(
+        "CREATE TABLE t (id int PRIMARY KEY, new int, old text); INSERT INTO t VALUES (1, 1, NULL), (2, 2, 'x')"
+    )
+    old = sa.Column("old", sa.Text)
+    living.retire_column("t", old, replaced_by="new", down="new::text")
+    living.run("ALTER TABLE t ADD old text; UPDATE t SET old = new::text")
+    living.retire_column("t", old, replaced_by="new", down="new::text")
+
+    living.restore_column("t", old, replaced_by="new", down="new::text")
+
+    assert living.all("SELECT id, old FROM t ORDER BY id") == [(1, "1"), (2, "2")]
+    (older,) = living.retired()
+    assert older.is_orphan
+    assert "older than the one that comes back" in older.where_from
+
+
 def test_keys_that_can_come_again_need_consent_and_rows_that_are_gone_are_listed(living: Living) -> None:
     living.given(
         "CREATE TABLE t (code text PRIMARY KEY, c text); INSERT INTO t VALUES ('a', '1'), ('b', '2'), ('d', '4')"

@@ -172,6 +172,17 @@ def test_rows_of_before_are_copied_whoever_writes_meanwhile(place: Stepwise) -> 
     assert place.steps("copy_moved", *MOVE, **ON).written == 5  # nothing more
 
 
+def test_a_column_that_went_and_came_again_is_copied_anew(place: Stepwise) -> None:
+    place.run(TABLES)
+    place.run("INSERT INTO s SELECT n, 'c' || n, 'x' FROM generate_series(1, 9) n; INSERT INTO t SELECT id, id FROM s")
+    for _ in range(2):
+        place.op("sync_tables", *MOVE, **ON)
+        assert place.steps("copy_moved", *MOVE, **ON).written == 9
+        assert place.steps("verify_moved", *MOVE, **ON) == 9
+        place.op("drop_table_sync", *MOVE, **ON)
+        place.run("ALTER TABLE t DROP d, DROP d2, ADD d text, ADD d2 text")
+
+
 @pytest.mark.long
 def test_rows_find_each_other_by_several_columns(place: Stepwise) -> None:
     place.run("CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE DOMAIN code AS varchar(9)")

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("alembic.safe.copy")
 
+_NUMBERS = """
+SELECT array_agg(a.attnum::int ORDER BY a.attnum) AS it FROM pg_attribute a
+WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY (CAST(:names AS text[]))
+"""
+
 
 @dataclass(frozen=True)
 class _Filling:
@@ -62,7 +67,9 @@ def copy_moved(operations: Operations, op: CopyMovedOp) -> Copied:
     new = list(op.columns.values())
     say_what_is_fired(connection, tables.target, new)
     set_ = ", ".join(f"{quoted(name)} = {quoted(ROW)}.{quoted(name)}" for name in new)
-    words = json.dumps([tables.source.oid, tables.target.oid, op.columns, op.on, pair.name, "move"])
+    # a column that went and came again is another one, and what was copied into the first is no copy of it
+    numbers = run(connection, _NUMBERS, {"oid": tables.target.oid, "names": new})[0]["it"]
+    words = json.dumps([tables.source.oid, tables.target.oid, numbers, op.columns, op.on, pair.name, "move"])
     copy = hashlib.sha256(words.encode()).hexdigest()[:16]
     runner = step_runner(operations.migration_context.opts)
     filling = _Filling(copy, set_, f"({not_copied(pair, ROW)})")

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.long
 SEED = int(os.environ.get("ALEMBIC_SAFE_TEST_SEED") or random.SystemRandom().randrange(10**6))
 KILLS = int(os.environ.get("ALEMBIC_SAFE_TEST_KILLS") or 7)
 """How often each deploy of a change is killed; a change has up to three."""
+ONE_WAY = {"enum: a label comes"}
+"""The new application writes a label that the enum of before does not have: no way back is free of loss."""
 STATEMENTS = 6
 """How many prepared statements a client has, at most."""
 
@@ -67,7 +69,7 @@ def test_it_is_whole_when_each_deploy_was_killed_again_and_again(
     story.require_catalog(make_database())
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ONE_WAY])
 def test_each_phase_goes_back_and_forth(
     name: str, tmp_path: Path, cluster: Cluster, database: str, make_database: Callable[..., str]
 ) -> None:

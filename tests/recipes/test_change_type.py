@@ -275,3 +275,16 @@ def test_two_indexes_whose_long_names_begin_alike_stand_beside_two_others(case: 
         return metadata
 
     walk(case, models(sa.Integer), models(sa.BigInteger), ROWS)
+
+
+def test_a_change_that_went_back_and_came_again_loses_nothing_on_the_way_back(case: Case) -> None:
+    case.begin(orders(sa.Integer), ROWS)
+    case.revise(orders(sa.BigInteger))
+    expand = [revision.revision for revision in case.script.walk_revisions()][-1]
+    case.upgrade(expand)
+    case.downgrade("base")
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    case.downgrade("base")
+    assert case.run("SELECT amount FROM orders ORDER BY id") == [(5,), (7,)]
