@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from alembic_safe import renamed_from
+from alembic_safe.errors import Refused
 from tests.recipe_cases import walk
 
 if TYPE_CHECKING:
@@ -152,3 +153,17 @@ def test_what_names_the_column_keeps_its_types_and_functions(case: Case) -> None
         return metadata
 
     walk(case, users("date"), users("day"), "INSERT INTO users VALUES (1, '2020-01-01')")
+
+
+def test_a_name_that_only_changes_at_once_takes_no_other_type_with_it(case: Case) -> None:
+    def keyed(name: str, type_: Any, **kw: Any) -> sa.MetaData:
+        metadata = sa.MetaData()
+        columns = [sa.Column("id", sa.Integer, primary_key=True), sa.Column(name, type_, primary_key=True, **kw)]
+        sa.Table("users", metadata, *columns)
+        return metadata
+
+    case.begin(keyed("code", sa.Integer))
+    said = renamed_from("code")
+    with case.unchanged(), pytest.raises(Refused, match=r"code becomes users\.number and bigint in the same"):
+        case.revise(keyed("number", sa.BigInteger, info=said))
+    assert set(case.revise(keyed("number", sa.Integer, info=said))) == {""}

@@ -10,7 +10,7 @@ from alembic.operations import ops
 from alembic_safe.authoring.change_operations import ExcludeOp, GeneratedOp, KeyOp, RenamedTableOp
 from alembic_safe.authoring.recipes.naming import named_in
 from alembic_safe.authoring.recipes.records import Phased, Words
-from alembic_safe.authoring.recipes.standing_on import dropped_name, is_partitioned, table_of
+from alembic_safe.authoring.recipes.standing_on import dropped_name, is_partitioned, referred_columns, table_of
 from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
 from alembic_safe.operations.retire_column import RetireColumnOp
@@ -114,10 +114,11 @@ def _require_nothing_that_waits(
 
 
 def _foreign_keys(table: ObjectId, to: ObjectId, facts: Facts) -> list[ForeignKeyConstraint]:
-    """Return the foreign keys of one table that refer to another."""
+    """Return the foreign keys of one table that refer to another, which need not be among the facts itself."""
+    there = facts.catalog.parts(table)
+    names = {id_.name for id_ in there if referred_columns(facts.catalog.objects[id_], to.schema, to.name)}
     found = facts.tables.get(table)
-    every = () if found is None else found.foreign_key_constraints
-    return [one for one in every if facts.id_of(one.referred_table.name, one.referred_table.schema) == to]
+    return [one for one in (() if found is None else found.foreign_key_constraints) if one.name in names]
 
 
 def _two_revisions(name: str, what: str, first: str) -> Refused:

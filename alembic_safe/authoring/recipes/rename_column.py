@@ -19,6 +19,7 @@ from alembic_safe.authoring.recipes.naming import worded
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
 from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
 from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of, unbuildable
+from alembic_safe.errors import NextStep, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,23 +44,22 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     old, new = op.column_name, op.new
     shown = facts.shown(op.table_name, op.schema)
     title = f"{shown}.{old} becomes {shown}.{new}"
-    reason = unbuildable(facts, table, old)
-    if reason:
-        sentence = f"{shown}.{old} is renamed at once, as {reason}: an application that uses {old} fails from then on."
-        return Phased(title, ordinary=(op,), words=Words(ordinary=(sentence,)))
     altered = [one for one in every if _alters(one, op)]
     said = facts.said.get(facts.column(op.table_name, op.schema, new), {})
     up, down = said.get("up"), said.get("down")
     typed = next((one for one in altered if one.modify_type is not None), None)
-    if typed is not None:
-        was, becomes = (
-            str(facts.catalog.objects[facts.column(op.table_name, op.schema, old)]["type"]),
-            type_sql(typed.modify_type),
-        )
+    was = str(facts.catalog.objects.get(facts.column(op.table_name, op.schema, old), {}).get("type", ""))
+    becomes = was if typed is None else type_sql(typed.modify_type)
+    reason = unbuildable(facts, table, old)
+    if reason:
         if not is_free(was, becomes):
-            up, down = conversion(typed, said, was, becomes, f"{shown}.{new}")
-            # there it is said of the new name, and the way there starts from the old one
-            up = None if up is None else worded(up, {new: old})
+            raise _type_as_well(f"{shown}.{old}", f"{shown}.{new}", becomes, reason)
+        sentence = f"{shown}.{old} is renamed at once, as {reason}: an application that uses {old} fails from then on."
+        return Phased(title, ordinary=(op,), words=Words(ordinary=(sentence,)))
+    if typed is not None and not is_free(was, becomes):
+        up, down = conversion(typed, said, was, becomes, f"{shown}.{new}")
+        # there it is said of the new name, and the way there starts from the old one
+        up = None if up is None else worded(up, {new: old})
     own = [one for one in every if table_of(one, facts) == facts.id_of(op.table_name, op.schema)]
     names = {one.part.name: one.new for one in own if isinstance(one, RenamedPartOp)}
     dropped = frozenset(str(dropped_name(one)) for one in own if dropped_name(one))
@@ -79,6 +79,13 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
         words=_words(shown, old, new, split.unique),
         fresh=(gone._replace(name=new),), consumed=(*altered, *follow, *defaults, *named),
     )  # fmt: skip
+
+
+def _type_as_well(old: str, new: str, becomes: str, reason: str) -> Refused:
+    return Refused(
+        f"{old} becomes {new} and {becomes} in the same revision, and its name can only change at once, as {reason}.",
+        next_steps=[NextStep("make two revisions of it, the name first; for each", "alembic revision --autogenerate")],
+    )
 
 
 def _alters(one: ops.MigrateOperation, op: RenameColumnOp) -> TypeGuard[ops.AlterColumnOp]:
