@@ -246,9 +246,9 @@ class Story:
                 self._all_rows(self.case.old)
             self._deploy("v1", revision)
 
-    def require_old_rows(self) -> None:
-        """Hold that the old application finds every row as it was left."""
-        self._all_rows(self.case.old)
+    def require_rows(self, app: App) -> None:
+        """Hold that an application finds every row as it was left."""
+        self._all_rows(app)
 
     def require_catalog(self, database: str) -> None:
         """Hold that the database is what ``create_all()`` makes of the models.
