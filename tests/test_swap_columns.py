@@ -7,6 +7,7 @@ import pytest
 from alembic_safe.database.statements import quoted
 from alembic_safe.errors import Refused
 from alembic_safe.operations.swap_columns import SwapColumnsOp
+from alembic_safe.operations.swap_names import beside
 from alembic_safe.operations.sync_columns import DropSyncOp
 from tests.stepwise import HOSTILE, Stepwise, place
 
@@ -154,7 +155,7 @@ def test_names_of_indexes_and_constraints_are_exchanged(place: Stepwise) -> None
         "CREATE INDEX ex_new ON t ((c_new + 1)); CREATE INDEX alone ON t (c_new);"
         "ALTER TABLE t ADD CONSTRAINT u UNIQUE (c), ADD CONSTRAINT u_new UNIQUE (c_new), ADD CONSTRAINT k CHECK (c > 0),"
         f" ADD CONSTRAINT k_new CHECK (c_new > 0), ADD CONSTRAINT {'l' * 63} CHECK (c < 9),"
-        f" ADD CONSTRAINT {'l' * 59}_new CHECK (c_new < 9)"
+        f" ADD CONSTRAINT {beside('l' * 63)} CHECK (c_new < 9)"
     )
 
     place.op("swap_columns", "t", "c", "c_new")
