@@ -160,7 +160,7 @@ class Place:
     """One new database with a filled table, and a project for it."""
 
     def __init__(self, cluster: Cluster, rows: int, folder: Path) -> None:
-        self.cluster, self.rows, self.folder, self.case = cluster, rows, folder, Case("")
+        self.cluster, self.rows, self.case = cluster, rows, Case("")
         cluster.create("living")
         env = ENV_WITH_REWRITER
         self.project = ModelsProject.make(folder, cluster.url("living"), "", settings=SETTINGS, env_py=env)

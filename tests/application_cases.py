@@ -96,7 +96,6 @@ class Traffic:
     dropped: str = ""
     seen_by: tuple[str, ...] = ("revision", "--autogenerate")
     unsaid: str = ""
-    schema: str = ""
 
 
 def _models(*columns: str, more: str = "", key: str = "sa.Integer") -> str:

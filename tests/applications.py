@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 import alembic_safe
+from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.catalog import read_catalog
 from tests.application_cases import WHATEVER, App, Traffic
 from tests.deploys import end_of, start
@@ -309,8 +310,8 @@ class Story:
     @property
     def _schema(self) -> str:
         """SQL that makes the schema, where the tables have one of their own."""
-        escaped = self.case.schema.replace('"', '""')
-        return f'CREATE SCHEMA "{escaped}"' if escaped else ""
+        schema = self.case.old.schema
+        return f"CREATE SCHEMA {quoted(schema)}" if schema else ""
 
     def _models(self, models: str, message: str, *command: str) -> None:
         self.project.models(models, imports=f"from alembic_safe import {', '.join(_SAYING)}")

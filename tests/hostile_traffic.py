@@ -7,6 +7,8 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from alembic_safe.database.statements import quoted
+from alembic_safe.operations.statement_text import for_text
 from tests.application_cases import CASES, App, Column, Traffic
 
 SCHEMA = 'S"ch e%ma x:y'
@@ -26,11 +28,6 @@ NAMES = {
 _WORD = re.compile(r"'(?:[^']|'')*'|(?<![\w:])::(?P<cast>status)\b|\b(?P<word>[a-z_][a-z_0-9]*)\b(?!\()")
 _TABLES = ("items", "parts", "teams", "details", "logs", "part_1", "part_2")
 _SQL = ("up", "down", "fill")
-
-
-def quoted(*names: str) -> str:
-    """Return a name as SQL."""
-    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
 def in_sql(sql: str) -> str:
@@ -66,7 +63,7 @@ class _Models(ast.NodeTransformer):
         if called == "Enum":
             node.keywords.append(ast.keyword("schema", ast.Constant(SCHEMA)))
         if called == "CheckConstraint":
-            node.args[0] = ast.Constant(_for_text(in_sql(node.args[0].value)))  # type: ignore[attr-defined]
+            node.args[0] = ast.Constant(for_text(in_sql(node.args[0].value)))  # type: ignore[attr-defined]
         return node
 
     def visit_keyword(self, node: ast.keyword) -> ast.AST:
@@ -98,10 +95,6 @@ def _each(node: ast.expr) -> ast.expr:
     return ast.Constant(in_sql(node.value))  # type: ignore[attr-defined]
 
 
-def _for_text(sql: str) -> str:
-    return sql.replace(":", "\\:")
-
-
 def _models(text: str) -> str:
     return ast.unparse(ast.fix_missing_locations(_Models().visit(ast.parse(text)))) + "\n"
 
@@ -118,7 +111,7 @@ def hostile(case: Traffic) -> Traffic:
     """Return a change with every name of it replaced."""
     return replace(
         case, before=_models(case.before), after=_models(case.after), old=_app(case.old), new=_app(case.new),
-        seed=in_sql(case.seed), unsaid=in_sql(case.unsaid), schema=SCHEMA,
+        seed=in_sql(case.seed), unsaid=in_sql(case.unsaid),
     )  # fmt: skip
 
 
