@@ -14,7 +14,9 @@ from alembic_safe.settings import Settings
 @click.option(
     "--object", "objects", multiple=True, metavar="NAME", help="One kept object, or where it was: public.users.age."
 )
-@click.option("--orphans", is_flag=True, help="What has no place: its table is gone, it came back, or a later one does.")
+@click.option(
+    "--orphans", is_flag=True, help="What has no place: its table is gone, it came back, or a later one does."
+)
 @click.option("--confirm", metavar="DATABASE", help="The database's name, typed: consent to destroying what is listed.")
 @click.option("--dry-run", is_flag=True, help="List, and destroy nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
