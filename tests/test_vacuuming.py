@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -14,8 +16,6 @@ from tests.patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    import psycopg
 
     from tests.cluster import Cluster
 
@@ -37,17 +37,31 @@ def vacuuming(
 ) -> Iterator[Callable[..., Vacuuming]]:
     made: list[Vacuuming] = []
 
-    def make(*, always: bool = False) -> Vacuuming:
+    def make(*, always: bool = False, slowly: bool = False) -> Vacuuming:
         engine = sa.create_engine(cluster.url(database), poolclass=sa.NullPool)
         with engine.connect() as connection:
             table = find_table(connection, "t", None)
             assert table is not None
-            made.append(Vacuuming(leaves_of(connection, table, None), connect, always=always))
+            open_ = partial(slow, connect) if slowly else connect
+            made.append(Vacuuming(leaves_of(connection, table, None), open_, always=always))
         return made[-1]
 
     yield make
     for one in made:
         one.close()
+
+
+def slow(connect: Callable[[], psycopg.Connection]) -> psycopg.Connection:
+    """Return a session whose VACUUM of the table takes half a minute."""
+    connection = connect()
+    connection.execute(
+        "SELECT set_config('vacuum_cost_delay', '100ms', false), set_config('vacuum_cost_limit', '1', false)"
+    )
+    return connection
+
+
+def is_vacuumed(connection: psycopg.Connection) -> bool:
+    return connection.execute("SELECT FROM pg_stat_progress_vacuum").fetchone() is not None
 
 
 def vacuums(connection: psycopg.Connection) -> int:
@@ -56,7 +70,7 @@ def vacuums(connection: psycopg.Connection) -> int:
     return int(row[0])
 
 
-def test_it_is_due_four_times_on_the_way_and_not_for_a_small_table(vacuuming: Callable[..., Vacuuming]) -> None:
+def test_it_is_due_five_times_on_the_way_and_not_for_a_small_table(vacuuming: Callable[..., Vacuuming]) -> None:
     one = vacuuming()
     assert [one.wrote(0, 9_999) for _ in range(4)] == [False, False, True, False]
 
@@ -90,3 +104,32 @@ def test_while_an_autovacuum_is_at_work_it_is_due_again_behind_the_next_batch(
         one.vacuum(0)
         eventually(lambda: vacuums(c) == before + 1)
         assert not one.wrote(0, 1)
+
+
+def test_what_is_vacuumed_while_the_copy_goes_on_ends_with_a_copy_that_ends_early(
+    vacuuming: Callable[..., Vacuuming], connect: Callable[[], psycopg.Connection]
+) -> None:
+    one = vacuuming(always=True, slowly=True)
+    with connect() as c:
+        before = vacuums(c)
+        c.execute("UPDATE t SET n = 1")
+        one.begin(0)
+        eventually(lambda: is_vacuumed(c), "the vacuum")
+        assert one.is_at_work
+        one.close()
+        assert not one.is_at_work
+        eventually(lambda: not is_vacuumed(c), "the end of the vacuum")
+        assert vacuums(c) == before
+
+
+def test_what_went_wrong_beside_the_copy_is_raised_in_it(
+    vacuuming: Callable[..., Vacuuming], connect: Callable[[], psycopg.Connection]
+) -> None:
+    one = vacuuming(always=True)
+    with connect() as c:
+        c.execute("DROP TABLE t")
+    one.begin(0)
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        one.finish()
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        one.begin(0)

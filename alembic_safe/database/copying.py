@@ -176,6 +176,8 @@ class _Copy:
             self.pauses = Pauses(lookout, self.leaves, self.options, self._paused)
             rows, written = self._walk(list(enumerate(plan.ranges)))
             rows, written = self._walk_again_where_rows_move(len(plan.ranges), rows, written)
+            self._say_that_a_vacuum_is_waited_for()
+            self.vacuuming.finish()
         done = replace(plan, is_done=True, rows=rows, written=written)
         self._save(done, round((time.monotonic() - began) * 1000))
         self.progress.say("done")
@@ -275,8 +277,8 @@ class _Copy:
         if self.stopping.is_set():
             raise _Stopped
         if self.request.writes and self.options.vacuum and self.vacuuming.wrote(leaf, batch.written):
-            self.progress.say("vacuuming")
-            self.vacuuming.vacuum(leaf)
+            self._say_that_a_vacuum_is_waited_for()
+            self.vacuuming.begin(leaf)
         self._stop_in_time()
         with self.looking:
             reason = self.pauses.reason()
@@ -284,6 +286,10 @@ class _Copy:
                 self.progress.say("pausing", reason)
                 self._wait(LOOK_EVERY)
                 reason = self.pauses.look()
+
+    def _say_that_a_vacuum_is_waited_for(self) -> None:
+        if self.vacuuming.is_at_work:
+            self.progress.say("vacuuming")
 
     def _wait(self, seconds: float) -> None:
         if self.stopping.wait(seconds):

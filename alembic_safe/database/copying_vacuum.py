@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+import psycopg
 
 from alembic_safe.database.statements import quoted, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import psycopg
+    from concurrent.futures import Future
 
     from alembic_safe.database.copying_ranges import Leaf
 
@@ -21,10 +24,11 @@ _BLOCKS = "SELECT pg_relation_size(:oid) / current_setting('block_size')::bigint
 
 
 class Vacuuming:
-    """Vacuums the dead rows away that a copy leaves behind, four times on the way through a table.
+    """Vacuums the dead rows away that a copy leaves behind, five times on the way through a table, beside the batches.
 
     Without it a table grows to twice its size, with it to 1.25 times. A table whose pages took most of the new rows in
-    place of the old ones (a copy along a random key does that) has hardly grown, and is left to autovacuum.
+    place of the old ones (a copy along a random key does that) has hardly grown, and is left to autovacuum. Elsewhere it
+    comes before autovacuum, which a fifth of dead rows would call, and which a copy has to wait for.
 
     :param open_: returns a connection of its own in autocommit.
     :param always: a table that an earlier run has left behind may have grown already, so its size says nothing.
@@ -33,8 +37,8 @@ class Vacuuming:
     def __init__(
         self, leaves: Sequence[Leaf], open_: Callable[[], psycopg.Connection[Any]], *, always: bool = False
     ) -> None:  # fmt: skip
-        # the fourth time a ninth of the rows is left: one more behind the last would be for nothing
-        self._due = {number: max(20_000, leaf.rows * 2 // 9) for number, leaf in enumerate(leaves)}
+        # the fifth time an eleventh of the rows is left: one more behind the last would be for nothing
+        self._due = {number: max(20_000, leaf.rows * 2 // 11) for number, leaf in enumerate(leaves)}
         self._leaves = leaves
         self._open = open_
         self._always = always
@@ -42,38 +46,61 @@ class Vacuuming:
         self._written = dict.fromkeys(self._due, 0)
         self._lock = threading.Lock()
         self._was_skipped = False
+        self._pool = ThreadPoolExecutor(1, "alembic-safe-vacuum")
+        self._begun: Future[None] | None = None
 
     def wrote(self, leaf: int, rows: int) -> bool:
-        """Count written rows; return whether it is time to :meth:`vacuum`."""
+        """Count written rows; return whether it is time to :meth:`begin`."""
         self._written[leaf] += rows
         if self._written[leaf] < self._due[leaf]:
             return False
         self._written[leaf] = 0
         return True
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the one that was begun last goes on."""
+        return self._begun is not None and not self._begun.done()
+
+    def begin(self, leaf: int) -> None:
+        """Vacuum a table in a thread, while the copy goes on; one that is still at work is waited for."""
+        with self._lock:
+            self.finish()
+            self._begun = self._pool.submit(self.vacuum, leaf)
+
+    def finish(self) -> None:
+        """Wait for what is at work, and raise what it raised."""
+        if self._begun is not None:
+            self._begun.result()
+
     def vacuum(self, leaf: int) -> None:
-        """Vacuum a table that has grown; one worker at a time, while the others go on.
+        """Vacuum a table that has grown.
 
         It gives no empty block back, as that takes an exclusive lock, and it waits for nobody: while an autovacuum is at
         work, it is due again behind the next batch.
         """
-        with self._lock:
-            if self._connection is None:
-                self._connection = self._open()
-                self._connection.add_notice_handler(self._hear)
-            one = self._leaves[leaf]
-            grown = run(self._connection, _BLOCKS, {"oid": one.table.oid})[0]["it"] > one.blocks * GROWN
-            if not grown and not self._always:
-                return
-            self._was_skipped = False
-            run(self._connection, f"VACUUM (SKIP_LOCKED, TRUNCATE FALSE) {quoted(one.table.schema, one.table.name)}")
-            if self._was_skipped:
-                self._written[leaf] = self._due[leaf]
+        if self._connection is None:
+            self._connection = self._open()
+            self._connection.add_notice_handler(self._hear)
+        one = self._leaves[leaf]
+        blocks = run(self._connection, _BLOCKS, {"oid": one.table.oid})[0]["it"] or 0
+        if blocks <= one.blocks * GROWN and not self._always:
+            return
+        self._was_skipped = False
+        run(self._connection, f"VACUUM (SKIP_LOCKED, TRUNCATE FALSE) {quoted(one.table.schema, one.table.name)}")
+        if self._was_skipped:
+            self._written[leaf] = self._due[leaf]
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
         self._was_skipped = self._was_skipped or notice.sqlstate == "55P03"  # lock_not_available
 
     def close(self) -> None:
-        """Close the connection."""
+        """End what is still at work, and close the connection."""
+        while self._begun is not None and self.is_at_work:
+            if self._connection is not None:
+                with suppress(psycopg.Error):
+                    self._connection.cancel()
+            wait([self._begun], timeout=0.2)
+        self._pool.shutdown()
         if self._connection is not None:
             self._connection.close()
