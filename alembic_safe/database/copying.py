@@ -281,7 +281,8 @@ class _Copy:
             self.vacuuming.begin(leaf)
         self._stop_in_time()
         with self.looking:
-            reason = self.pauses.reason()
+            # who stands in its way is a reason to wait, and in the second before the next look a table would grow
+            reason = self.pauses.look() if self.vacuuming.was_skipped else self.pauses.reason()
             while reason:
                 self.progress.say("pausing", reason)
                 self._wait(LOOK_EVERY)

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
     from alembic_safe.database.copying_ranges import Leaf
 
-GROWN = 8 / 7
+GROWN = 11 / 10
 """How many times its size a table has at least that is worth a VACUUM."""
 
 _BLOCKS = "SELECT pg_relation_size(:oid) / current_setting('block_size')::bigint AS it"
 
 
 class Vacuuming:
-    """Vacuums the dead rows away that a copy leaves behind, five times on the way through a table, beside the batches.
+    """Vacuums the dead rows away that a copy leaves behind, six times on the way through a table, beside the batches.
 
-    Without it a table grows to twice its size, with it to 1.25 times. A table whose pages took most of the new rows in
+    Without it a table grows to twice its size, with it to 1.2 times. A table whose pages took most of the new rows in
     place of the old ones (a copy along a random key does that) has hardly grown, and is left to autovacuum. Elsewhere it
     comes before autovacuum, which a fifth of dead rows would call, and which a copy has to wait for.
 
@@ -37,8 +37,8 @@ class Vacuuming:
     def __init__(
         self, leaves: Sequence[Leaf], open_: Callable[[], psycopg.Connection[Any]], *, always: bool = False
     ) -> None:  # fmt: skip
-        # the fifth time an eleventh of the rows is left: one more behind the last would be for nothing
-        self._due = {number: max(20_000, leaf.rows * 2 // 11) for number, leaf in enumerate(leaves)}
+        # the sixth time a thirteenth of the rows is left: one more behind the last would be for nothing
+        self._due = {number: max(20_000, leaf.rows * 2 // 13) for number, leaf in enumerate(leaves)}
         self._leaves = leaves
         self._open = open_
         self._always = always
@@ -52,21 +52,32 @@ class Vacuuming:
     def wrote(self, leaf: int, rows: int) -> bool:
         """Count written rows; return whether it is time to :meth:`begin`."""
         self._written[leaf] += rows
-        if self._written[leaf] < self._due[leaf]:
-            return False
-        self._written[leaf] = 0
-        return True
+        return self._is_time(leaf)
+
+    def _is_time(self, leaf: int) -> bool:
+        """Whether one is due, or one at work is so slow that the table would grow too large beside it."""
+        due = self._due[leaf]
+        return self._written[leaf] >= (due // 2 if self.is_at_work else due)
 
     @property
     def is_at_work(self) -> bool:
         """Whether the one that was begun last goes on."""
         return self._begun is not None and not self._begun.done()
 
+    @property
+    def was_skipped(self) -> bool:
+        """Whether the last one was not done, as an autovacuum was at work."""
+        return self._was_skipped
+
     def begin(self, leaf: int) -> None:
-        """Vacuum a table in a thread, while the copy goes on; one that is still at work is waited for."""
+        """Wait for the one that is still at work; begin one that is due in a thread, while the copy goes on."""
         with self._lock:
+            if not self._is_time(leaf):
+                return  # another worker was here first
             self.finish()
-            self._begun = self._pool.submit(self.vacuum, leaf)
+            if self._written[leaf] >= self._due[leaf]:
+                self._written[leaf] = 0
+                self._begun = self._pool.submit(self.vacuum, leaf)
 
     def finish(self) -> None:
         """Wait for what is at work, and raise what it raised."""
