@@ -150,3 +150,45 @@ def test_a_milestone_renames_a_table_and_changes_its_columns(tmp_path: Path, clu
     app.run("check", check=0)
     with cluster.connect(database) as connection:
         assert connection.execute("SELECT id, tel FROM people").fetchall() == [(1, "+1")]
+
+
+COMPARING = ENV_WITH_REWRITER.replace("target_metadata=", "compare_server_default=True, target_metadata=")
+DEFAULTS = {
+    "a": (
+        'sa.String(30), server_default="7", nullable=False',
+        'sa.Text, server_default="7", nullable=False',
+        "'7'::text",
+    ),
+    "b": ('sa.Integer, server_default="7"', 'sa.BigInteger, server_default="8"', "8"),
+    "c": ('sa.Boolean, server_default="true"', "sa.Integer", None),
+    "d": ("sa.Integer", 'sa.Text, server_default="x"', "'x'::text"),
+}
+"""A column's definition before and after, and its default in the end."""
+
+
+@pytest.mark.parametrize("env_py", [COMPARING, ENV_WITH_REWRITER], ids=["compared", "not compared"])
+def test_defaults_come_and_go_with_types_and_come_back(
+    tmp_path: Path, cluster: Cluster, database: str, env_py: str
+) -> None:
+    """The milestone itself proves the way there and back: every default, and every type that it is of."""
+
+    def table(side: int) -> str:
+        columns = ", ".join(f'sa.Column("{name}", {said[side]})' for name, said in DEFAULTS.items())
+        return f'sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), {columns})'
+
+    assert COMPARING != ENV_WITH_REWRITER
+    app = ModelsProject.make(tmp_path / "app", cluster.url(database), table(0), env_py=env_py)
+    app.run("revision", "--autogenerate", "-m", "users", check=0)
+    app.run("upgrade", "head", check=0)
+    app.models(table(1))
+    app.run("dev-push", check=0)
+    app.run("milestone", "-m", "types", check=0)
+    app.run("safe-contract", check=0)
+    app.run("upgrade", "head", check=0)
+    app.run("check", check=0)
+    with cluster.connect(database) as connection:
+        found = connection.execute(
+            "SELECT column_name, column_default FROM information_schema.columns WHERE table_name = 'users'"
+        ).fetchall()
+    plain = {name: default and default.replace("'8'::bigint", "8") for name, default in found if name in DEFAULTS}
+    assert plain == {name: said[2] for name, said in DEFAULTS.items()}

@@ -226,6 +226,10 @@ ONCE_FAILED = {
         models(TableSpec("beta", (ColumnSpec("e0", "mood", default=True),))),
         models(TableSpec("beta", (ColumnSpec("e0", "text"),))), (), (),
     ),
+    "varchar with a default becomes text with one": Pair(
+        models(TableSpec("beta", (ColumnSpec("n2", "varchar", default=True),))),
+        models(TableSpec("beta", (ColumnSpec("n2", "text", default=True),))), (), (),
+    ),
     "text with a default becomes an enum with one": Pair(
         models(TableSpec("beta", (ColumnSpec("e0", "text", default=True),))),
         models(TableSpec("beta", (ColumnSpec("e0", "mood", default=True),))), (), (),

@@ -179,7 +179,22 @@ class _Writing:
             if len(news) == 1
             else f"{', '.join(names)} change names"
         )
-        return _swapped(swaps, Step(taken, (swap,)))
+        return _swapped(swaps, Step(taken, (swap,), undo=(*self._defaults_back(every), swap.reverse())))
+
+    def _defaults_back(self, swaps: Sequence[Settle]) -> list[MigrateOperation]:
+        """Return what gives the old columns the defaults that they had; a swap back leaves a column the one that it has."""
+        found: list[MigrateOperation] = []
+        for line in swaps:
+            for one in self.settles:
+                if one.verb in {"set_default", "drop_default"} and _of(one, line) and one.name == line.name:
+                    was = one.facts.get("was")
+                    found.append(
+                        ops.AlterColumnOp(
+                            line.table, line.facts["new"] if was else line.name, schema=self._schema(line),
+                            modify_server_default=DefaultClause(plain_text(was)) if was else None,
+                        )
+                    )  # fmt: skip
+        return found
 
     def _swap_enum(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         """Let all columns of an enum change names in one step, together with the enums."""
@@ -262,7 +277,7 @@ class _Writing:
             line.table, line.name, schema=self._schema(line), existing_server_default=had,
             modify_server_default=DefaultClause(plain_text(rest["to"])),
         )  # fmt: skip
-        # before a swap back the old type's default would not fit the new type's column
+        # the old type's default would not fit the new type's column: the swap back has it
         return [Step(f"the default of {line.name}", (change,), undo=())]
 
     def _drop_default(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
@@ -270,7 +285,8 @@ class _Writing:
         drop = ops.AlterColumnOp(
             line.table, line.name, schema=self._schema(line), modify_server_default=None, existing_server_default=had
         )
-        return [Step(f"{line.name} has no default", (drop,))]
+        swaps = any(one.verb == "swap_columns" and _of(one, line) and one.name == line.name for one in self.settles)
+        return [Step(f"{line.name} has no default", (drop,), undo=() if swaps else None)]
 
     def _drop_index(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         del rest

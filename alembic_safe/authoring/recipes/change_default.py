@@ -8,6 +8,7 @@ from alembic.operations import ops
 from sqlalchemy import Computed, Identity
 
 from alembic_safe.authoring.change_operations import DefaultOp
+from alembic_safe.authoring.recipes.defaults import defaults_of
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 def change_default(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], facts: Facts) -> Phased | None:
     """Set a default at once; take one away in the contract, as the old application leaves the column out."""
-    del every
     if isinstance(op, DefaultOp):
-        if op.to is not None:
+        # a type that changes in place has the default out of its way meanwhile
+        if op.to is not None or defaults_of(op.column, every, facts)[-1].to is not None:
             return None
         shown = facts.shown(op.column.parent, None if op.column.schema == facts.default_schema else op.column.schema)
         return _dropped(f"{shown}.{op.column.name}", settle("drop_default", op.column, was=op.was))

@@ -12,6 +12,7 @@ from alembic_safe.authoring.change_operations import DefaultOp, KeyOp
 from alembic_safe.authoring.recipes.at_once import require_consent
 from alembic_safe.authoring.recipes.building import index_steps
 from alembic_safe.authoring.recipes.conversions import collated, conversion, is_free, recollated, type_sql
+from alembic_safe.authoring.recipes.defaults import defaults_of, fits
 from alembic_safe.authoring.recipes.moving import Moves, foreign_keys
 from alembic_safe.authoring.recipes.naming import named_in, worded
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Table
 
+    from alembic_safe.authoring.recipes.defaults import SaidDefault
     from alembic_safe.authoring.recipes.records import Facts, Step
     from alembic_safe.inspecting.catalog_records import ObjectId
     from alembic_safe.inspecting.leaning import Leaning
@@ -78,7 +80,7 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
     optional = (not old.nullable and _may_be_null(op, every)) or None
     swap = settle("swap_columns", id_, new=new, up=up, down=back, primary_key=key, null_from_expand=optional)
     kept = () if key is None else (settle("drop_index", id_._replace(kind="index", name=beside(key)), goes_with=new),)
-    defaults = [one for one in every if isinstance(one, DefaultOp) and one.column == id_]
+    defaults = _defaults(old, id_, every, facts)
     if moves.last is not op:
         referring = referring.none()
     collation = _collation(op, facts)
@@ -86,7 +88,7 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
     return Phased(
         f"{shown} becomes {becomes}", expand=split.expand, copy=(*split.copy, *built, *referring.steps),
         settles=(*referring.settles, *split.settles, *kept, swap, *_default(id_, defaults), *names),
-        consumed=(*defaults, *followed, *(one for one, _ in coming), *referring.consumed),
+        consumed=(*(one.op for one in defaults), *followed, *(one for one, _ in coming), *referring.consumed),
         fresh=(id_._replace(name=new),),
         words=Words(
             expand=(
@@ -111,7 +113,19 @@ def _named(id_: ObjectId, new: str, *, changes: bool) -> list[Settle]:
     return [settle(f"{verb}_{id_.kind}", id_, goes_with=new) for verb in ("drop", "create")]
 
 
-def _default(id_: ObjectId, changes: Sequence[DefaultOp]) -> tuple[Settle, ...]:
+def _defaults(
+    old: Column[Any], id_: ObjectId, every: Sequence[ops.MigrateOperation], facts: Facts
+) -> list[SaidDefault]:
+    """Return what is said of the default that has to wait for the new type.
+
+    What goes out of the way of a conversion, and comes again behind it; and what the old column could not take.
+    """
+    found = defaults_of(id_, every, facts)
+    waits = any(isinstance(one.op, DefaultOp) or (one.to is not None and not fits(one.to, old.type)) for one in found)
+    return found if waits else []
+
+
+def _default(id_: ObjectId, changes: Sequence[SaidDefault]) -> tuple[Settle, ...]:
     """Return what becomes of the default, once the column has the name that the models say."""
     if not changes:
         return ()

@@ -1,0 +1,67 @@
+"""What is said of a column's default in the course of one revision?"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from alembic.operations import ops
+from sqlalchemy import Computed, Enum, Identity, Integer, Numeric, String
+
+from alembic_safe.authoring.change_operations import DefaultOp
+from alembic_safe.authoring.written_sql import default_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.types import TypeEngine
+
+    from alembic_safe.authoring.recipes.records import Facts
+    from alembic_safe.inspecting.catalog_records import ObjectId
+
+_LITERAL = re.compile(r"'?(?P<said>[^']*)'?(::[\w .()]+)?")
+_NUMBER = re.compile(r"\s*[+-]?\d+(\.\d*)?\s*")
+
+
+@dataclass(frozen=True)
+class SaidDefault:
+    """One operation, Alembic's or ours, that says a column's default.
+
+    :param to: SQL; ``None``: none from then on. ``was``: what stood there, where that is known.
+    """
+
+    op: ops.MigrateOperation
+    to: str | None
+    was: str | None = None
+
+
+def defaults_of(id_: ObjectId, every: Sequence[ops.MigrateOperation], facts: Facts) -> list[SaidDefault]:
+    """Return what is said of a column's default, in order.
+
+    :param every: of single changes: see ``phases.decomposed``.
+    """
+    found = []
+    for op in every:
+        if isinstance(op, DefaultOp) and op.column == id_:
+            found.append(SaidDefault(op, op.to, op.was))
+        elif isinstance(op, ops.AlterColumnOp) and facts.column(op.table_name, op.schema, op.column_name) == id_:
+            said = op.modify_server_default
+            if said is None or (said is not False and not isinstance(said, (Computed, Identity))):
+                was = facts.catalog.objects.get(id_, {}).get("default")
+                to = None if said is None else default_sql(said)
+                found.append(SaidDefault(op, to, None if was is None else str(was)))
+    return found
+
+
+def fits(sql: str, type_: TypeEngine[Any]) -> bool:
+    """Tell whether a column of a type takes a default, as far as can be told without a server; else it does not.
+
+    :param sql: a literal, or anything else.
+    """
+    if isinstance(type_, String) and not isinstance(type_, Enum):
+        return True
+    literal = _LITERAL.fullmatch(sql)
+    return (
+        isinstance(type_, Numeric | Integer) and literal is not None and _NUMBER.fullmatch(literal["said"]) is not None
+    )
