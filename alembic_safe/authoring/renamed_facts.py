@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 from alembic.operations.ops import RenameTableOp
 from sqlalchemy import MetaData
 
+from alembic_safe.authoring.change_operations import RenamedPartOp
 from alembic_safe.inspecting.catalog_records import ObjectId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from alembic.operations.ops import MigrateOperation
+    from sqlalchemy import Table
 
     from alembic_safe.authoring.recipes.records import Facts
 
@@ -41,12 +43,39 @@ def after_renames(facts: Facts, operations: Iterable[MigrateOperation]) -> Facts
     names = {old: new for new, old in former_names(operations, facts.default_schema).items()}
     if not names:
         return facts
+    parts = _parts(operations, names, facts.default_schema)
     tables = {
-        names.get(id_, id_): table.to_metadata(MetaData(), name=names[id_].name) if id_ in names else table
+        names.get(id_, id_): _renamed(table, names[id_], parts) if id_ in names else table
         for id_, table in facts.tables.items()
     }
-    catalog = replace(facts.catalog, objects=_called(facts.catalog.objects, names))
+    objects = {parts.get(id_, id_): said for id_, said in _called(facts.catalog.objects, names).items()}
+    catalog = replace(facts.catalog, objects=objects)
     return replace(facts, catalog=catalog, tables=tables, leaning=_called(facts.leaning, names))
+
+
+def _parts(
+    operations: Iterable[MigrateOperation], names: Mapping[ObjectId, ObjectId], default_schema: str
+) -> dict[ObjectId, ObjectId]:
+    """Return the indexes and constraints of these tables that are renamed with them, by their former names."""
+    found = {}
+    for op in operations:
+        if isinstance(op, RenamedPartOp):
+            schema = op.part.schema or default_schema
+            table = ObjectId("table", schema, op.part.parent)
+            if table in names or table in names.values():
+                was = op.part._replace(schema=schema, parent=names.get(table, table).name)
+                found[was] = was._replace(name=op.new)
+    return found
+
+
+def _renamed(table: Table, to: ObjectId, parts: Mapping[ObjectId, ObjectId]) -> Table:
+    made = table.to_metadata(MetaData(), name=to.name)
+    for kind, several in (("index", made.indexes), ("constraint", made.constraints)):
+        for one in several:
+            new = parts.get(ObjectId(kind, to.schema, str(one.name), to.name))
+            if new is not None:
+                one.name = new.name
+    return made
 
 
 def _called(objects: Mapping[ObjectId, Found], names: Mapping[ObjectId, ObjectId]) -> dict[ObjectId, Found]:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 
-from alembic_safe.authoring.change_operations import ExcludeOp, GeneratedOp, KeyOp, RenamedTableOp
+from alembic_safe.authoring.change_operations import ExcludeOp, GeneratedOp, KeyOp, RenamedTableOp, SqlOp
 from alembic_safe.authoring.recipes.naming import named_in
 from alembic_safe.authoring.recipes.records import Phased, Words
 from alembic_safe.authoring.recipes.standing_on import dropped_name, is_partitioned, referred_columns, table_of
 from alembic_safe.authoring.renamed_operations import name_of_created
+from alembic_safe.database.statements import quoted
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
 from alembic_safe.operations.retire_column import RetireColumnOp
 from alembic_safe.operations.retire_table import RetireTableOp
@@ -92,7 +93,8 @@ def _require_nothing_that_waits(
 ) -> None:  # fmt: skip
     """Stop where a key is made anew while something of the same change that it cannot do without, or with, comes later.
 
-    A column that comes is filled in phases; what refers to the key until it goes, goes in the contract.
+    A column that comes is filled in phases; what refers to the key until it goes, goes in the contract. A foreign key that
+    comes is checked against the new key, which is not there before.
     """
     for one in every:
         if isinstance(one, RetireTableOp):
@@ -108,9 +110,21 @@ def _require_nothing_that_waits(
                 raise _two_revisions(
                     op.part.name, f"{shown}, which refers to {_shown(table, facts)}, goes", "the column"
                 )
+        elif _comes_to_refer(one, table, every):
+            raise _two_revisions(op.part.name, f"a foreign key that refers to {_shown(table, facts)} comes", "the key")
         elif isinstance(one, ops.AddColumnOp) and table_of(one, facts) == table and named_in(op.sql, one.column.name):
             shown = f"{_shown(table, facts)}.{one.column.name}"
             raise _two_revisions(op.part.name, f"{shown}, which is part of it, comes", "the column")
+
+
+def _comes_to_refer(op: ops.MigrateOperation, to: ObjectId, every: Sequence[ops.MigrateOperation]) -> bool:
+    """Tell whether an operation is the SQL of a foreign key that was not there; one that only makes room comes back."""
+    if not isinstance(op, SqlOp) or " FOREIGN KEY " not in op.sql:
+        return False
+    gone = [quoted(name) for one in every if (name := dropped_name(one)) is not None]
+    return bool(referred_columns({"definition": op.sql}, to.schema, to.name)) and not any(
+        f" ADD CONSTRAINT {name} " in op.sql for name in gone
+    )
 
 
 def _foreign_keys(table: ObjectId, to: ObjectId, facts: Facts) -> list[ForeignKeyConstraint]:
