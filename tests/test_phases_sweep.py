@@ -241,6 +241,15 @@ ONCE_FAILED = {
         models(TableSpec("beta", (ColumnSpec("e0", "mood", default=True),))),
         models(TableSpec("beta", (ColumnSpec("e0", "text"),))), (), (),
     ),
+    "a column with a default gets another name and another type": Pair(
+        models(TableSpec("beta", (ColumnSpec("n1", "integer", default=True),))),
+        models(TableSpec("beta", (ColumnSpec("n0", "bigint", default=True),))), (),
+        ((None, "beta", "beta", "n1", "n0"),),
+    ),
+    "a number becomes a text with a default": Pair(
+        models(TableSpec("alpha", (ColumnSpec("n0", "integer"),))),
+        models(TableSpec("alpha", (ColumnSpec("n0", "varchar", default=True),))), (), (),
+    ),
     "varchar with a default becomes text with one": Pair(
         models(TableSpec("beta", (ColumnSpec("n2", "varchar", default=True),))),
         models(TableSpec("beta", (ColumnSpec("n2", "text", default=True),))), (), (),

@@ -80,7 +80,7 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
     optional = (not old.nullable and _may_be_null(op, every)) or None
     swap = settle("swap_columns", id_, new=new, up=up, down=back, primary_key=key, null_from_expand=optional)
     kept = () if key is None else (settle("drop_index", id_._replace(kind="index", name=beside(key)), goes_with=new),)
-    defaults = _defaults(old, id_, every, facts)
+    defaults = _defaults(op, old, id_, every, facts)
     if moves.last is not op:
         referring = referring.none()
     collation = _collation(op, facts)
@@ -114,14 +114,15 @@ def _named(id_: ObjectId, new: str, *, changes: bool) -> list[Settle]:
 
 
 def _defaults(
-    old: Column[Any], id_: ObjectId, every: Sequence[ops.MigrateOperation], facts: Facts
-) -> list[SaidDefault]:
+    op: ops.AlterColumnOp, old: Column[Any], id_: ObjectId, every: Sequence[ops.MigrateOperation], facts: Facts
+) -> list[SaidDefault]:  # fmt: skip
     """Return what is said of the default that has to wait for the new type.
 
-    What goes out of the way of a conversion, and comes again behind it; and what the old column could not take.
+    What goes out of the way of a conversion, and comes again behind it; and what the old column could not take, or take along.
     """
     found = defaults_of(id_, every, facts)
-    waits = any(isinstance(one.op, DefaultOp) or (one.to is not None and not fits(one.to, old.type)) for one in found)
+    new = made_type(op.modify_type)
+    waits = any(isinstance(one.op, DefaultOp) or (one.to and not fits(one.to, old.type, new)) for one in found)
     return found if waits else []
 
 

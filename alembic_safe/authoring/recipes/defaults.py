@@ -54,14 +54,14 @@ def defaults_of(id_: ObjectId, every: Sequence[ops.MigrateOperation], facts: Fac
     return found
 
 
-def fits(sql: str, type_: TypeEngine[Any]) -> bool:
-    """Tell whether a column of a type takes a default, as far as can be told without a server; else it does not.
+def fits(sql: str, old: TypeEngine[Any], new: TypeEngine[Any]) -> bool:
+    """Tell whether a column of one type takes a default, and takes it along to another type, as far as can be told here.
 
     :param sql: a literal, or anything else.
     """
-    if isinstance(type_, String) and not isinstance(type_, Enum):
+    if all(isinstance(one, String) and not isinstance(one, Enum) for one in (old, new)):
         return True
+    if not all(isinstance(one, (Numeric, Integer)) for one in (old, new)):
+        return False
     literal = _LITERAL.fullmatch(sql)
-    return (
-        isinstance(type_, Numeric | Integer) and literal is not None and _NUMBER.fullmatch(literal["said"]) is not None
-    )
+    return literal is not None and _NUMBER.fullmatch(literal["said"]) is not None

@@ -15,6 +15,7 @@ from alembic_safe.authoring.change_operations import (
     plain_text,
 )
 from alembic_safe.authoring.recipes.conversions import conversion, is_free, type_sql
+from alembic_safe.authoring.recipes.defaults import defaults_of
 from alembic_safe.authoring.recipes.naming import worded
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
 from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
@@ -64,10 +65,12 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     names = {one.part.name: one.new for one in own if isinstance(one, RenamedPartOp)}
     dropped = frozenset(str(dropped_name(one)) for one in own if dropped_name(one))
     wanted = facts.column(op.table_name, op.schema, new)
-    defaults = [one for one in every if isinstance(one, DefaultOp) and one.column == wanted]
+    said_of_default = defaults_of(wanted, every, facts)
+    defaults = [one.op for one in said_of_default if isinstance(one.op, DefaultOp)]
     column = _as_wanted(table, old, new, altered)
     if defaults:
-        column.server_default = None if defaults[-1].to is None else DefaultClause(plain_text(defaults[-1].to))
+        to = said_of_default[-1].to
+        column.server_default = None if to is None else DefaultClause(plain_text(to))
     split = replaced(facts, Replacement(table, old, column, up, down, names, dropped))
     gone = facts.column(op.table_name, op.schema, old)
     retire = settle("retire_column", gone, replaced_by=new, up=up, down=down)
