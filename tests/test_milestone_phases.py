@@ -192,3 +192,45 @@ def test_defaults_come_and_go_with_types_and_come_back(
         ).fetchall()
     plain = {name: default and default.replace("'8'::bigint", "8") for name, default in found if name in DEFAULTS}
     assert plain == {name: said[2] for name, said in DEFAULTS.items()}
+
+
+@pytest.mark.parametrize("pushed", [True, False], ids=["pushed", "generated"])
+def test_a_default_that_changes_with_its_enums_labels_comes_back(
+    tmp_path: Path, cluster: Cluster, database: str, *, pushed: bool
+) -> None:
+    """A default that is a label of both enums is not the one of before, for all that it could be translated."""
+
+    def table(labels: str, default: str, info: str = "") -> str:
+        return (
+            'sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True),'
+            f' sa.Column("mood", postgresql.ENUM({labels}, name="mood"), server_default={default!r}{info}))'
+        )
+
+    app = ModelsProject.make(tmp_path / "app", cluster.url(database), table("'a', 'b', 'c'", "a"), env_py=COMPARING)
+    app.run("revision", "--autogenerate", "-m", "users", check=0)
+    app.run("upgrade", "head", check=0)
+    with cluster.connect(database) as connection:
+        connection.execute("INSERT INTO users VALUES (1), (2)")
+    app.models(table("'a', 'b', 'd'", "b", ", info={'enum': {'c': 'd'}}"))
+    if pushed:
+        app.run("dev-push", check=0)
+    app.run(*(("milestone",) if pushed else ("revision", "--autogenerate")), "-m", "moods", check=0)
+    app.run("upgrade", "head", check=0)
+    app.run("safe-contract", check=0)
+    app.run("upgrade", "head", check=0)
+    app.run("check", check=0)
+
+    def default() -> object:
+        query = (
+            "SELECT column_default FROM information_schema.columns WHERE table_name = 'users' AND column_name = 'mood'"
+        )
+        with cluster.connect(database) as connection:
+            row = connection.execute(query).fetchone()
+        assert row is not None
+        return row[0]
+
+    assert default() == "'b'::mood"
+    app.run("downgrade", "-1", check=0)
+    assert default() == "'a'::mood"
+    app.run("upgrade", "head", check=0)
+    assert default() == "'b'::mood"

@@ -102,8 +102,7 @@ class _Writing:
         if rest.get("prove"):
             steps.append(Step(f"{name} gets no further NULL", (ProveNotNullOp(line.table, name, schema=schema),)))
         # a run that goes on from behind the swap finds the column under its other name, or gone
-        swaps = any(one.verb == "swap_columns" and _of(one, line) and one.facts["new"] == name for one in self.settles)
-        set_it = SetNotNullOp(line.table, name, if_exists=swaps, schema=schema)
+        set_it = SetNotNullOp(line.table, name, if_exists=self._is_swapped(line, new=name), schema=schema)
         # the proof that the copy left behind goes with it, and comes back with its reverse
         proof = (
             ()
@@ -181,8 +180,16 @@ class _Writing:
         )
         return _swapped(swaps, Step(taken, (swap,), undo=(*self._defaults_back(every), swap.reverse())))
 
-    def _defaults_back(self, swaps: Sequence[Settle]) -> list[MigrateOperation]:
-        """Return what gives the old columns the defaults that they had; a swap back leaves a column the one that it has."""
+    def _is_swapped(self, line: Settle, *, new: str = "") -> bool:
+        """Tell whether a line's column changes names with another one; or whether ``new``, of its table, is that other."""
+        swaps = [one for one in self.settles if one.verb == "swap_columns" and _of(one, line)]
+        return any(one.facts["new"] == new if new else one.name == line.name for one in swaps)
+
+    def _defaults_back(self, swaps: Sequence[Settle], *, behind: bool = False) -> list[MigrateOperation]:
+        """Return what gives the old columns the defaults that they had; a swap back leaves a column the one that it has.
+
+        :param behind: whether it runs behind the swap back, where the old columns have their names again.
+        """
         found: list[MigrateOperation] = []
         for line in swaps:
             for one in self.settles:
@@ -190,7 +197,7 @@ class _Writing:
                     was = one.facts.get("was")
                     found.append(
                         ops.AlterColumnOp(
-                            line.table, line.facts["new"] if was else line.name, schema=self._schema(line),
+                            line.table, line.facts["new"] if was and not behind else line.name, schema=self._schema(line),
                             modify_server_default=DefaultClause(plain_text(was)) if was else None,
                         )
                     )  # fmt: skip
@@ -202,7 +209,9 @@ class _Writing:
         columns = [one for one in self.settles if one.verb == "swap_columns" and one.facts.get("enum") == of]
         swap = SwapEnumTypesOp(line.table, rest["new"], schema=self._schema(line))
         shown = ", ".join(f"{one.table}.{one.name}" for one in columns)
-        together = Step(f"the enums change names, and with them {shown}", (swap,))
+        # said of the enum as it is called then
+        undo = (swap.reverse(), *self._defaults_back(columns, behind=True))
+        together = Step(f"the enums change names, and with them {shown}", (swap,), undo=undo)
         return _swapped([self._swap(one, enum=rest["new"]) for one in columns], together)
 
     def _drop_type(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
@@ -285,8 +294,7 @@ class _Writing:
         drop = ops.AlterColumnOp(
             line.table, line.name, schema=self._schema(line), modify_server_default=None, existing_server_default=had
         )
-        swaps = any(one.verb == "swap_columns" and _of(one, line) and one.name == line.name for one in self.settles)
-        return [Step(f"{line.name} has no default", (drop,), undo=() if swaps else None)]
+        return [Step(f"{line.name} has no default", (drop,), undo=() if self._is_swapped(line) else None)]
 
     def _drop_index(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         del rest

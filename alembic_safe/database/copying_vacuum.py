@@ -90,6 +90,7 @@ class Vacuuming:
         It gives no empty block back, as that takes an exclusive lock, and it waits for nobody: while an autovacuum is at
         work, it is due again behind the next batch.
         """
+        self._was_skipped = False
         if self._connection is None:
             self._connection = self._open()
             self._connection.add_notice_handler(self._hear)
@@ -97,7 +98,6 @@ class Vacuuming:
         blocks = run(self._connection, _BLOCKS, {"oid": one.table.oid})[0]["it"] or 0
         if blocks <= one.blocks * GROWN and not self._always:
             return
-        self._was_skipped = False
         run(self._connection, f"VACUUM (SKIP_LOCKED, TRUNCATE FALSE) {quoted(one.table.schema, one.table.name)}")
         if self._was_skipped:
             self._written[leaf] = self._due[leaf]

@@ -12,17 +12,17 @@ from alembic.operations import ops
 from sqlalchemy import ARRAY, CheckConstraint, Column, MetaData
 
 from alembic_safe.authoring import enum_labels
-from alembic_safe.authoring.change_operations import AddLabelOp, CheckOp, DefaultOp, RenameColumnOp, SqlOp, plain_text
+from alembic_safe.authoring.change_operations import AddLabelOp, CheckOp, RenameColumnOp, SqlOp, plain_text
 from alembic_safe.authoring.enum_changes import enum_of
 from alembic_safe.authoring.enum_operations import ChangeLabelsOp, joined, statements_of
 from alembic_safe.authoring.existing_types import existing_enum
 from alembic_safe.authoring.keeping import taken_back_by
 from alembic_safe.authoring.recipes.at_once import require_consent
+from alembic_safe.authoring.recipes.defaults import defaults_of
 from alembic_safe.authoring.recipes.naming import quoted_if_needed
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
 from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
 from alembic_safe.authoring.recipes.standing_on import built_for, dropped_name, table_of, unbuildable
-from alembic_safe.authoring.written_sql import default_sql
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.enum_types import CreateEnumTypeOp
 from alembic_safe.operations.retire_column import RetireColumnOp
@@ -261,11 +261,11 @@ class _Split:
             Replacement(self._relabelled(table), id_.name, column, up, down, dropped=dropped, swaps=True, moves=mine),
         )
         gone = [one for one in own if dropped_name(one) in split.parts]
-        defaults = [one for one in own if _sets_default(one, id_)]
+        defaults = defaults_of(id_, self.every, facts)
+        if defaults and defaults[-1].to is None:
+            defaults = []  # it goes in the contract, as any other
         swap = settle("swap_columns", id_, new=new, up=up, down=down, enum=[self.op.type_.schema, self.op.type_.name])
-        then = tuple(
-            settle("set_default", id_, to=sql) for one in defaults[-1:] if (sql := _default_of(one)) is not None
-        )
+        then = tuple(settle("set_default", id_, to=one.to, was=defaults[0].was) for one in defaults[-1:])
         names: tuple[Settle, ...] = tuple(
             settle(f"rename_{part.kind}", part._replace(name=beside(part.name)), to=part.name)
             for _, (part, _) in coming if part.name not in split.parts
@@ -274,7 +274,7 @@ class _Split:
         return Phased(
             "", expand=split.expand, copy=(*split.copy, *(step for _, (_, steps) in coming for step in steps)),
             settles=(*split.settles, swap, *then, *names), fresh=(id_._replace(name=new),),
-            consumed=(*defaults, *gone, *(one for one, _ in coming)),
+            consumed=(*(one.op for one in defaults), *gone, *(one for one, _ in coming)),
             words=Words(
                 copy=(f"Fills {shown}, then builds for it what stands on {id_.name}.", *guarded_twice(split.unique)),
             ),
@@ -327,16 +327,3 @@ class _Split:
                 }
             return made
         return op
-
-
-def _sets_default(op: ops.MigrateOperation, id_: ObjectId) -> bool:
-    if isinstance(op, DefaultOp):
-        return op.column == id_ and op.to is not None
-    return (
-        isinstance(op, ops.AlterColumnOp) and op.column_name == id_.name and op.modify_type is None
-        and op.modify_nullable is None and bool(op.modify_server_default)
-    )  # fmt: skip
-
-
-def _default_of(op: Any) -> str | None:
-    return op.to if isinstance(op, DefaultOp) else default_sql(op.modify_server_default)

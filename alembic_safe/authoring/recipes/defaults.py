@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from alembic_safe.inspecting.catalog_records import ObjectId
 
 _LITERAL = re.compile(r"'?(?P<said>[^']*)'?(::[\w .()]+)?")
+_COMPUTED = (Computed, Identity)
 _NUMBER = re.compile(r"\s*[+-]?\d+(\.\d*)?\s*")
 
 
@@ -47,7 +48,8 @@ def defaults_of(id_: ObjectId, every: Sequence[ops.MigrateOperation], facts: Fac
             found.append(SaidDefault(op, op.to, op.was))
         elif isinstance(op, ops.AlterColumnOp) and facts.column(op.table_name, op.schema, op.column_name) == id_:
             said = op.modify_server_default
-            if said is None or (said is not False and not isinstance(said, (Computed, Identity))):
+            counts = isinstance(said, _COMPUTED) or isinstance(op.existing_server_default, _COMPUTED)
+            if said is not False and not counts:
                 was = facts.catalog.objects.get(id_, {}).get("default")
                 to = None if said is None else default_sql(said)
                 found.append(SaidDefault(op, to, None if was is None else str(was)))
