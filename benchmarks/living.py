@@ -3,9 +3,10 @@
 Run with ``python -m benchmarks.living [--rows 5000000] [--rounds 3] [--case NAME ...]`` from the project's folder. An open
 loop of 300 operations a second runs on the table; in every round the naive statement and ``safe-upgrade`` (expand, copy and
 contract) each work on a new table, each behind some seconds in which nothing but the load ran (and what looks at the locks, as
-it does later on). What writers notice of a session that only computes, and touches no table, is printed, too: that is what
-anybody's work costs them on this machine. Where that alone is more than a claim allows (two cores that the application, the
-server and the migration share), the claim is held against it instead, and the output says so. Exit 1 when a claim fails.
+it does later on). What they notice of the naive statement on another table, which nobody else uses, is printed, too: no lock
+of it is in anybody's way, so that is what the work itself costs them on a machine whose cores and log they share with it.
+Where that alone is more than a claim allows, the claim is held against it instead, and the output says so. Percentiles are of
+all rounds' writes together: of one round alone, the 99.9th would be the second or third worst. Exit 1 when a claim fails.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from tests.models_project import ENV_WITH_REWRITER, ModelsProject
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-IDLE = 8.0
-"""Seconds of the idle control."""
-COMPUTING = "SELECT count(*) FROM generate_series(1, 10000000) WHERE random() > 2"
-"""Work that touches no table, for about a second."""
+IDLE = 10.0
+"""Seconds of each control."""
+MOST = 2
+"""How many times the p99.9 of its control a change may have."""
 LOOK_EVERY = 0.002
 """Seconds between two looks at who holds ACCESS EXCLUSIVE: a hold is known to within twice of it."""
 SETTINGS = "environment = production\ncontract_min_age = 0\nrehearse = off"
@@ -44,10 +45,14 @@ MODELS = """\
 sa.Table("parents", metadata, sa.Column("id", sa.Integer, primary_key=True))
 sa.Table("live", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("v", sa.Integer, nullable=False),
          sa.Column("w", {w}), sa.Column("p", sa.Integer{p}), sa.Column("n", sa.Integer), sa.Column("pad", sa.Text{pad}))
+sa.Table("elsewhere", metadata, sa.Column("id", sa.Integer, nullable=False), sa.Column("v", sa.Integer, nullable=False),
+         *(sa.Column(name, sa.Integer) for name in "wpn"), sa.Column("pad", sa.Text))
 """
 FILL = (
     "INSERT INTO parents SELECT generate_series(0, 999)",
     "INSERT INTO live SELECT n, 0, 0, n % 1000, NULL, md5(n::text) || repeat('x', 120) FROM generate_series(1, {rows}) n",
+    "ALTER TABLE elsewhere SET (autovacuum_enabled = off)",
+    "INSERT INTO elsewhere SELECT * FROM live WHERE id <= 500000",
 )
 
 
@@ -83,7 +88,7 @@ class Noticed:
 
     :param holds: how long each ACCESS EXCLUSIVE lock on the table was held.
     :param heap: the table's size behind it, as a multiple of that before it.
-    :param beside_computing: the writes while a session only computed.
+    :param elsewhere: the writes while the naive statement ran on another table.
     """
 
     took: float
@@ -91,17 +96,12 @@ class Noticed:
     failures: int
     holds: tuple[float, ...] = ()
     heap: float = 1.0
-    beside_computing: tuple[float, ...] = ()
+    elsewhere: tuple[float, ...] = ()
 
     @property
     def longest(self) -> float:
         """The longest stall of a write."""
         return max(self.writes)
-
-    @property
-    def high(self) -> float:
-        """The 99.9th percentile of the writes."""
-        return high(self.writes)
 
 
 def high(writes: Sequence[float]) -> float:
@@ -204,6 +204,13 @@ class Place:
         with self.cluster.connect("living") as c:
             c.execute(self.case.naive)  # type: ignore[arg-type]
 
+    def _naive_elsewhere(self, until: float) -> None:
+        """Make the change in one statement where nobody notices it, again and again."""
+        with self.cluster.connect("living") as c:
+            while time.monotonic() < until:
+                with c.transaction(force_rollback=True):
+                    c.execute(self.case.naive.replace("live", "elsewhere"))  # type: ignore[arg-type]
+
     def write(self) -> None:
         """Write the revision files of the change; not a part of what is measured."""
         case = self.case
@@ -230,10 +237,8 @@ class Place:
             watching.start()
             since = time.monotonic()
             time.sleep(IDLE)
-            computing = time.monotonic()
-            with self.cluster.connect("living") as c:
-                while time.monotonic() < computing + IDLE:
-                    c.execute(COMPUTING)
+            elsewhere = time.monotonic()
+            self._naive_elsewhere(until=elsewhere + IDLE)
             time.sleep(0.5)
             began = time.monotonic()
             (self.naive if is_naive else self.phased)()
@@ -247,8 +252,8 @@ class Place:
             # what was due in that time, though it was done later
             return tuple(seconds for at, seconds in seen[0].writes if since <= at - seconds <= until) or (0.0,)
 
-        idle = Noticed(computing - since, noticed(since, computing - 0.05), 0)
-        idle = replace(idle, beside_computing=noticed(computing, began - 0.55))
+        idle = Noticed(elsewhere - since, noticed(since, elsewhere - 0.05), 0)
+        idle = replace(idle, elsewhere=noticed(elsewhere, began - 0.55))
         return idle, Noticed(ended - began, noticed(began, ended), len(seen[0].failures), holds.seconds, heap)
 
     def _size(self) -> int:
@@ -269,27 +274,41 @@ def said(values: list[float], unit: float = 1000) -> str:
     return f"{statistics.median(values) * unit:.0f} ({' '.join(f'{value * unit:.0f}' for value in values)})"
 
 
-def control_of(idle: list[Noticed]) -> tuple[list[Noticed], str]:
-    """Return what the 99.9th percentile is compared with, and what that is called."""
-    computing = statistics.median(high(one.beside_computing) / one.high for one in idle)
-    if computing <= 2:
-        return idle, "the idle one's"
-    said = f"that beside a session that only computes, which alone takes it to {computing:.1f} times the idle one's"
-    return [replace(one, writes=one.beside_computing) for one in idle], said
+def together(*rounds: Sequence[float]) -> float:
+    """Return the 99.9th percentile of all rounds' writes."""
+    return high([seconds for one in rounds for seconds in one])
+
+
+def said_of(rounds: Sequence[Sequence[float]]) -> str:
+    """Return the 99.9th percentile of all rounds' writes together, and that of each."""
+    return f"{together(*rounds) * 1000:.1f} ({' '.join(f'{high(one) * 1000:.1f}' for one in rounds)})"
+
+
+def claim_of(idle: Sequence[Noticed], phased: Sequence[Noticed]) -> tuple[str, bool]:
+    """Return what is claimed of the 99.9th percentile, and whether it is true."""
+    quiet, found = together(*(one.writes for one in idle)), together(*(one.writes for one in phased))
+    elsewhere = together(*(one.elsewhere for one in idle))
+    if found <= MOST * quiet or elsewhere <= MOST * quiet:
+        return f"p99.9 at most {MOST} times the idle one's ({found / quiet:.2f})", found <= MOST * quiet
+    said = f"which alone takes it to {elsewhere / quiet:.1f} times the idle one's"
+    beside = "that beside the naive statement on a table that nobody uses"
+    return f"p99.9 at most {MOST} times {beside} ({found / elsewhere:.2f}), {said}", found <= MOST * elsewhere
 
 
 def show(name: str, pairs: list[tuple[Noticed, Noticed, Noticed]]) -> bool:
     """Print what was noticed of a case, and which claims hold.
 
-    :param pairs: for each round the idle control, the naive statement and the phases.
+    :param pairs: for each round the controls, the naive statement and the phases.
     """
     idle, naive, phased = ([pair[n] for pair in pairs] for n in range(3))
     print(
         f"{name}: naive {said([one.took for one in naive], 1)} s, in phases {said([one.took for one in phased], 1)} s"
     )
     print(
-        f"  write p99.9 ms    idle {said([one.high for one in idle])}, in phases {said([one.high for one in phased])},"
-        f" beside a session that computes {said([high(one.beside_computing) for one in idle])}"
+        f"  write p99.9 ms    idle {said_of([one.writes for one in idle])},"
+        f" naive elsewhere {said_of([one.elsewhere for one in idle])},"
+        f" naive {said_of([one.writes for one in naive])}, in phases {said_of([one.writes for one in phased])}"
+        f" of {sum(len(one.writes) for one in phased)} writes"
     )
     longest = [said([one.longest for one in kind]) for kind in (idle, naive, phased)]
     print("  longest write ms  idle {}, naive {}, in phases {}".format(*longest))
@@ -298,10 +317,10 @@ def show(name: str, pairs: list[tuple[Noticed, Noticed, Noticed]]) -> bool:
         middle, most = statistics.median(holds) * 1000, max(holds) * 1000
         print(f"  ACCESS EXCLUSIVE  {len(holds)} holds, median {middle:.0f} ms, max {most:.0f} ms")
     print(f"  heap x {max(one.heap for one in phased):.2f}, naive x {max(one.heap for one in naive):.2f}")
-    control, beside = control_of(idle)
+    high_claim, is_low_enough = claim_of(idle, phased)
     may = [max(1.5 * i.longest, n.longest / 50) for i, n, _ in pairs]
     claims = {
-        f"p99.9 at most twice {beside}": statistics.median(p.high / c.high for p, c in zip(phased, control, strict=True)) <= 2,
+        high_claim: is_low_enough,
         "longest write at most 1.5 times the idle one's, or 1/50 of the naive one's":
             statistics.median(p.longest / most for (_, _, p), most in zip(pairs, may, strict=True)) <= 1,
         "holds: median at most 20 ms, none over 100 ms": not holds or (statistics.median(holds) <= 0.02 and max(holds) <= 0.1),
@@ -342,7 +361,7 @@ def main() -> int:
             for _ in range(options.rounds):
                 idle, naive = measure(full, CASES[name], is_naive=True)
                 again, phased = measure(full, CASES[name], is_naive=False)
-                idle = idle if idle.longest > again.longest else again
+                idle = replace(again, writes=idle.writes + again.writes, elsewhere=idle.elsewhere + again.elsewhere)
                 pairs.append((idle, naive, phased))
             done.append(show(name, pairs))
     finally:
