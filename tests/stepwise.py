@@ -10,7 +10,7 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from alembic_safe.database.statements import run, session_settings
+from alembic_safe.database.statements import run, run_counting, session_settings
 from alembic_safe.database.steps import STEPS, CopyOptions
 from tests.held_locks import Held
 from tests.retire_cases import Living, some
@@ -152,6 +152,10 @@ class Runner:
             " SET cursor = excluded.cursor, rows = excluded.rows, status = excluded.status",
             values,
         )
+
+    def forget_copies(self, table: str) -> bool:
+        del table
+        return run_counting(self._connection, "UPDATE alembic_safe_runner.copies SET cursor = NULL") > 0
 
     def save_evidence(self, connection: Any, evidence: CopyEvidence) -> None:
         values = {"what": evidence.columns, "rows": evidence.rows, "mismatches": evidence.mismatches}

@@ -125,11 +125,12 @@ def copy_table(place: Place, table: LivingTable, request: Request) -> Copied:
 def _in_callers_transaction(place: Place, table: LivingTable, leaves: Sequence[Leaf], request: Request) -> Copied:
     connection = place.get_bind()
     progress = Progress(table.shown, leaves, request.doing, into_log())
+    by_oid = {leaf.table.oid: leaf for leaf in leaves}
     rows = written = 0
     with fixed_text(connection, more=place.settings):
         # nobody else's write is seen before the end, so no row moves: one pass is enough
         for range_ in ranges_of(connection, leaves, 1):
-            leaf = leaves[range_.leaf]
+            leaf = by_oid[range_.leaf]
             size = _size(leaf, request.batch_rows, LONG_BATCH, most=200_000)
             session = InCallersTransaction(connection)
             walk = Walk(session, request.work, leaf, range_, "", size, progress.count, progress.begin_at)
@@ -155,6 +156,7 @@ class _Copy:
         self.runner = runner
         self.table = table
         self.leaves = leaves
+        self.numbers = {leaf.table.oid: number for number, leaf in enumerate(leaves)}
         self.request = request
         self.options = runner.options
         self.deadline = None if self.options.max_time is None else time.monotonic() + self.options.max_time
@@ -174,7 +176,8 @@ class _Copy:
         with closing(self.runner.open()) as lookout, closing(self.vacuuming), self.runner.batches(self.settings):
             self.lookout = lookout
             self.pauses = Pauses(lookout, self.leaves, self.options, self._paused)
-            rows, written = self._walk(list(enumerate(plan.ranges)))
+            # the cursors go by the numbers; what is said of a partition that has gone is left out
+            rows, written = self._walk([(n, one) for n, one in enumerate(plan.ranges) if one.leaf in self.numbers])
             rows, written = self._walk_again_where_rows_move(len(plan.ranges), rows, written)
             self._say_that_a_vacuum_is_waited_for()
             self.vacuuming.finish()
@@ -187,11 +190,22 @@ class _Copy:
         """Return the ranges as the first run cut them, and whether this is a later one, which goes on in the same."""
         saved = self.main.load(self.request.work.copy)
         if saved is not None:
-            return Plan.from_json(saved), True
+            return self._with_new_leaves(Plan.from_json(saved)), True
         set_local(self.main.connection, self.settings)  # the keys are written as the batches will read them
         plan = Plan(ranges_of(self.main.connection, self.leaves, max(1, self.options.workers)))
         self._save(plan, 0)
         return plan, False
+
+    def _with_new_leaves(self, plan: Plan) -> Plan:
+        """Return an earlier run's plan, and behind its ranges those of partitions that it did not know."""
+        known = {one.leaf for one in plan.ranges}
+        new = [leaf for leaf in self.leaves if leaf.table.oid not in known]
+        if plan.is_done or not new:
+            return plan
+        set_local(self.main.connection, self.settings)
+        plan = replace(plan, ranges=(*plan.ranges, *ranges_of(self.main.connection, new, max(1, self.options.workers))))
+        self._save(plan, 0)
+        return plan
 
     def _save(self, plan: Plan, milliseconds: int) -> None:
         copy, status = self.request.work.copy, "done" if plan.is_done else "running"
@@ -204,14 +218,15 @@ class _Copy:
 
     def _walk_again_where_rows_move(self, names: int, rows: int, written: int) -> tuple[int, int]:
         """Walk tables without a key until nothing is left: a row that is updated meanwhile may move behind the walk."""
-        moving = [leaf for leaf in self.leaves if not leaf.key]
-        if not self.request.writes or not moving:
+        if not self.request.writes or all(leaf.key for leaf in self.leaves):
             return rows, written
-        for number in range(MOST_PASSES):
-            ranges = ranges_of(self.main.connection, self.leaves, 1)
-            again = [
-                (names + number * len(ranges) + n, one) for n, one in enumerate(ranges) if not self.leaves[one.leaf].key
-            ]
+        for _ in range(MOST_PASSES):
+            # where a row has moved to may be behind what was the last block before
+            now = leaves_of(self.main.connection, self.table, self.request.key)
+            moving = [leaf for leaf in now if not leaf.key and leaf.table.oid in self.numbers]
+            ranges = ranges_of(self.main.connection, moving, 1)
+            again = list(enumerate(ranges, names))
+            names += len(ranges)
             _, more = self._walk(again)
             written += more
             if more == 0:
@@ -237,10 +252,12 @@ class _Copy:
                 while any(not one.done() for one in running):
                     wait(running, timeout=1.0, return_when=FIRST_EXCEPTION)
                     if any(one.done() and one.exception() for one in running):
+                        self.stopping.set()
                         break
                     self.runner.commit()  # it sees to it that the run may go on
-            finally:
+            except BaseException:
                 self.stopping.set()
+                raise
         errors = [error for one in running if (error := one.exception()) is not None]
         if errors:
             # the others were told to stop because of it
@@ -262,12 +279,13 @@ class _Copy:
                 rows, written = rows + walk.rows, written + walk.written
 
     def _range(self, session: Session, number: int, range_: Range) -> Walk:
-        leaf = self.leaves[range_.leaf]
+        number_of_leaf = self.numbers[range_.leaf]
+        leaf = self.leaves[number_of_leaf]
         most = max(LEAST_LIMIT, min(20_000, leaf.rows // FEWEST_BATCHES))
         size = _size(leaf, self.request.batch_rows, self.options.target, most)
 
         def after(batch: Batch) -> None:
-            self._after_batch(range_.leaf, batch)
+            self._after_batch(number_of_leaf, batch)
 
         name = f"{self.request.work.copy}-{number}"
         return Walk(session, self.request.work, leaf, range_, name, size, after, self.progress.begin_at)

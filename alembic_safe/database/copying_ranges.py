@@ -56,6 +56,7 @@ class Leaf:
 class Range:
     """A part of a table, walked by one worker from its beginning to its end.
 
+    :param leaf: which table that holds rows, by its oid: partitions come and go between two runs.
     :param after: the key behind which it begins, as text; ``None``: with the first row.
     :param last: the last key that belongs to it.
     :param first_block: the first block, where there is no key; ``end_block``: the one behind the last.
@@ -97,13 +98,13 @@ def ranges_of(connection: AnyConnection, leaves: Sequence[Leaf], parts: int) -> 
     :param parts: into how many each table is cut, where it is large enough.
     """
     found: list[Range] = []
-    for number, leaf in enumerate(leaves):
+    for leaf in leaves:
         wanted = parts if leaf.rows >= parts * _SAMPLED else 1
-        found.extend(_by_key(connection, number, leaf, wanted) if leaf.key else _by_block(number, leaf, wanted))
+        found.extend(_by_key(connection, leaf, wanted) if leaf.key else _by_block(leaf, wanted))
     return tuple(found)
 
 
-def _by_key(connection: AnyConnection, number: int, leaf: Leaf, parts: int) -> list[Range]:
+def _by_key(connection: AnyConnection, leaf: Leaf, parts: int) -> list[Range]:
     order = ", ".join(f"{quoted(name)} DESC" for name, _ in leaf.key)
     rows = run(connection, f"SELECT {key_text(leaf)} FROM ONLY {leaf.table.quoted} ORDER BY {order} LIMIT 1")
     if not rows:
@@ -112,7 +113,7 @@ def _by_key(connection: AnyConnection, number: int, leaf: Leaf, parts: int) -> l
     cuts = _cuts(connection, leaf, parts) if parts > 1 else []
     cuts = [cut for cut in cuts if cut != last]
     return [
-        Range(number, after, upto)
+        Range(leaf.table.oid, after, upto)
         for after, upto in zip([None, *cuts], [*cuts, last], strict=True)
     ]  # fmt: skip
 
@@ -126,10 +127,10 @@ def _cuts(connection: AnyConnection, leaf: Leaf, parts: int) -> list[tuple[str, 
     return list(dict.fromkeys(keys[len(keys) * part // parts] for part in range(1, parts) if len(keys) > parts))
 
 
-def _by_block(number: int, leaf: Leaf, parts: int) -> list[Range]:
+def _by_block(leaf: Leaf, parts: int) -> list[Range]:
     edges = [leaf.blocks * part // parts for part in range(parts + 1)]
     return [
-        Range(number, first_block=first, end_block=end)
+        Range(leaf.table.oid, first_block=first, end_block=end)
         for first, end in pairwise(edges)
         if first < end
     ]  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.journal import storable
-from alembic_safe.database.statements import run
+from alembic_safe.database.statements import run, run_counting
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -104,7 +104,11 @@ def finish_step(connection: AnyConnection, journals: Journals, step: Step) -> No
 
 
 def close_steps(connection: AnyConnection, journals: Journals, version_table: str, revision: str) -> None:
-    """Write that a revision is no longer half done: it is applied, or taken back as a whole."""
+    """Write that a revision is no longer half done: it is applied, or taken back as a whole.
+
+    Its copies begin anew when it is applied again: then there are other rows, or other values in them.
+    """
+    forget_copies(connection, journals, version_table, revision)
     run(
         connection,
         f"UPDATE {journals.table('steps')} SET closed_at = clock_timestamp()"
@@ -115,11 +119,11 @@ def close_steps(connection: AnyConnection, journals: Journals, version_table: st
 
 def may_close_steps(connection: AnyConnection, journals: Journals) -> bool:
     """Whether this role may write that a revision is no longer half done; one that only adds rows may not."""
-    table = journals.table("steps")
     sql = (
-        "SELECT has_table_privilege(to_regclass(:t), 'UPDATE') AND has_table_privilege(to_regclass(:t), 'SELECT') AS it"
+        "SELECT bool_and(has_table_privilege(to_regclass(t), 'UPDATE') AND has_table_privilege(to_regclass(t), 'SELECT'))"
+        " AS it FROM unnest(CAST(:tables AS text[])) t"
     )
-    return bool(run(connection, sql, {"t": table})[0]["it"])
+    return bool(run(connection, sql, {"tables": [journals.table("steps"), journals.table("copies")]})[0]["it"])
 
 
 def half_done(connection: AnyConnection, journals: Journals, version_table: str) -> tuple[HalfDone, ...]:
@@ -213,6 +217,23 @@ def save_copy(
         " :status) ON CONFLICT (version_table, revision, copy) DO UPDATE SET cursor = excluded.cursor, rows = excluded.rows,"
         " total = excluded.total, milliseconds = excluded.milliseconds, status = excluded.status, at = clock_timestamp()",
         storable(connection, {"version_table": version_table, "revision": revision, **vars(state)}),
+    )
+
+
+def forget_copies(
+    connection: AnyConnection, journals: Journals, version_table: str, revision: str, of_table: str | None = None
+) -> int:  # fmt: skip
+    """Let a revision's copies begin anew in the next run: those of one table, or all of them.
+
+    :return: of how many copies and ranges there was a cursor.
+    """
+    copies, those = journals.table("copies"), "version_table = :version_table AND revision = :revision"
+    # the cursor of a range is called as its copy, with a number, and may be that of a partition
+    return run_counting(
+        connection,
+        f"UPDATE {copies} SET cursor = NULL WHERE {those} AND cursor IS NOT NULL AND split_part(copy, '-', 1) IN"
+        f" (SELECT copy FROM {copies} WHERE {those} AND (CAST(:of_table AS text) IS NULL OR of_table = :of_table))",
+        storable(connection, {"version_table": version_table, "revision": revision, "of_table": of_table}),
     )
 
 

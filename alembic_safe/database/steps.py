@@ -125,6 +125,9 @@ class StepRunner(Protocol):
     def save_copy(self, connection: AnyConnection, state: CopyState) -> None:
         """Write how far a copy has come, in the transaction that the connection is in."""
 
+    def forget_copies(self, table: str) -> bool:
+        """Let the copies of a table begin anew in the next run of this revision; return whether it has any."""
+
     def save_evidence(self, connection: AnyConnection, evidence: CopyEvidence) -> None:
         """Write what a comparison found, in the transaction that the connection is in."""
 

@@ -166,6 +166,10 @@ class Steps:
         """Write how far a copy has come, in the transaction that the connection is in."""
         journal_steps.save_copy(connection, self._logbook.journals, *self._of, state)
 
+    def forget_copies(self, table: str) -> bool:
+        """Let the copies of a table begin anew in the next run of this revision; return whether it has any."""
+        return journal_steps.forget_copies(self._connection, self._logbook.journals, *self._of, table) > 0
+
     def save_evidence(self, connection: AnyConnection, evidence: CopyEvidence) -> None:
         """Write what a comparison found, in the transaction that the connection is in."""
         journal_steps.save_evidence(

@@ -192,16 +192,23 @@ def verify_copied(operations: Operations, op: VerifyCopiedOp) -> int:
             raise
         raise Findings(f"{subject}: the formulas fail on a row: {server_words(error)}.") from error
     columns = f"{', '.join(text.old)} -> {', '.join(text.new)}"
+    copies_again = False
     if runner is not None:
         evidence = CopyEvidence(verified.copy, table.shown, columns, verified.rows, verified.mismatches)
         runner.save_evidence(operations.get_bind(), evidence)
         if verified.mismatches:
+            # a copy that has walked past a row goes through all of them once more when it is run again
+            copies_again = runner.forget_copies(table.shown)
             runner.commit()
     if verified.mismatches:
         raise Findings(
             f"{table.shown}: in {verified.mismatches} of {verified.rows} rows {columns} contradict each other.",
             detail=[f"For example where {example}" for example in verified.examples],
-            next_steps=[NextStep("copy the rest in a revision before this one", "op.backfill(..., set_={...})")],
+            next_steps=[
+                NextStep("copy once more, and compare again", "alembic safe-upgrade")
+                if copies_again
+                else NextStep("copy the rest in a revision before this one", "op.backfill(..., set_={...})")
+            ],
         )
     log.info("Verified %s: %s rows, %s", table.shown, verified.rows, columns)
     return verified.rows
