@@ -119,6 +119,31 @@ def parted(*more: Any, type_: Any = sa.Integer, may: bool = False, **kw: Any) ->
     return metadata
 
 
+ALONE = {
+    "nothing": ("", ""),
+    "an index": ("CREATE INDEX hot ON eu (no) WHERE day > 0", "index hot"),
+    "a key": ("ALTER TABLE eu ADD CONSTRAINT hot UNIQUE (no)", "constraint hot"),
+    "a check": ("ALTER TABLE eu ADD CONSTRAINT hot CHECK (no > 0)", "constraint hot"),
+}
+
+
+@pytest.mark.parametrize("what", ALONE)
+def test_what_stands_on_one_partition_alone_is_not_lost(case: Case, what: str) -> None:
+    """The twin of a partitioned table's column would have what the table has, and no more."""
+    statement, shown = ALONE[what]
+    case.begin(parted(sa.Index("every", "no"), sa.CheckConstraint("no < 9", name="few")))
+    case.run(
+        "CREATE TABLE eu PARTITION OF parted FOR VALUES FROM (1) TO (5); CREATE TABLE us PARTITION OF parted DEFAULT"
+    )
+    tomorrow = parted(sa.Index("every", "no"), sa.CheckConstraint("no < 9", name="few"), type_=sa.BigInteger)
+    if not statement:
+        assert set(case.revise(tomorrow)) >= {"expand", "copy"}
+        return
+    case.run(statement)
+    with case.unchanged(), pytest.raises(ConsentMissing, match=f"the {shown} of the partition eu alone needs no"):
+        case.revise(tomorrow)
+
+
 def one() -> sa.UniqueConstraint:
     return sa.UniqueConstraint("day", "no", name="one")
 

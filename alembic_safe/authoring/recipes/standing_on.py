@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from alembic.operations import ops
 from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
@@ -189,7 +189,29 @@ def unbuildable(facts: Facts, table: Table, old: str, *, swaps: bool = False) ->
     computed = [one for one in table.columns if one.computed is not None and named_in(str(one.computed.sqltext), old)]
     if computed:
         return f"{computed[0].name} is computed from {old}"
-    return _unbuildable_constraint(facts, table, old, swaps=swaps)
+    return _unbuildable_constraint(facts, table, old, swaps=swaps) or _of_a_partition_alone(facts, table, old)
+
+
+def _of_a_partition_alone(facts: Facts, table: Table, old: str) -> str:
+    """Return what stands on a column of one partition only: the partitioned table does not have it, and its twin would not."""
+    objects = facts.catalog.objects
+    above = [ObjectId("table", table.schema or facts.default_schema, table.name)]
+    for parent in above:
+        written = re.compile(_written(parent.schema, parent.name))
+        above += [
+            id_ for id_, said in objects.items()
+            if id_.kind == "table" and said.get("partition_bound") is not None
+            and any(written.fullmatch(str(one)) for one in cast("tuple[str, ...]", said.get("inherits") or ()))
+        ]  # fmt: skip
+    for id_, said in objects.items():
+        parent = ObjectId("table", id_.schema, id_.parent)
+        if id_.kind not in {"index", "constraint"} or parent not in above[1:]:
+            continue
+        own = not (said.get("attached_to") or said.get("inherited") or id_._replace(parent=table.name) in objects)
+        text = str(said["definition"])
+        if own and named_in(text.partition(" USING ")[2] if id_.kind == "index" else text, old):
+            return f"the {id_.kind} {id_.name} of the partition {id_.parent} alone needs {old}"
+    return ""
 
 
 def _included_in_key(facts: Facts, table: Table) -> tuple[str, ...]:
