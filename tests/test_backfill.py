@@ -106,6 +106,14 @@ def test_what_is_done_is_not_walked_again_but_a_column_that_was_made_anew_is(pla
     assert left(place) == 0
 
 
+@pytest.mark.parametrize("how", ["op", "steps"])
+def test_what_stands_in_the_strings_of_an_expression_is_no_business_of_the_batches(place: Stepwise, how: str) -> None:
+    place.given(FILLED.format(250))
+    expression = """replace(lower(a), '"', ':after_0')"""
+    getattr(place, how)("backfill", "t", set_={"b": expression}, where="b IS NULL AND a <> '\"'", batch_rows=100)
+    assert left(place) == 0
+
+
 def test_rows_that_come_later_are_left_to_who_writes_them(place: Stepwise) -> None:
     place.given(FILLED.format(300))
     with pytest.raises(Killed):

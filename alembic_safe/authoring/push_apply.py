@@ -18,9 +18,9 @@ from alembic_safe.database import journal_pushes, journal_tables
 from alembic_safe.database.failures import as_written
 from alembic_safe.database.first_contact import look
 from alembic_safe.database.journal import Writer
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import run
 from alembic_safe.errors import NextStep, Refused
-from alembic_safe.operations.kept import verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ from alembic_safe.authoring.push_plan import Plan, shown, type_word
 from alembic_safe.authoring.push_returning import of_column, of_table, returning, rows_without
 from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.guard import shell_word
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.retired import read_retired
-from alembic_safe.operations.kept import verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

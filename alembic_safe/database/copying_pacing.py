@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import run
 
 if TYPE_CHECKING:
@@ -166,8 +167,6 @@ class Pauses:
         sql = self._options.condition
         if not sql:
             return ""
-        from alembic_safe.operations.kept import verbatim
-
         rows = run(self._connection, f"SELECT ({verbatim(sql)}) AS it")
         return f"your condition is true: {sql}" if rows[0]["it"] else ""
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.copying import Place, Request, copy_table
 from alembic_safe.database.copying_ranges import key_in, key_text
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.syncs import ROW, contradiction
-from alembic_safe.operations.kept import verbatim
 from alembic_safe.operations.living import find_table
 
 if TYPE_CHECKING:

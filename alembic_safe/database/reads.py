@@ -9,6 +9,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.database.sql_words import with_code
 from alembic_safe.database.statements import literal, run
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Connection
 
-_PARAMETER = re.compile(r'("(?:[^"]|"")*")|(?<![:\w\\]):(\w+)(?!:)')
+_PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 
 
 class Reads:
@@ -83,7 +84,7 @@ def _told(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _with_values(sql: str, params: Mapping[str, object]) -> str:
     """Return a query that needs no parameters: what is prepared by name takes none from a driver."""
-    return _PARAMETER.sub(lambda match: match[1] or _literal(params[match[2]]), sql)
+    return with_code(sql, lambda code: _PARAMETER.sub(lambda match: _literal(params[match[1]]), code))
 
 
 def _literal(value: object) -> str:

@@ -8,16 +8,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.sql_words import DOLLAR, ESCAPED, NAME, STRING, behind_comment, behind_dollars
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TOKEN = re.compile(
-    r"""(?P<space>\s+) | (?P<line>--[^\n]*) | (?P<block>/\*)
-      | (?P<escaped>[eE]'(?:[^'\\]|\\.|'')*') | (?P<string>'(?:[^']|'')*') | (?P<name>"(?:[^"]|"")*")
-      | (?P<dollar>\$(?:[^\W\d]\w*)?\$) | (?P<word>[^\W\d][\w$]*) | (?P<meta>\\[^\n]*) | (?P<other>.)""",
+    rf"""(?P<space>\s+) | (?P<line>--[^\n]*) | (?P<block>/\*)
+      | (?P<escaped>{ESCAPED}) | (?P<string>{STRING}) | (?P<name>{NAME})
+      | (?P<dollar>{DOLLAR}) | (?P<word>[^\W\d][\w$]*) | (?P<meta>\\[^\n]*) | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
-_BLOCK = re.compile(r"/\*|\*/")
 _COPY = re.compile(r"\s*COPY\s.*\sFROM\s+stdin\b", re.IGNORECASE | re.DOTALL)
 _COPY_ENDS = re.compile(r"^\\\.\r?$", re.MULTILINE)
 _ROUTINE = re.compile(r"create (?:or replace )?(?:function|procedure)")
@@ -53,11 +54,10 @@ def _statement(script: str, at: int) -> tuple[str, int]:
         if kind == "meta" and not pieces:
             continue
         if kind == "block":
-            at = _behind_comment(script, at)
+            at = behind_comment(script, at)
             text = script[match.start() : at]
         elif kind == "dollar":
-            closing = script.find(text, at)
-            at = len(script) if closing < 0 else closing + len(text)
+            at = behind_dollars(script, text, at)
             text = script[match.start() : at]
         elif kind == "word":
             words.append(text.lower())
@@ -79,15 +79,3 @@ def _depth(words: list[str], bodies: int) -> int:
     if word == "begin" or (word == "case" and bodies):
         return 1
     return -1 if word == "end" and bodies else 0
-
-
-def _behind_comment(script: str, at: int) -> int:
-    """Return the place behind a comment; PostgreSQL nests them."""
-    depth = 1
-    while depth:
-        match = _BLOCK.search(script, at)
-        if match is None:
-            return len(script)
-        depth += 1 if match[0] == "/*" else -1
-        at = match.end()
-    return at

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, quoted_name, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
+
+from alembic_safe.database.sql_words import as_sent, for_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 OURS = {"alembic_safe_ours": True}
 """The execution options of a statement that is ours: it ends no transaction."""
-_QUOTED = re.compile(r'"(?:[^"]|"")*"')
-_ESCAPED = "\\:"
 # named: a preparer for a driver with % parameters would double every % here, and text() once more
 _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call,unused-ignore]
 _PREPARER = _DIALECT.identifier_preparer
@@ -43,7 +42,8 @@ def run(
     """Run one statement and return its rows as mappings.
 
     :param connection: SQLAlchemy's (any driver, also inside an async ``env.py``) or a psycopg connection of ours.
-    :param sql: PostgreSQL with ``:name`` parameters; identifiers in it come from :func:`quoted`.
+    :param sql: PostgreSQL with ``:name`` parameters; identifiers in it come from :func:`quoted`, what somebody else wrote
+        from ``sql_words.verbatim``. A colon in a string, a quoted name or a comment is no parameter.
     """
     values = dict(params or {})
     if isinstance(connection, Connection):
@@ -68,15 +68,16 @@ def run_at_once(connection: Connection, statements: Sequence[str]) -> None:
 
 
 def _executed(statement: str) -> str:
-    """Return one statement of a block, to be read in the server's log where nothing in it could be misread."""
-    if statement.count('"') % 2 or "$together$" in statement or "$statement$" in statement:
-        return f" EXECUTE {literal(statement.replace(_ESCAPED, ':'))};"
-    return f" EXECUTE $statement$ {statement} $statement$;"
+    """Return one statement of a block, to be read in the server's log where nothing in it ends the block."""
+    sent = as_sent(statement)
+    if "$together$" in sent or "$statement$" in sent:
+        return f" EXECUTE {literal(sent)};"
+    return f" EXECUTE $statement$ {sent} $statement$;"
 
 
 def literal(value: str) -> str:
-    """Return a text as SQL in which no colon, no double quote and no dollar stays that could be misread."""
-    for character, written in (("\\", "\\\\"), ("'", "''"), (":", "\\x3a"), ('"', "\\x22"), ("$", "\\x24")):
+    """Return a text as SQL without a dollar, so that it ends no string in dollars around it."""
+    for character, written in (("\\", "\\\\"), ("'", "''"), ("$", "\\x24")):
         value = value.replace(character, written)
     return f"E'{value}'"
 
@@ -147,8 +148,7 @@ def _set(connection: Connection | psycopg.Connection[Any], settings: Mapping[str
 @functools.lru_cache(maxsize=256)
 def as_text(sql: str) -> TextClause:
     """Return a statement as SQLAlchemy takes it."""
-    # a colon inside a quoted name is no parameter
-    return text(_QUOTED.sub(lambda match: match[0].replace(":", "\\:"), sql))
+    return text(for_text(sql))
 
 
 @functools.cache

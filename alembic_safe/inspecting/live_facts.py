@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.live import LARGE, SMALL, Live, TableFacts
-from alembic_safe.operations.kept import verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

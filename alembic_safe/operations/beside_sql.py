@@ -6,10 +6,11 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
-from alembic_safe.operations.kept import FIXED, text_of, verbatim
+from alembic_safe.operations.kept import FIXED, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, newest, read_memory, read_retired
 from alembic_safe.operations.column_shape import add_plain, finish_shape
 from alembic_safe.operations.consent import step_to_consent
 from alembic_safe.operations.dependants import make_again
-from alembic_safe.operations.kept import fixed_text, rights_named, text_of, verbatim, write_record
+from alembic_safe.operations.kept import fixed_text, rights_named, text_of, write_record
 from alembic_safe.operations.living import find_column, find_table, key_source, lock, refuse_inheritance
 from alembic_safe.operations.quiet_triggers import triggers_off
 

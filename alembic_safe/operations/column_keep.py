@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record, read_before
@@ -21,7 +22,6 @@ from alembic_safe.operations.kept import (
     revoke_from_table,
     rights_named,
     text_of,
-    verbatim,
     write_record,
 )
 from alembic_safe.operations.living import (

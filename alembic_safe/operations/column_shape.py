@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, MetaData, Table
 from sqlalchemy.schema import CreateColumn
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.operations.dependants import attempt
-from alembic_safe.operations.kept import cut, verbatim
+from alembic_safe.operations.kept import cut
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.operations.constraints_not_valid import CreateForeignKeyNotValidOp
 from alembic_safe.operations.dependants import refused_by_restrict, server_words
-from alembic_safe.operations.kept import verbatim
 from alembic_safe.operations.living import find_table
 from alembic_safe.operations.lock_together import lock_together
 from alembic_safe.operations.speaking import commit_if_stepwise, is_script, place, say, table_of

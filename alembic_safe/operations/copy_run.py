@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.database.copying import Copied, Place, Request, copy_table
 from alembic_safe.database.copying_verify import check_sync
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run, run_counting
 from alembic_safe.database.steps import CopyEvidence, step_runner
 from alembic_safe.errors import Findings, NextStep, Refused
@@ -19,7 +20,6 @@ from alembic_safe.inspecting.syncs import SyncText, read_syncs
 from alembic_safe.operations.copy_triggers import quiet_settings, say_what_is_fired
 from alembic_safe.operations.dependants import server_words
 from alembic_safe.operations.expressions import Wanted, read_expressions
-from alembic_safe.operations.kept import verbatim
 from alembic_safe.operations.living import find_column, refuse_inheritance
 from alembic_safe.operations.speaking import table_of
 from alembic_safe.operations.sync_run import compile_sync, find_sync, refuse_later_triggers

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.counting import OPTIONS
-from alembic_safe.operations.kept import LONGEST_NAME, cut, literal, rights_named, verbatim
+from alembic_safe.operations.kept import LONGEST_NAME, cut, literal, rights_named
 from alembic_safe.operations.living import find_column, lock
 from alembic_safe.operations.speaking import table_of
 

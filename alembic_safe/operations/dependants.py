@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.reads import Reads
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.retired import Dependant
-from alembic_safe.operations.kept import verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

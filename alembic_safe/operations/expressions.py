@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import Refused
 from alembic_safe.inspecting.syncs import ROW
 from alembic_safe.operations.dependants import server_words
-from alembic_safe.operations.kept import fixed_text, verbatim
+from alembic_safe.operations.kept import fixed_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

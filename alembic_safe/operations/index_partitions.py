@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.operations.index_facts import indexes_of, what_it_says
-from alembic_safe.operations.kept import verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,13 +11,13 @@ from sqlalchemy.schema import CreateIndex
 from sqlalchemy.types import NullType
 
 from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import ddl_text, quoted, run
 from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.operations.concurrent_indexes import CreateIndexConcurrentlyOp
 from alembic_safe.operations.dependants import server_words
 from alembic_safe.operations.index_facts import find_index, says_the_same
 from alembic_safe.operations.index_partitions import build_on_partitions
-from alembic_safe.operations.kept import verbatim
 from alembic_safe.operations.speaking import concurrently, is_script, place, say, table_of
 
 if TYPE_CHECKING:

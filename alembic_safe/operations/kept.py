@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import current_settings, quoted, run, set_local
 from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Memory, Purged, read_memory
@@ -27,13 +27,6 @@ FIXED = {
     "bytea_output": "hex", "lc_monetary": "C", "xmlbinary": "base64", "row_security": "off",
     "quote_all_identifiers": "off",
 }  # fmt: skip
-_COLON = re.compile(r'"(?:[^"]|"")*"|:')
-
-
-def verbatim(sql: str) -> str:
-    """Return SQL that somebody else wrote, so that no colon in it is read as a parameter of ours."""
-    # what stands between double quotes is taken care of where the statement is run
-    return _COLON.sub(lambda match: "\\:" if match[0] == ":" else match[0], sql)
 
 
 class FixedText:
@@ -74,8 +67,7 @@ def fixed_text(
 def literal(text: str) -> str:
     """Return a text as SQL."""
     doubled = text.replace("'", "''")
-    body = f"'{doubled}'" if "\\" not in text else "E'" + doubled.replace("\\", "\\\\") + "'"
-    return verbatim(body)
+    return f"'{doubled}'" if "\\" not in text else "E'" + doubled.replace("\\", "\\\\") + "'"
 
 
 @contextmanager

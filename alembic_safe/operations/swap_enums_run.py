@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.reads import Reads
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.syncs import ROW, read_syncs
 from alembic_safe.operations.consent import online
 from alembic_safe.operations.expressions import views_of
-from alembic_safe.operations.kept import fixed_text, literal, rights_named, verbatim
+from alembic_safe.operations.kept import fixed_text, literal, rights_named
 from alembic_safe.operations.living import find_table, lock
 from alembic_safe.operations.speaking import place
 from alembic_safe.operations.swap_names import exchange_enums

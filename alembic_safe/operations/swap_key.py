@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.dependants import refused_by_restrict
-from alembic_safe.operations.kept import fixed_text, set_comment, verbatim
+from alembic_safe.operations.kept import fixed_text, set_comment
 from alembic_safe.operations.swap_names import beside
 
 if TYPE_CHECKING:

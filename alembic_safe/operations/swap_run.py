@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.reads import Reads
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.dependants import said_of_column
 from alembic_safe.operations.expressions import Views, Wanted
-from alembic_safe.operations.kept import fixed_text, rights_named, verbatim
+from alembic_safe.operations.kept import fixed_text, rights_named
 from alembic_safe.operations.living import find_column, lock
 from alembic_safe.operations.speaking import table_of
 from alembic_safe.operations.swap_counters import counters_of, move_default

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 from alembic_safe.operations.expressions import OWN_VIEWS
-from alembic_safe.operations.kept import verbatim
 from alembic_safe.operations.living import find_table
 from alembic_safe.operations.table_parts_sql import POLICIES, STATISTICS, Part, acting, grants_on
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA, all_null, row_of
-from alembic_safe.operations.kept import verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

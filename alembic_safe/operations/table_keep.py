@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Moved, Record
@@ -16,7 +17,6 @@ from alembic_safe.operations.kept import (
     make_schema,
     revoke_from_table,
     rights_named,
-    verbatim,
     write_record,
 )
 from alembic_safe.operations.living import LivingTable, find_table, lock, refuse_inheritance, schema_of

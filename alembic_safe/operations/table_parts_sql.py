@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.reads import rows_of
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.retired import Dependant
 from alembic_safe.operations.dependants import of_column
-from alembic_safe.operations.kept import text_of, verbatim
+from alembic_safe.operations.kept import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted
-from alembic_safe.operations.kept import verbatim
 from alembic_safe.operations.table_locks_sql import PATIENCE, drain, lock, settle, wait
 from alembic_safe.operations.table_pair import equal, is_null, of_source, of_target, unlike
 

@@ -121,6 +121,14 @@ def test_hostile_names_off_the_search_path(case: Case) -> None:
     assert case.run(f'SELECT "select" FROM {table}') == [("Ada",)]
 
 
+def test_a_formula_with_quotes_in_its_strings_is_copied_and_compared(case: Case) -> None:
+    new = models(name="handle")
+    info = {"up": "replace(nick, '\"'::text, ':x')", "down": "replace(handle, ':x', '\"')"}
+    new.tables["users"].columns["handle"].info.update(info)
+    walk(case, models(), new, ROWS + """; INSERT INTO users VALUES (3, 'a "b"')""")
+    assert case.run("SELECT handle FROM users ORDER BY id") == [("Ada",), ("Bob",), ("a :xb:x",)]
+
+
 def test_a_column_of_the_primary_key_is_renamed_at_once_and_the_file_says_so(case: Case) -> None:
     def users(name: str) -> sa.MetaData:
         metadata = sa.MetaData()
