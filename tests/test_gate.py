@@ -9,6 +9,7 @@ import pytest
 from alembic_safe.deploying.gate import Expanded, Gated, Release, Terms, gate, judge
 from alembic_safe.deploying.plan import PlannedRevision
 from alembic_safe.inspecting.changes import Change
+from alembic_safe.reporting.gate import held_line
 
 CHANGE = Change("names", "split names", "e1", "c1", "k1")
 OLD, NEW = Release("v1", "aaa"), Release("v2", "bbb")
@@ -28,8 +29,9 @@ def plan(*revisions):
         (Release(None, "aaa"), Release(None, "bbb"), True),
         (Release(None, "aaa"), Release(None, "aaa"), False),
         (Release(None, "aaa"), Release(None, None), False),
-        (Release("v1", "aaa"), Release(None, "bbb"), False),
-        (Release(None, "aaa"), Release("v2", "bbb"), False),
+        (Release("v1", "aaa"), Release(None, "bbb"), True),
+        (Release("v1", "aaa"), Release(None, "aaa"), False),
+        (Release("v1", "aaa"), Release(None, None), False),
     ],
 )
 def test_two_releases_differ_only_when_that_is_certain(one, other, differ):
@@ -51,6 +53,34 @@ def test_a_contract_waits_for_another_release_however_old_its_expand_is():
     held = judge(CHANGE, Expanded(NEW, 1e6), TERMS)
     assert (held.seconds, held.next_release) == (0.0, True)
     assert "by this same release" in held.why
+
+
+@pytest.mark.parametrize(
+    ("expanded", "this", "other_heads", "by_name"),
+    [
+        (Release("v2", "bbb"), Release("v2", "bbb"), False, False),
+        (Release("v2", "bbb"), Release(None, "bbb"), False, False),
+        (Release(None, "bbb"), Release(None, "bbb"), True, False),
+        (Release(None, "bbb"), Release("v2", "bbb"), True, False),
+        (Release(None, None), Release("v2", "bbb"), False, True),
+        (Release(None, None), Release(None, "bbb"), False, True),
+    ],
+)
+def test_a_release_that_is_promised_to_open_the_gate_opens_it(expanded, this, other_heads, by_name):
+    old = Expanded(expanded, 1e6)
+    held = judge(CHANGE, old, Terms(protected=True, min_age=900.0, this=this))
+    assert (held.other_heads, held.by_name, held.next_release) == (other_heads, by_name, not by_name)
+    later = Terms(protected=True, min_age=900.0, this=Release("v3", "ccc" if other_heads else "bbb"))
+    assert (judge(CHANGE, old, later) is None) is not by_name
+    assert judge(CHANGE, old, Terms(protected=True, min_age=900.0, this=this, allowed=frozenset({"names"}))) is None
+    line = held_line(held)
+    assert ("with a release whose files have other heads, or with --contract names" in line) is other_heads
+    assert line.endswith("it may run with --contract names only") is by_name
+
+
+def test_an_expand_that_is_about_to_run_without_a_name_waits_for_other_heads():
+    assert judge(CHANGE, None, Terms(protected=True, min_age=900.0, this=Release(None, "bbb"))).other_heads
+    assert not judge(CHANGE, None, TERMS).other_heads
 
 
 def test_an_age_of_zero_still_needs_another_release():

@@ -114,12 +114,36 @@ def test_one_chain_without_a_declared_release_waits_until_other_files_come(proje
     assert heads(cluster, database) == ["b1"]
 
 
-def test_a_release_that_declares_itself_behind_one_that_did_not_counts_as_the_same(project, cluster, database):
+def test_a_release_that_declares_itself_behind_one_that_did_not_contracts_with_other_files(project, cluster, database):
     safe_upgrade(project)
     contract(project)
-    ended = safe_upgrade(project, "--release", "v2")
-    assert "applied by a release that nobody named, and this is release v2" in ended.text
+    safe_upgrade(project, "--release", "v2")
+    assert heads(cluster, database) == ["k1"]
+
+
+def test_pods_of_the_same_files_are_one_release_though_only_some_of_them_have_its_name(project, cluster, database):
+    contract(project)
+    safe_upgrade(project)
+    for _ in range(2):
+        ended = safe_upgrade(project, "--release", "v1")
+        safe_upgrade(project)
+    assert "applied by a release that nobody named, and this is release v1" in ended.text
+    assert "it may run with a release whose files have other heads, or with --contract names" in ended.text
     assert heads(cluster, database) == ["c1"]
+    project.revision("b1", "k1", "later", "pass")
+    safe_upgrade(project, "--release", "v2")
+    assert heads(cluster, database) == ["b1"]
+
+
+def test_of_an_expand_with_neither_name_nor_hash_only_a_person_can_say_that_it_is_over(project, cluster, database):
+    safe_upgrade(project)
+    rows(cluster, database, "UPDATE alembic_safe.revisions SET files_hash = NULL")
+    contract(project)
+    ended = safe_upgrade(project, "--release", "v2")
+    assert "it may run with --contract names only" in ended.text
+    assert heads(cluster, database) == ["c1"]
+    safe_upgrade(project, "--release", "v2", "--contract", "names")
+    assert heads(cluster, database) == ["k1"]
 
 
 def test_downtime_needs_the_database_s_name_and_opens_every_gate(project, cluster, database):

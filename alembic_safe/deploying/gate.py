@@ -25,12 +25,10 @@ class Release:
     files_hash: str | None
 
     def differs_from(self, other: Release) -> bool:
-        """Whether the two are certainly not one release; where only one of them has a name, nobody knows."""
+        """Whether the two are certainly not one release: by their names, or by their files where one has no name."""
         if self.name is not None and other.name is not None:
             return self.name != other.name
-        if self.name is None and other.name is None:
-            return None not in (self.files_hash, other.files_hash) and self.files_hash != other.files_hash
-        return False
+        return None not in (self.files_hash, other.files_hash) and self.files_hash != other.files_hash
 
     @property
     def shown(self) -> str:
@@ -76,6 +74,8 @@ class Held:
     :param why: as the end of a sentence: "its expand was applied by this same release".
     :param seconds: after how many seconds time alone would be no reason any more; ``None``: not known yet.
     :param next_release: whether another release is needed as well.
+    :param other_heads: whether that one is told by the heads in its files only, as nobody named the one that expanded.
+    :param by_name: whether no release can be told from the one that expanded, so that a person has to name the change.
     """
 
     revision: str
@@ -83,6 +83,8 @@ class Held:
     why: str
     seconds: float | None
     next_release: bool
+    other_heads: bool = False
+    by_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,18 @@ def judge(change: Change, expanded: Expanded | None, terms: Terms) -> Held | Non
     assert change.contract is not None  # noqa: S101 - it is pending, so the chain has it
     if expanded is None:
         why = f"its expand {change.expand} was not applied before this deployment, as far as the journal knows"
-        return Held(change.contract, change.id, why, terms.min_age, next_release=True)
+        unnamed = terms.this.name is None
+        return Held(change.contract, change.id, why, terms.min_age, next_release=True, other_heads=unnamed)
     left = terms.min_age - expanded.age
     same = not terms.this.differs_from(expanded.release)
     if same:
         why = f"its expand {change.expand} was applied by this same release"
         if (terms.this.name is None) != (expanded.release.name is None):
             why = f"its expand {change.expand} was applied by {expanded.release.shown}, and this is {terms.this.shown}"
-        return Held(change.contract, change.id, why, max(0.0, left), next_release=True)
+        unnamed, unknown = expanded.release.name is None, expanded.release.files_hash is None
+        if unnamed and unknown:
+            return Held(change.contract, change.id, why, None, next_release=False, by_name=True)
+        return Held(change.contract, change.id, why, max(0.0, left), next_release=True, other_heads=unnamed)
     if left > 0:
         why = f"its expand {change.expand} was applied too short a while ago, by {expanded.release.shown}"
         return Held(change.contract, change.id, why, left, next_release=False)

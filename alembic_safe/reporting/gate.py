@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.database.guard import shell_word
 from alembic_safe.reporting.text import moment
 
 if TYPE_CHECKING:
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
 
 def held_line(held: Held) -> str:
     """Return one line on a contract that waits: what for, and from when on it may run."""
-    when = []
-    if held.next_release:
+    by_name = f"with --contract {shell_word(held.change)}"
+    when = [f"{by_name} only"] if held.by_name else []
+    if held.other_heads:
+        when.append(f"with a release whose files have other heads, or {by_name}")
+    elif held.next_release:
         when.append("with another release")
     if held.seconds:
         at = datetime.now().astimezone() + timedelta(seconds=held.seconds)
@@ -29,7 +33,7 @@ def held_as_json(held: Held) -> dict[str, Any]:
     """Return a contract that waits."""
     return {
         "revision": held.revision, "change": held.change, "why": held.why, "seconds": held.seconds and round(held.seconds),
-        "next_release": held.next_release,
+        "next_release": held.next_release, "other_heads": held.other_heads, "by_name": held.by_name,
     }  # fmt: skip
 
 
