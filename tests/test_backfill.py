@@ -220,6 +220,22 @@ def test_dead_rows_are_vacuumed_away_as_it_goes(place: Stepwise) -> None:
     eventually(lambda: place.all("SELECT pg_stat_get_vacuum_count('t'::regclass) > 0")[0][0], "a vacuum")
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("ends", ["the time", "the deploy"])
+def test_a_vacuum_is_waited_for_only_while_the_copy_may_go_on(place: Stepwise, ends: str, workers: int) -> None:
+    place.given(FILLED.format(45_000) + "; ALTER TABLE t SET (autovacuum_enabled = false); ANALYZE t")
+    for name, value in (("delay", "100ms"), ("limit", "1")):  # it takes minutes
+        place.run(f"ALTER DATABASE {quoted(place.name)} SET vacuum_cost_{name} = '{value}'")
+    options = CopyOptions(workers=workers, max_time=4.0 if ends == "the time" else None)
+    die_at = 13 if ends == "the deploy" else None  # behind the last batch of one worker
+
+    with pytest.raises(CopyUnfinished if ends == "the time" else Killed):
+        place.steps("backfill", "t", set_={"b": "lower(a)"}, options=options, batch_rows=5000, die_at=die_at)
+
+    assert "vacuuming" in {event.doing for event in place.runner.events}
+    eventually(lambda: place.all("SELECT count(*) FROM pg_stat_progress_vacuum") == [(0,)], "the end of the vacuum")
+
+
 def test_progress_tells_rows_rate_and_the_time_that_remains(place: Stepwise) -> None:
     place.given(FILLED.format(2000) + "; ANALYZE t")
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 
 from alembic_safe.database.copying_ranges import leaves_of
 from alembic_safe.database.copying_vacuum import Vacuuming
+from alembic_safe.database.endpoint import Endpoint
+from alembic_safe.errors import CopyUnfinished
 from alembic_safe.operations.living import find_table
 from tests.patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import psycopg
 
     from tests.cluster import Cluster
 
@@ -37,18 +40,35 @@ def vacuuming(
 ) -> Iterator[Callable[..., Vacuuming]]:
     made: list[Vacuuming] = []
 
-    def make(*, always: bool = False, slowly: bool = False) -> Vacuuming:
+    def make(
+        *, always: bool = False, slowly: bool = False, not_done: Callable[[str], None] = fail,
+        open_: Callable[..., psycopg.Connection] | None = None,
+    ) -> Vacuuming:  # fmt: skip
         engine = sa.create_engine(cluster.url(database), poolclass=sa.NullPool)
         with engine.connect() as connection:
             table = find_table(connection, "t", None)
             assert table is not None
-            open_ = partial(slow, connect) if slowly else connect
-            made.append(Vacuuming(leaves_of(connection, table, None), open_, always=always))
+            open_ = open_ or (partial(slow, connect) if slowly else connect)
+            made.append(Vacuuming(leaves_of(connection, table, None), open_, not_done, always=always))
         return made[-1]
 
     yield make
     for one in made:
         one.close()
+
+
+def fail(reason: str) -> None:
+    """Take no failure of a VACUUM for granted."""
+    pytest.fail(reason)
+
+
+def go_on() -> None:
+    """Let a VACUUM be waited for."""
+
+
+def over() -> None:
+    """Let nothing be waited for any more."""
+    raise CopyUnfinished("The time is over.")
 
 
 def slow(connect: Callable[[], psycopg.Connection]) -> psycopg.Connection:
@@ -73,8 +93,8 @@ def vacuums(connection: psycopg.Connection) -> int:
 def test_it_is_due_six_times_on_the_way_and_not_for_a_small_table(vacuuming: Callable[..., Vacuuming]) -> None:
     one = vacuuming()
     assert [one.wrote(0, 9_999) for _ in range(3)] == [False, False, True]
-    one.begin(0)
-    one.finish()
+    one.begin(0, go_on)
+    one.finish(go_on)
     assert not one.wrote(0, 9_999)
 
 
@@ -118,7 +138,7 @@ def test_what_is_vacuumed_while_the_copy_goes_on_ends_with_a_copy_that_ends_earl
         before = vacuums(c)
         c.execute("UPDATE t SET n = 1")
         assert one.wrote(0, 20_000)
-        one.begin(0)
+        one.begin(0, go_on)
         eventually(lambda: is_vacuumed(c), "the vacuum")
         assert one.is_at_work
         assert [one.wrote(0, 9_999), one.wrote(0, 1)] == [False, True]  # half of it is too much beside one that is slow
@@ -128,16 +148,68 @@ def test_what_is_vacuumed_while_the_copy_goes_on_ends_with_a_copy_that_ends_earl
         assert vacuums(c) == before
 
 
-def test_what_went_wrong_beside_the_copy_is_raised_in_it(
+def test_a_wait_for_one_asks_whether_to_go_on(
     vacuuming: Callable[..., Vacuuming], connect: Callable[[], psycopg.Connection]
 ) -> None:
-    one = vacuuming(always=True)
+    one = vacuuming(always=True, slowly=True)
     with connect() as c:
-        c.execute("DROP TABLE t")
+        c.execute("UPDATE t SET n = 1")
+        assert one.wrote(0, 20_000)
+        one.begin(0, go_on)
+        eventually(lambda: is_vacuumed(c), "the vacuum")
+        with pytest.raises(CopyUnfinished):
+            one.finish(over)
+        assert one.wrote(0, 20_000)
+        with pytest.raises(CopyUnfinished):
+            one.begin(0, over)
+        assert one.is_at_work
+        one.close()
+        eventually(lambda: not is_vacuumed(c), "the end of the vacuum")
+
+
+def test_one_that_fails_was_not_done_and_the_next_has_a_connection_of_its_own(
+    vacuuming: Callable[..., Vacuuming], connect: Callable[[], psycopg.Connection]
+) -> None:
+    said: list[str] = []
+    one = vacuuming(always=True, not_done=said.append)
+    with connect() as c:
+        before = vacuums(c)
+        c.execute("ALTER TABLE t RENAME TO away")
+        assert one.wrote(0, 20_000)
+        one.begin(0, go_on)
+        one.finish(go_on)
+        assert said == ['relation "public.t" does not exist']
+        c.execute("ALTER TABLE away RENAME TO t")
+        assert one.wrote(0, 20_000)
+        one.begin(0, go_on)
+        one.finish(go_on)
+        eventually(lambda: vacuums(c) == before + 1)
+    assert len(said) == 1
+
+
+def test_one_whose_connection_was_ended_was_not_done(
+    vacuuming: Callable[..., Vacuuming], connect: Callable[[], psycopg.Connection]
+) -> None:
+    said: list[str] = []
+    one = vacuuming(always=True, slowly=True, not_done=said.append)
+    with connect() as c:
+        assert one.wrote(0, 20_000)
+        one.begin(0, go_on)
+        eventually(lambda: is_vacuumed(c), "the vacuum")
+        c.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_progress_vacuum")
+        one.finish(go_on)
+        assert "terminating connection due to administrator command" in said[0]
+        assert one.wrote(0, 20_000)
+        one.begin(0, go_on)
+        eventually(lambda: is_vacuumed(c), "the next one")
+        one.close()
+    assert len(said) == 1
+
+
+def test_where_no_connection_is_to_be_had_nothing_is_vacuumed(vacuuming: Callable[..., Vacuuming]) -> None:
+    said: list[str] = []
+    one = vacuuming(always=True, not_done=said.append, open_=Endpoint("127.0.0.1", 1, "postgres", "postgres").connect)
     assert one.wrote(0, 20_000)
-    one.begin(0)
-    with pytest.raises(psycopg.errors.UndefinedTable):
-        one.finish()
-    assert one.wrote(0, 20_000)
-    with pytest.raises(psycopg.errors.UndefinedTable):
-        one.begin(0)
+    one.begin(0, go_on)
+    one.finish(go_on)
+    assert "cannot be reached" in said[0]

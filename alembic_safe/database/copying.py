@@ -9,12 +9,18 @@ import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.copying_pacing import LOOK_EVERY, BatchSize, Pauses
 from alembic_safe.database.copying_progress import Progress, into_log
 from alembic_safe.database.copying_ranges import Range, leaves_of, ranges_of
-from alembic_safe.database.copying_session import BATCH_SETTINGS, InCallersTransaction, InSteps, OfWorker
+from alembic_safe.database.copying_session import (
+    BATCH_SETTINGS,
+    InCallersTransaction,
+    InSteps,
+    OfWorker,
+    opened,
+)
 from alembic_safe.database.copying_vacuum import Vacuuming
 from alembic_safe.database.copying_walk import Walk
 from alembic_safe.database.statements import set_local
@@ -25,6 +31,7 @@ from alembic_safe.operations.kept import FIXED, fixed_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import psycopg
     from sqlalchemy import Connection
 
     from alembic_safe.database.copying_ranges import Leaf
@@ -165,6 +172,7 @@ class _Copy:
         self.progress = Progress(table.shown, leaves, request.doing, runner.tell)
         self.stopping = threading.Event()
         self.looking = threading.Lock()
+        self.thread = threading.get_ident()
 
     def run(self) -> Copied:
         """Run until everything is done."""
@@ -172,15 +180,15 @@ class _Copy:
         if plan.is_done:
             return Copied(plan.rows, plan.written)
         began = time.monotonic()
-        self.vacuuming = Vacuuming(self.leaves, self.runner.open, always=is_resumed)
-        with closing(self.runner.open()) as lookout, closing(self.vacuuming), self.runner.batches(self.settings):
+        self.vacuuming = Vacuuming(self.leaves, self._open, self._not_vacuumed, always=is_resumed)
+        with closing(self._open()) as lookout, closing(self.vacuuming), self.runner.batches(self.settings):
             self.lookout = lookout
             self.pauses = Pauses(lookout, self.leaves, self.options, self._paused)
             # the cursors go by the numbers; what is said of a partition that has gone is left out
             rows, written = self._walk([(n, one) for n, one in enumerate(plan.ranges) if one.leaf in self.numbers])
             rows, written = self._walk_again_where_rows_move(len(plan.ranges), rows, written)
             self._say_that_a_vacuum_is_waited_for()
-            self.vacuuming.finish()
+            self.vacuuming.finish(self._go_on)
         done = replace(plan, is_done=True, rows=rows, written=written)
         self._save(done, round((time.monotonic() - began) * 1000))
         self.progress.say("done")
@@ -296,7 +304,7 @@ class _Copy:
             raise _Stopped
         if self.request.writes and self.options.vacuum and self.vacuuming.wrote(leaf, batch.written):
             self._say_that_a_vacuum_is_waited_for()
-            self.vacuuming.begin(leaf)
+            self.vacuuming.begin(leaf, self._go_on)
         self._stop_in_time()
         with self.looking:
             # who stands in its way is a reason to wait, and in the second before the next look a table would grow
@@ -309,6 +317,20 @@ class _Copy:
     def _say_that_a_vacuum_is_waited_for(self) -> None:
         if self.vacuuming.is_at_work:
             self.progress.say("vacuuming")
+
+    def _not_vacuumed(self, reason: str) -> None:
+        self.progress.say("not vacuumed", reason)
+
+    def _open(self) -> psycopg.Connection[Any]:
+        return opened(self.runner)
+
+    def _go_on(self) -> None:
+        """Raise where the copy may not go on, while nothing is committed that would find out."""
+        if threading.get_ident() == self.thread:
+            self.runner.commit()  # it sees to it that the run may go on
+        elif self.stopping.is_set():
+            raise _Stopped
+        self._stop_in_time()
 
     def _wait(self, seconds: float) -> None:
         if self.stopping.wait(seconds):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from alembic_safe.database.statements import set_session
+from alembic_safe.database.statements import run, set_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,19 @@ BATCH_SETTINGS = {
     # waits for the disk: https://www.postgresql.org/docs/current/wal-async-commit.html
     "synchronous_commit": "off",
 }
+
+# A vacuum takes its time, and so does a pause. idle_session_timeout is of PostgreSQL 14, transaction_timeout of 17.
+_PATIENT = """
+SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings
+WHERE name IN ('statement_timeout', 'idle_session_timeout', 'transaction_timeout')
+"""
+
+
+def opened(runner: StepRunner) -> psycopg.Connection[Any]:
+    """Return a connection of a copy, in autocommit, which no timeout of the role ends; the caller closes it."""
+    connection = runner.open()
+    run(connection, _PATIENT)
+    return connection
 
 
 class Session(Protocol):
@@ -105,7 +118,7 @@ class OfWorker:
     def __init__(self, runner: StepRunner, settings: Mapping[str, str], *, keeps_cursor: bool) -> None:
         self._keeps_cursor = keeps_cursor
         self._runner = runner
-        self.connection: psycopg.Connection[Any] = runner.open()
+        self.connection: psycopg.Connection[Any] = opened(runner)
         set_session(self.connection, settings)
         self.connection.autocommit = False
 

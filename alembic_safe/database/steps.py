@@ -77,9 +77,9 @@ class CopyEvidence:
 class CopyEvent:
     """One moment of a copy, for a display or a log.
 
-    :param doing: ``copying``, ``verifying``, ``pausing``, ``vacuuming`` or ``done``.
+    :param doing: ``copying``, ``verifying``, ``pausing``, ``vacuuming``, ``not vacuumed`` or ``done``.
     :param rate: rows in a second; ``remaining``: seconds, where they can be told.
-    :param reason: why it pauses.
+    :param reason: why it pauses, or did not vacuum.
     """
 
     doing: str

@@ -1,0 +1,77 @@
+"""What the connections of a copy survive: timeouts of the role."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from psycopg import sql
+
+from tests.stops import assert_done
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+    from tests.project import Project
+
+ROWS = 45_000
+COPY = 'with op.step("copy"):\n    op.backfill("t", set_={"n": "id"})'
+# a copy that takes a while between two vacuums, though no statement of it does
+SLOWED = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END';
+CREATE TRIGGER slow BEFORE UPDATE ON t FOR EACH ROW WHEN (OLD.id % 1000 = 0) EXECUTE FUNCTION slow();
+"""
+
+
+def filled(cluster: Cluster, database: str, more: str = "") -> None:
+    with cluster.connect(database) as c:
+        c.execute("CREATE TABLE t (id integer PRIMARY KEY, n integer) WITH (autovacuum_enabled = false)")
+        c.execute(f"INSERT INTO t SELECT g FROM generate_series(1, {ROWS}) g")
+        c.execute("VACUUM ANALYZE t")
+        if more:
+            c.execute(more)
+
+
+def set_for(cluster: Cluster, database: str, **settings: str) -> None:
+    with cluster.connect(database) as c:
+        for name, value in settings.items():
+            setting = sql.SQL("ALTER DATABASE {} SET {} = {}")
+            c.execute(setting.format(sql.Identifier(database), sql.Identifier(name), sql.Literal(value)))
+
+
+def copied(project: Project, cluster: Cluster, database: str, options: str = "") -> str:
+    """Run the copy; return what was said."""
+    project.settings(f"environment = development\nrehearse = off\n{options}")
+    project.revision("a4", "a3", "copy", COPY)
+    done = project.run("safe-upgrade", "--drift", "off")
+    assert_done(done, "at a4")
+    with cluster.connect(database) as c:
+        assert c.execute("SELECT count(*) FROM t WHERE n IS DISTINCT FROM id").fetchone() == (0,)
+    return done.stdout + done.stderr
+
+
+def test_a_vacuum_may_take_longer_than_a_statement_of_the_role(
+    project: Project, cluster: Cluster, database: str
+) -> None:
+    filled(cluster, database)
+    set_for(cluster, database, statement_timeout="700ms", vacuum_cost_delay="20ms", vacuum_cost_limit="10")
+    said = copied(project, cluster, database)
+    assert "vacuuming" in said
+    assert "not vacuumed" not in said
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_copy_may_pause_for_longer_than_a_session_of_the_role_may_be_idle(
+    project: Project, cluster: Cluster, database: str, workers: int
+) -> None:
+    filled(cluster, database, "CREATE TABLE pause AS SELECT clock_timestamp() + interval '3 s' AS until_")
+    set_for(cluster, database, idle_session_timeout="400ms")
+    options = f"copy_workers = {workers}\ncopy_wait_while = clock_timestamp() < (SELECT until_ FROM pause)"
+    with cluster.connect(database) as c:
+        c.execute("UPDATE pause SET until_ = clock_timestamp() + interval '4 s'")
+    assert "pausing" in copied(project, cluster, database, options)
+
+
+def test_a_session_that_vacuums_may_wait_for_its_next_turn(project: Project, cluster: Cluster, database: str) -> None:
+    filled(cluster, database, SLOWED)
+    set_for(cluster, database, idle_session_timeout="400ms")
+    assert "not vacuumed" not in copied(project, cluster, database)
