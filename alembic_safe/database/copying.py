@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.copying_pacing import LOOK_EVERY, BatchSize, Pauses
+from alembic_safe.database.copying_plan import Plan
 from alembic_safe.database.copying_progress import Progress, into_log
 from alembic_safe.database.copying_ranges import Range, leaves_of, ranges_of
 from alembic_safe.database.copying_session import (
@@ -94,30 +94,6 @@ class Request:
     keeps_cursor: bool = True
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the first run of a copy decided, as it stands in the journal."""
-
-    ranges: tuple[Range, ...]
-    is_done: bool = False
-    rows: int = 0
-    written: int = 0
-
-    def as_json(self) -> str:
-        """Return it as text."""
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Plan:
-        """Read it back."""
-        given = json.loads(text)
-        ranges = [
-            Range(**{**one, "after": None if one["after"] is None else tuple(one["after"]), "last": tuple(one["last"])})
-            for one in given["ranges"]
-        ]
-        return cls(tuple(ranges), given["is_done"], given["rows"], given["written"])
-
-
 def copy_table(place: Place, table: LivingTable, request: Request) -> Copied:
     """Do a work with every row that a table has now.
 
@@ -198,20 +174,16 @@ class _Copy:
         """Return the ranges as the first run cut them, and whether this is a later one, which goes on in the same."""
         saved = self.main.load(self.request.work.copy)
         if saved is not None:
-            return self._with_new_leaves(Plan.from_json(saved)), True
-        set_local(self.main.connection, self.settings)  # the keys are written as the batches will read them
-        plan = Plan(ranges_of(self.main.connection, self.leaves, max(1, self.options.workers)))
-        self._save(plan, 0)
-        return plan, False
+            return self._cut(Plan.from_json(saved)), True
+        return self._cut(Plan(())), False
 
-    def _with_new_leaves(self, plan: Plan) -> Plan:
-        """Return an earlier run's plan, and behind its ranges those of partitions that it did not know."""
-        known = {one.leaf for one in plan.ranges}
-        new = [leaf for leaf in self.leaves if leaf.table.oid not in known]
-        if plan.is_done or not new:
+    def _cut(self, plan: Plan) -> Plan:
+        """Return a plan with the ranges of all tables that it does not know: partitions come between two runs."""
+        new = plan.unknown(self.leaves)
+        if plan.is_done or (plan.ranges and not new):
             return plan
-        set_local(self.main.connection, self.settings)
-        plan = replace(plan, ranges=(*plan.ranges, *ranges_of(self.main.connection, new, max(1, self.options.workers))))
+        set_local(self.main.connection, self.settings)  # the keys are written as the batches will read them
+        plan = plan.with_more(ranges_of(self.main.connection, new, max(1, self.options.workers)))
         self._save(plan, 0)
         return plan
 
