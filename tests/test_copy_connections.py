@@ -1,17 +1,22 @@
-"""What the connections of a copy survive: timeouts of the role."""
+"""What the connections of a copy know and survive: timeouts of the role, and what env.py's session is set to."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 from psycopg import sql
 
+from alembic_safe.database.steps import CopyOptions
+from tests.stepwise import Stepwise, place
 from tests.stops import assert_done
 
 if TYPE_CHECKING:
     from tests.cluster import Cluster
     from tests.project import Project
+
+__all__ = ["place"]
 
 ROWS = 45_000
 COPY = 'with op.step("copy"):\n    op.backfill("t", set_={"n": "id"})'
@@ -75,3 +80,37 @@ def test_a_session_that_vacuums_may_wait_for_its_next_turn(project: Project, clu
     filled(cluster, database, SLOWED)
     set_for(cluster, database, idle_session_timeout="400ms")
     assert "not vacuumed" not in copied(project, cluster, database)
+
+
+SEEN = {
+    "names": ("SET search_path TO tenant_a", "(SELECT what FROM items)", "tenant_a"),
+    "languages": ("SET default_text_search_config TO 'pg_catalog.german'", "to_tsvector('Häuser')::text", "'haus':1"),
+    "roles": ('SET ROLE "Other, 1"', "current_user::text", "Other, 1"),
+    "literals": ("SET standard_conforming_strings TO off", r"'a\\b'", r"a\b"),
+}
+
+
+@pytest.mark.parametrize("case", SEEN)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_see_what_the_session_of_env_py_sees(place: Stepwise, case: str, workers: int) -> None:
+    said, formula, expected = SEEN[case]
+    place.given(
+        "CREATE SCHEMA tenant_a; CREATE TABLE items AS SELECT 'public' AS what; CREATE TABLE tenant_a.items AS SELECT"
+        " 'tenant_a' AS what; CREATE TABLE tenant_a.users (id integer PRIMARY KEY, n text);"
+        " INSERT INTO tenant_a.users SELECT n FROM generate_series(1, 12000) n; ANALYZE tenant_a.users;"
+    )
+    with place.cluster.connect(place.name) as c:
+        c.execute('CREATE ROLE "Other, 1" SUPERUSER')
+    try:
+
+        @sa.event.listens_for(place.engine, "connect")
+        def as_env_py_does(connection: object, _: object) -> None:
+            connection.cursor().execute(said)  # type: ignore[attr-defined]
+            connection.commit()  # type: ignore[attr-defined]
+
+        options = CopyOptions(workers=workers, vacuum=False)
+        place.steps("backfill", "users", schema="tenant_a", set_={"n": formula}, options=options, batch_rows=100)
+    finally:
+        place.run('DROP OWNED BY "Other, 1"; DROP ROLE "Other, 1"')
+
+    assert place.all("SELECT DISTINCT n FROM tenant_a.users") == [(expected,)]

@@ -20,6 +20,7 @@ from alembic_safe.database.copying_session import (
     InSteps,
     OfWorker,
     opened,
+    seen_by,
 )
 from alembic_safe.database.copying_vacuum import Vacuuming
 from alembic_safe.database.copying_walk import Walk
@@ -158,6 +159,7 @@ class _Copy:
         began = time.monotonic()
         self.vacuuming = Vacuuming(self.leaves, self._open, self._not_vacuumed, always=is_resumed)
         with closing(self._open()) as lookout, closing(self.vacuuming), self.runner.batches(self.settings):
+            self.settings = {**seen_by(self.main.connection), **self.settings}  # what workers are to see as well
             self.lookout = lookout
             self.pauses = Pauses(lookout, self.leaves, self.options, self._paused)
             # the cursors go by the numbers; what is said of a partition that has gone is left out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from alembic_safe.database.statements import run, set_session
+from alembic_safe.database.statements import current_settings, run, set_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +27,11 @@ BATCH_SETTINGS = {
     "synchronous_commit": "off",
 }
 
+# What else than operations/kept.py fixes decides what SQL of the user's means, and whose tables a name is of.
+_SEEN = (
+    "search_path", "default_text_search_config", "lc_time", "lc_numeric", "xmloption", "array_nulls",
+    "standard_conforming_strings", "backslash_quote", "transform_null_equals",
+)  # fmt: skip
 # A vacuum takes its time, and so does a pause. idle_session_timeout is of PostgreSQL 14, transaction_timeout of 17.
 _PATIENT = """
 SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings
@@ -39,6 +44,12 @@ def opened(runner: StepRunner) -> psycopg.Connection[Any]:
     connection = runner.open()
     run(connection, _PATIENT)
     return connection
+
+
+def seen_by(connection: Connection) -> dict[str, str]:
+    """Return the settings under which SQL means in another session what it means in this one, its role included."""
+    role = run(connection, "SELECT current_user AS it")[0]["it"]
+    return {"role": role, **current_settings(connection, _SEEN)}
 
 
 class Session(Protocol):

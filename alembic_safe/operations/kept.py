@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 LONGEST_NAME = 63
 """Bytes of an identifier: https://www.postgresql.org/docs/current/limits.html."""
 
-# Everything that changes how the server writes a value; local to the transaction.
-FIXED = {
-    "DateStyle": "ISO, YMD", "IntervalStyle": "postgres", "extra_float_digits": "3", "TimeZone": "UTC",
-    "bytea_output": "hex", "lc_monetary": "C", "xmlbinary": "base64", "row_security": "off",
-    "quote_all_identifiers": "off",
+# Everything that changes how the server writes a value: an expression that depends on it is evaluated under this.
+OF_VALUES = {
+    "TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "postgres", "extra_float_digits": "3",
+    "bytea_output": "hex", "lc_monetary": "C", "xmlbinary": "base64",
 }  # fmt: skip
+# Definitions and all rows as well; local to the transaction.
+FIXED = {**OF_VALUES, "row_security": "off", "quote_all_identifiers": "off"}
 
 
 class FixedText:

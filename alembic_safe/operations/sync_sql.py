@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA, all_null, row_of
+from alembic_safe.operations.kept import OF_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alembic_safe.operations.expressions import Expression
-
-# What an expression that depends on the session's settings is evaluated under, whoever writes.
-_SETTINGS = {
-    "TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "postgres", "extra_float_digits": "3",
-    "bytea_output": "hex", "lc_monetary": "C", "xmlbinary": "base64",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ def create_function(name: str, columns: Columns) -> str:
     if columns.names_others:
         options += " SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
     if not columns.is_plain:
-        options += "".join(f" SET {setting} = '{value}'" for setting, value in _SETTINGS.items())
+        options += "".join(f" SET {setting} = '{value}'" for setting, value in OF_VALUES.items())
     body = _dollar_quoted(_body(columns))
     return (
         f"CREATE OR REPLACE FUNCTION {quoted(SYNC_SCHEMA, name)}() RETURNS trigger LANGUAGE plpgsql{options}"
