@@ -43,10 +43,10 @@ def set_for(cluster: Cluster, database: str, **settings: str) -> None:
             c.execute(setting.format(sql.Identifier(database), sql.Identifier(name), sql.Literal(value)))
 
 
-def copied(project: Project, cluster: Cluster, database: str, options: str = "") -> str:
+def copied(project: Project, cluster: Cluster, database: str, options: str = "", body: str = COPY) -> str:
     """Run the copy; return what was said."""
     project.settings(f"environment = development\nrehearse = off\n{options}")
-    project.revision("a4", "a3", "copy", COPY)
+    project.revision("a4", "a3", "copy", body)
     done = project.run("safe-upgrade", "--drift", "off")
     assert_done(done, "at a4")
     with cluster.connect(database) as c:
@@ -114,3 +114,12 @@ def test_workers_see_what_the_session_of_env_py_sees(place: Stepwise, case: str,
         place.run('DROP OWNED BY "Other, 1"; DROP ROLE "Other, 1"')
 
     assert place.all("SELECT DISTINCT n FROM tenant_a.users") == [(expected,)]
+
+
+def test_a_search_path_of_a_revision_is_that_of_its_workers(project: Project, cluster: Cluster, database: str) -> None:
+    filled(cluster, database, "CREATE TABLE items AS SELECT 1 AS n; CREATE SCHEMA tenant_a;"
+           " CREATE TABLE tenant_a.items AS SELECT id AS n FROM t; CREATE INDEX ON tenant_a.items (n)")  # fmt: skip
+    path = 'op.execute("SET search_path TO tenant_a, public")\n'
+    formula = "(SELECT items.n FROM items WHERE items.n = t.id)"
+    body = path + COPY.replace('"id"', f'"{formula}"')
+    copied(project, cluster, database, "copy_workers = 3", body)
