@@ -22,7 +22,7 @@ ROWS = 45_000
 COPY = 'with op.step("copy"):\n    op.backfill("t", set_={"n": "id"})'
 # a copy that takes a while between two vacuums, though no statement of it does
 SLOWED = """
-CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END';
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.12); RETURN NEW; END';
 CREATE TRIGGER slow BEFORE UPDATE ON t FOR EACH ROW WHEN (OLD.id % 1000 = 0) EXECUTE FUNCTION slow();
 """
 
@@ -69,16 +69,16 @@ def test_a_copy_may_pause_for_longer_than_a_session_of_the_role_may_be_idle(
     project: Project, cluster: Cluster, database: str, workers: int
 ) -> None:
     filled(cluster, database, "CREATE TABLE pause AS SELECT clock_timestamp() + interval '3 s' AS until_")
-    set_for(cluster, database, idle_session_timeout="400ms")
+    set_for(cluster, database, idle_session_timeout="1500ms")
     options = f"copy_workers = {workers}\ncopy_wait_while = clock_timestamp() < (SELECT until_ FROM pause)"
     with cluster.connect(database) as c:
-        c.execute("UPDATE pause SET until_ = clock_timestamp() + interval '4 s'")
+        c.execute("UPDATE pause SET until_ = clock_timestamp() + interval '7 s'")
     assert "pausing" in copied(project, cluster, database, options)
 
 
 def test_a_session_that_vacuums_may_wait_for_its_next_turn(project: Project, cluster: Cluster, database: str) -> None:
     filled(cluster, database, SLOWED)
-    set_for(cluster, database, idle_session_timeout="400ms")
+    set_for(cluster, database, idle_session_timeout="1500ms")
     assert "not vacuumed" not in copied(project, cluster, database)
 
 
