@@ -226,7 +226,7 @@ def test_a_vacuum_is_waited_for_only_while_the_copy_may_go_on(place: Stepwise, e
     place.given(FILLED.format(45_000) + "; ALTER TABLE t SET (autovacuum_enabled = false); ANALYZE t")
     for name, value in (("delay", "100ms"), ("limit", "1")):  # it takes minutes
         place.run(f"ALTER DATABASE {quoted(place.name)} SET vacuum_cost_{name} = '{value}'")
-    options = CopyOptions(workers=workers, max_time=4.0 if ends == "the time" else None)
+    options = CopyOptions(workers=workers, max_time=10.0 if ends == "the time" else None)
     die_at = 13 if ends == "the deploy" else None  # behind the last batch of one worker
 
     with pytest.raises(CopyUnfinished if ends == "the time" else Killed):

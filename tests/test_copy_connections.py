@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
-from psycopg import sql
 
 from alembic_safe.database.steps import CopyOptions
 from tests.stepwise import Stepwise, place
@@ -22,8 +21,15 @@ ROWS = 45_000
 COPY = 'with op.step("copy"):\n    op.backfill("t", set_={"n": "id"})'
 # a copy that takes a while between two vacuums, though no statement of it does
 SLOWED = """
-CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.12); RETURN NEW; END';
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END';
 CREATE TRIGGER slow BEFORE UPDATE ON t FOR EACH ROW WHEN (OLD.id % 1000 = 0) EXECUTE FUNCTION slow();
+"""
+# a pause that begins with the first batch, whoever does it
+PAUSE = """
+CREATE TABLE pause (until_ timestamptz);
+CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN
+  INSERT INTO pause SELECT clock_timestamp() + interval ''4 s'' WHERE NOT EXISTS (SELECT FROM pause); RETURN NULL; END';
+CREATE TRIGGER pause AFTER UPDATE ON t EXECUTE FUNCTION pause();
 """
 
 
@@ -36,11 +42,13 @@ def filled(cluster: Cluster, database: str, more: str = "") -> None:
             c.execute(more)
 
 
-def set_for(cluster: Cluster, database: str, **settings: str) -> None:
-    with cluster.connect(database) as c:
-        for name, value in settings.items():
-            setting = sql.SQL("ALTER DATABASE {} SET {} = {}")
-            c.execute(setting.format(sql.Identifier(database), sql.Identifier(name), sql.Literal(value)))
+def begin_with(**settings: str) -> str:
+    """Return a step behind which every new session, as those of a copy are, has these settings."""
+    lines = "".join(
+        f"EXECUTE format('ALTER DATABASE %I SET {name} = %L', current_database(), '{value}'); "
+        for name, value in settings.items()
+    )
+    return f'with op.step("settings"):\n    op.execute("DO $$ BEGIN {lines}END $$")\n'
 
 
 def copied(project: Project, cluster: Cluster, database: str, options: str = "", body: str = COPY) -> str:
@@ -58,8 +66,8 @@ def test_a_vacuum_may_take_longer_than_a_statement_of_the_role(
     project: Project, cluster: Cluster, database: str
 ) -> None:
     filled(cluster, database)
-    set_for(cluster, database, statement_timeout="700ms", vacuum_cost_delay="20ms", vacuum_cost_limit="10")
-    said = copied(project, cluster, database)
+    settings = begin_with(statement_timeout="900ms", vacuum_cost_delay="20ms", vacuum_cost_limit="10")
+    said = copied(project, cluster, database, body=settings + COPY)
     assert "vacuuming" in said
     assert "not vacuumed" not in said
 
@@ -68,18 +76,15 @@ def test_a_vacuum_may_take_longer_than_a_statement_of_the_role(
 def test_a_copy_may_pause_for_longer_than_a_session_of_the_role_may_be_idle(
     project: Project, cluster: Cluster, database: str, workers: int
 ) -> None:
-    filled(cluster, database, "CREATE TABLE pause AS SELECT clock_timestamp() + interval '3 s' AS until_")
-    set_for(cluster, database, idle_session_timeout="1500ms")
-    options = f"copy_workers = {workers}\ncopy_wait_while = clock_timestamp() < (SELECT until_ FROM pause)"
-    with cluster.connect(database) as c:
-        c.execute("UPDATE pause SET until_ = clock_timestamp() + interval '7 s'")
-    assert "pausing" in copied(project, cluster, database, options)
+    filled(cluster, database, PAUSE)
+    options = f"copy_workers = {workers}\ncopy_wait_while = clock_timestamp() < (SELECT max(until_) FROM pause)"
+    assert "pausing" in copied(project, cluster, database, options, begin_with(idle_session_timeout="900ms") + COPY)
 
 
 def test_a_session_that_vacuums_may_wait_for_its_next_turn(project: Project, cluster: Cluster, database: str) -> None:
     filled(cluster, database, SLOWED)
-    set_for(cluster, database, idle_session_timeout="1500ms")
-    assert "not vacuumed" not in copied(project, cluster, database)
+    said = copied(project, cluster, database, body=begin_with(idle_session_timeout="900ms") + COPY)
+    assert "not vacuumed" not in said
 
 
 SEEN = {
