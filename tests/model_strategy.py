@@ -14,7 +14,7 @@ from alembic_safe.authoring.renames import Rename
 from alembic_safe.inspecting.catalog_records import ObjectId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 ROWS = (1, 2, 3)
 DEFAULT = "public"
@@ -26,6 +26,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "b": ("boolean",), "j": ("jsonb",), "r": ("integer[]",),
 }  # fmt: skip
 FILLS = {"n": "id", "e": "'a'", "d": "'2020-01-01'", "b": "true", "j": "'{}'", "r": "'{}'"}
+FILLED = {"n": Decimal(2), "e": "a", "d": "2020-01-01", "b": "true", "j": "{}", "r": "{}"}
+"""What the second row holds then, as it compares."""
 SERVER_DEFAULTS = {"n": "7", "e": "a", "d": "2020-01-01", "b": "true", "j": "{}", "r": "{}"}
 
 
@@ -203,10 +205,18 @@ def value_of(name: str, row: int) -> Any:
     return {"n": row, "e": "a", "d": f"2020-01-0{row}", "b": row % 2 == 0, "j": '{"k": 1}', "r": [row]}[name[0]]
 
 
-def fill_with_rows(connection: sa.Connection, spec: ModelsSpec) -> None:
+def fill_with_rows(
+    connection: sa.Connection, spec: ModelsSpec, empty: Collection[tuple[str | None, str, str]] = ()
+) -> None:
+    """Write rows.
+
+    :param empty: the columns, each with schema and table, that hold NULL in the second one.
+    """
     for table in metadata_of(spec).sorted_tables:
         for row in ROWS:
             values = {c.name: value_of(c.name, row) for c in table.columns if c.name[:3] not in {"id", "tim", "ref"}}
+            if row == ROWS[1]:
+                values |= {name: None for name in values if (table.schema, table.name, name) in empty}
             ref = [c.name for c in table.columns if c.name.startswith("ref_")]
             names = ", ".join(f'"{name}"' for name in ("id", *values, *ref))
             casts = [
@@ -214,7 +224,7 @@ def fill_with_rows(connection: sa.Connection, spec: ModelsSpec) -> None:
                 for name in values
             ]
             marks = ", ".join([str(row), *casts, *[str(row)] * len(ref)])
-            given = {name: value if name[0] == "r" else str(value) for name, value in values.items()}
+            given = {name: value if name[0] == "r" or value is None else str(value) for name, value in values.items()}
             target = f'"{table.schema or DEFAULT}"."{table.name}"'
             connection.execute(
                 sa.text(f"INSERT INTO {target} ({names}) OVERRIDING SYSTEM VALUE VALUES ({marks})"), given

@@ -32,6 +32,8 @@ from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.models_catalog import ground_of, models_catalog
 from alembic_safe.settings import Settings
 from tests.model_strategy import (
+    FILLED,
+    FILLS,
     ColumnSpec,
     ModelsSpec,
     Pair,
@@ -102,7 +104,7 @@ class Sweep:
         self, pair: Pair, place: Living, living: sa.Connection, files: sa.Connection, *, compares: bool
     ) -> None:  # fmt: skip
         with living.begin():
-            fill_with_rows(living, pair.old)
+            fill_with_rows(living, pair.old, _empty(pair))
         before = rows_of(living, pair.old)
         living.rollback()
         metadata = metadata_of(pair.new, before=pair.old.labels)
@@ -128,7 +130,10 @@ class Sweep:
         for (schema, table, column), values in before.items():
             now = (schema, tables.get((schema, table), table), columns.get((schema, table, column), column))
             if now in there:
-                assert there[now] == values, f"{schema}.{table}.{column} -> {now}"
+                filled = FILLED[column[0]] if now in _not_null(pair.new) else None
+                assert there[now] == [filled if value is None else value for value in values], (
+                    f"{schema}.{table}.{column} -> {now}"
+                )
 
     @staticmethod
     def _wanted(connection: sa.Connection, metadata: sa.MetaData) -> Catalog:
@@ -175,18 +180,44 @@ class Sweep:
 
 
 def _fills(pair: Pair) -> dict[ObjectId, str]:
-    """What a person says of columns that are new: a type that changes has its own formulas."""
-    tables = {(schema, new): old for schema, old, new in pair.table_renames}
-    columns = {(schema, table, new) for schema, _, table, _, new in pair.column_renames}
-    held = {(table.schema, table.name, column.name): column for table in pair.old.tables for column in table.columns}
-    found = {}
-    for id_, fill in fills_of(pair.new).items():
-        schema = None if id_.schema == "public" else id_.schema
-        if (schema, id_.parent, id_.name) in columns:
-            continue
-        if (schema, tables.get((schema, id_.parent), id_.parent), id_.name) not in held:
-            found[id_] = fill
+    """What a person says of columns that are new, and of those that take no NULL any more."""
+    found = fills_of(pair.new)
+    for (schema, table, name), column in _held(pair).items():
+        id_ = ObjectId("column", schema or "public", name, table)
+        if column.nullable:
+            found |= {id_: FILLS[name[0]]} if (schema, table, name) in _not_null(pair.new) else {}
+        else:
+            found.pop(id_, None)
     return found
+
+
+def _held(pair: Pair) -> dict[tuple[str | None, str, str], ColumnSpec]:
+    """The columns that were there, as they were, by what they are called in the end."""
+    tables = {(schema, old): new for schema, old, new in pair.table_renames}
+    columns = {(schema, table, old): new for schema, table, _, old, new in pair.column_renames}
+    return {
+        (t.schema, tables.get((t.schema, t.name), t.name), columns.get((t.schema, t.name, c.name), c.name)): c
+        for t in pair.old.tables for c in t.columns
+    }  # fmt: skip
+
+
+def _not_null(spec: ModelsSpec) -> set[tuple[str | None, str, str]]:
+    return {
+        (table.schema, table.name, column.name)
+        for table in spec.tables
+        for column in table.columns
+        if not column.nullable
+    }
+
+
+def _empty(pair: Pair) -> set[tuple[str | None, str, str]]:
+    """The columns in which a row may hold NULL, by what they were called."""
+    keys = {(t.schema, t.name, "n0") for spec in (pair.old, pair.new) for t in spec.tables if t.wide_key}
+    olds = [(table.schema, table.name, column.name) for table in pair.old.tables for column in table.columns]
+    return {
+        was for was, (now, column) in zip(olds, _held(pair).items(), strict=True)
+        if column.nullable and not {was, now} & keys
+    }  # fmt: skip
 
 
 def _run(context: MigrationContext, operations: Sequence[ops.MigrateOperation]) -> None:
@@ -257,6 +288,19 @@ ONCE_FAILED = {
     "text with a default becomes an enum with one": Pair(
         models(TableSpec("beta", (ColumnSpec("e0", "text", default=True),))),
         models(TableSpec("beta", (ColumnSpec("e0", "mood", default=True),))), (), (),
+    ),
+    "a column gets another type and takes no NULL any more": Pair(
+        models(TableSpec("beta", (ColumnSpec("n0", "integer", unique=True),))),
+        models(TableSpec("beta", (ColumnSpec("n0", "bigint", nullable=False, default=True),))), (), (),
+    ),
+    "a column gets another name and takes no NULL any more": Pair(
+        models(TableSpec("beta", (ColumnSpec("d0", "date"), ColumnSpec("n1", "integer", index="plain")))),
+        models(TableSpec("Order", (ColumnSpec("d0", "timestamp", nullable=False), ColumnSpec("n2", "text", nullable=False)))),
+        ((None, "beta", "Order"),), ((None, "beta", "Order", "n1", "n2"),),
+    ),
+    "an enum gets other labels and its column takes no NULL any more": Pair(
+        models(TableSpec("beta", (ColumnSpec("e0", "mood"),)), labels=("a", "b")),
+        models(TableSpec("beta", (ColumnSpec("e0", "mood", nullable=False),)), labels=("c", "a")), (), (),
     ),
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from alembic.operations import ops
@@ -34,9 +34,10 @@ from alembic_safe.authoring.renamed_facts import after_renames
 from alembic_safe.inspecting.settles import Settle
 from alembic_safe.operations.retire_column import RetireColumnOp
 from alembic_safe.operations.retire_table import RetireTableOp
+from alembic_safe.operations.sync_columns import SyncColumnsOp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from alembic_safe.authoring.recipes.records import Facts, Phased
     from alembic_safe.inspecting.catalog_records import ObjectId
@@ -95,14 +96,8 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
     said = [*(op for op in every if isinstance(op, ops.CreateTableOp)), *others]
     taken: dict[int, Phased] = {}
     consumed: set[int] = set()
-    for recipe in (*FIRST, *RECIPES):
-        for op in others:
-            if id(op) in taken or id(op) in consumed:
-                continue
-            phased = recipe(op, said, facts)
-            if phased is not None:
-                taken[id(op)] = phased
-                consumed |= {id(one) for one in phased.consumed}
+    _ask(FIRST, others, said, facts, taken, consumed)
+    _ask(RECIPES, others, said, _with_syncs(facts, taken.values()), taken, consumed)
     first: list[ops.MigrateOperation] = []
     for op in operations:
         parts = [one for one in decompositions[id(op)] if id(one) not in consumed]
@@ -113,6 +108,32 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
     return _plan(
         [taken[id(op)] for op in every if id(op) in taken], [op for op in first if op not in ends], ends, facts
     )
+
+
+def _ask(
+    recipes: Sequence[Recipe],
+    operations: Sequence[ops.MigrateOperation],
+    every: Sequence[ops.MigrateOperation],
+    facts: Facts,
+    taken: dict[int, Phased],
+    consumed: set[int],
+) -> None:
+    """Ask each recipe of every operation that none before it has, or takes care of."""
+    for recipe in recipes:
+        for op in operations:
+            if id(op) in taken or id(op) in consumed:
+                continue
+            phased = recipe(op, every, facts)
+            if phased is not None:
+                taken[id(op)] = phased
+                consumed |= {id(one) for one in phased.consumed}
+
+
+def _with_syncs(facts: Facts, found: Iterable[Phased]) -> Facts:
+    """Return what is known, with the columns that this very change is about to put into a sync."""
+    syncs = [op for one in found for step in one.expand for op in step.operations if isinstance(op, SyncColumnsOp)]
+    columns = {facts.column(op.table_name, op.schema, name) for op in syncs for name in (*op.old, *op.new)}
+    return replace(facts, synced=facts.synced | columns)
 
 
 def decomposed(op: ops.MigrateOperation) -> tuple[ops.MigrateOperation, ...]:

@@ -27,7 +27,7 @@ class Facts:
     :param tables: the tables that the operations touch, reflected.
     :param said: the ``info`` of the models' tables and columns, where it is not empty.
     :param leaning: what nothing of ours makes again, by the column that it names, where a type changes.
-    :param synced: the columns that triggers of an open change keep equal to others: only those fill them.
+    :param synced: the columns that triggers keep equal to others, of an open change or of this one: only those fill them.
     """
 
     server_version: int

@@ -9,6 +9,7 @@ from sqlalchemy import Column, DefaultClause
 
 from alembic_safe.authoring.change_operations import (
     DefaultOp,
+    FillOp,
     NotNullNamedOp,
     RenameColumnOp,
     RenamedPartOp,
@@ -23,11 +24,12 @@ from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of, u
 from alembic_safe.errors import NextStep, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Table
 
     from alembic_safe.authoring.recipes.records import Facts
+    from alembic_safe.inspecting.catalog_records import ObjectId
 
     Operations = Sequence[ops.MigrateOperation]
 
@@ -46,7 +48,8 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     shown = facts.shown(op.table_name, op.schema)
     title = f"{shown}.{old} becomes {shown}.{new}"
     altered = [one for one in every if _alters(one, op)]
-    said = facts.said.get(facts.column(op.table_name, op.schema, new), {})
+    wanted = facts.column(op.table_name, op.schema, new)
+    said = facts.said.get(wanted, {})
     up, down = said.get("up"), said.get("down")
     typed = next((one for one in altered if one.modify_type is not None), None)
     was = str(facts.catalog.objects.get(facts.column(op.table_name, op.schema, old), {}).get("type", ""))
@@ -64,10 +67,10 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     own = [one for one in every if table_of(one, facts) == facts.id_of(op.table_name, op.schema)]
     names = {one.part.name: one.new for one in own if isinstance(one, RenamedPartOp)}
     dropped = frozenset(str(dropped_name(one)) for one in own if dropped_name(one))
-    wanted = facts.column(op.table_name, op.schema, new)
     said_of_default = defaults_of(wanted, every, facts)
     defaults = [one.op for one in said_of_default if isinstance(one.op, DefaultOp)]
-    column = _as_wanted(table, old, new, altered)
+    late = _filled_later(table.columns[old], altered, said, filled=any(_fills(one, wanted) for one in every))
+    column = _as_wanted(table, old, new, [one for one in altered if one not in late])
     if defaults:
         to = said_of_default[-1].to
         column.server_default = None if to is None else DefaultClause(plain_text(to))
@@ -80,7 +83,8 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     return Phased(
         title, expand=split.expand, copy=split.copy, settles=(*split.settles, retire),
         words=_words(shown, old, new, split.unique),
-        fresh=(gone._replace(name=new),), consumed=(*altered, *follow, *defaults, *named),
+        fresh=(gone._replace(name=new),),
+        consumed=(*(one for one in altered if one not in late), *follow, *defaults, *named),
     )  # fmt: skip
 
 
@@ -97,6 +101,22 @@ def _alters(one: ops.MigrateOperation, op: RenameColumnOp) -> TypeGuard[ops.Alte
         and one is not op
         and (one.schema, one.table_name, one.column_name) == (op.schema, op.table_name, op.new)
     )
+
+
+def _fills(one: ops.MigrateOperation, column: ObjectId) -> bool:
+    return isinstance(one, FillOp) and one.column == column
+
+
+def _filled_later(
+    was: Column[Any], altered: Sequence[ops.AlterColumnOp], said: Mapping[str, Any], *, filled: bool
+) -> list[ops.AlterColumnOp]:
+    """Return what makes a column NOT NULL into which NULL is copied: the old application writes it until the contract.
+
+    A formula of a person may give those rows a value, and is taken at its word where nothing is said to fill them with.
+    """
+    if not was.nullable or ("up" in said and "fill" not in said and not filled):
+        return []
+    return [one for one in altered if one.modify_nullable is False]
 
 
 def _as_wanted(table: Table, old: str, new: str, altered: Sequence[Any]) -> Column[Any]:

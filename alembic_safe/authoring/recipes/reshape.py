@@ -90,10 +90,10 @@ class _Reshape:
         old, new = " and ".join(what.old), " and ".join(what.new)
         altered = [one for one in self.own if _alters(one, what.new) or _fills(one, what.new)]
         with_it, lines = self._with_it()
-        settles = [*lines, *self._of_the_new(columns), *self._retired()]
-        proofs = [
-            step for one in columns if not one.nullable for step in proof_steps(self.table.name, one.name, self.schema)
-        ]
+        late = self._filled_later(columns)
+        proven = [one.name for one in columns if not one.nullable and one.name not in late]
+        settles = [*lines, *self._of_the_new(columns, proven), *self._retired(), *late.values()]
+        proofs = [step for name in proven for step in proof_steps(self.table.name, name, self.schema)]
         return Phased(
             f"{shown}.{old} {'becomes' if len(what.old) == 1 else 'become'} {new}", expand=self._expand(columns),
             copy=(*self._copied(), *proofs), settles=tuple(settles), fresh=tuple(map(what.column, what.new)),
@@ -114,6 +114,17 @@ class _Reshape:
         return Column(
             name, made_type(added.type), nullable=nullable, comment=added.comment, server_default=added.server_default
         )
+
+    def _filled_later(self, columns: Sequence[Column[Any]]) -> dict[str, Settle]:
+        """Return what makes columns NOT NULL, by name, that the formulas leave without a value in some rows.
+
+        The old application writes NULL until it is gone; so they are filled behind that.
+        """
+        fills = {one.name: self.facts.said.get(self.what.column(one.name), {}).get("fill") for one in columns}
+        return {
+            one.name: settle("set_not_null", self.what.column(one.name), fill=fills[one.name], prove=True)
+            for one in columns if not one.nullable and fills[one.name]
+        }  # fmt: skip
 
     def _expand(self, columns: Sequence[Column[Any]]) -> tuple[Step, ...]:
         what, name = self.what, self.table.name
@@ -156,8 +167,8 @@ class _Reshape:
             for one in gone
         ]  # fmt: skip
 
-    def _of_the_new(self, columns: Sequence[Column[Any]]) -> list[Settle]:
-        found = [settle("set_not_null", self.what.column(one.name)) for one in columns if not one.nullable]
+    def _of_the_new(self, columns: Sequence[Column[Any]], proven: Sequence[str]) -> list[Settle]:
+        found = [settle("set_not_null", self.what.column(name)) for name in proven]
         return found + [
             settle(
                 "set_default", self.what.column(one.name), to=default_sql(one.server_default),

@@ -1,0 +1,143 @@
+"""A column takes no NULL any more while something else becomes of it: who fills its rows, and when?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from alembic_safe import merged_from, renamed_from, split_from
+from alembic_safe.errors import Findings
+from tests.recipe_cases import assert_same, deploy, milestone, stop_everywhere
+
+if TYPE_CHECKING:
+    from tests.recipe_cases import Case
+
+
+def things(*columns: sa.Column[Any]) -> sa.MetaData:
+    metadata = sa.MetaData()
+    sa.Table("things", metadata, sa.Column("id", sa.Integer, primary_key=True), *columns)
+    return metadata
+
+
+def column(name: str, type_: Any = sa.Text, fill: str = "", **info: Any) -> sa.Column[Any]:
+    """A column that takes no NULL where it is said what rows get instead."""
+    return sa.Column(name, type_, nullable=not fill, info={"fill": fill, **info} if fill else info)
+
+
+DOWN = "nullif(concat_ws(' ', first, last), '')"
+FIRST, LAST = ({"up": f"nullif(split_part(name, ' ', {n}), '')", "down": DOWN} for n in (1, 2))
+MERGED = {"up": DOWN, "down": (FIRST["up"], LAST["up"])}
+CHANGES: dict[str, tuple[sa.MetaData, sa.MetaData, str, list[tuple[str, ...]]]] = {
+    "another type": (
+        things(column("v", sa.Integer)), things(column("v", sa.BigInteger, "0")), "v", [("5",), ("0",), ("0",)],
+    ),
+    "other labels": (
+        things(column("v", sa.Enum("5", "b", "c", name="kind"))),
+        things(column("v", sa.Enum("5", "c", name="kind"), "'c'", enum={"b": "5"})), "v", [("5",), ("c",), ("c",)],
+    ),
+    "another name": (
+        things(column("v")), things(column("w", sa.Text, "'no' || id", **renamed_from("v"))), "v",
+        [("5",), ("no2",), ("no3",)],
+    ),
+    "another name and type": (
+        things(column("v", sa.Integer)), things(column("w", sa.BigInteger, "id", **renamed_from("v"))), "v",
+        [("5",), ("2",), ("3",)],
+    ),
+    "two columns of one": (
+        things(column("name")),
+        things(column("first", sa.Text, "'?'", **split_from("name", **FIRST)),
+               column("last", sa.Text, "'no' || id", **split_from("name", **LAST))),
+        "name", [("5", "x"), ("?", "no2"), ("?", "no3")],
+    ),
+    "one column of two": (
+        things(column("first"), column("last")),
+        things(column("name", sa.Text, "'no' || id", **merged_from(("first", "last"), **MERGED))), "first",
+        [("5",), ("no2",), ("no3",)],
+    ),
+}  # fmt: skip
+
+
+def columns_of(case: Case, models: sa.MetaData) -> list[tuple[str, ...]]:
+    names = [one.name for one in models.tables["things"].columns if one.name != "id"]
+    shown = ", ".join(f"{name}::text" for name in names)
+    return case.run(f"SELECT {shown} FROM things ORDER BY id")
+
+
+@pytest.mark.parametrize("how", ["autogenerate", pytest.param("milestone", marks=pytest.mark.long), "safe-upgrade"])
+@pytest.mark.parametrize("what", CHANGES)
+def test_rows_are_filled_when_the_column_has_taken_its_place(case: Case, what: str, how: str) -> None:
+    old, new, name, wanted = CHANGES[what]
+    value = " ".join(wanted[0])
+    rows = f"INSERT INTO things (id, {name}) VALUES (1, '{value}'), (2, NULL)"
+    if how == "milestone":
+        milestone(case, old, new, rows)
+    else:
+        case.begin(old, rows)
+        case.revise(new)
+    before, (at,) = case.catalog, case.run("SELECT to_regclass('alembic_version')")[0]
+    start = case.run("SELECT version_num FROM alembic_version")[0][0] if at else "base"
+
+    if how == "safe-upgrade":
+        deploy(case)
+    else:
+        case.upgrade()
+    copied = case.catalog
+    # the old application writes NULL until it is gone
+    case.run(f"INSERT INTO things (id, {name}) VALUES (3, '{value}'); UPDATE things SET {name} = NULL WHERE id = 3")
+    case.run(f"UPDATE things SET {name} = '{value}' WHERE id = 2; UPDATE things SET {name} = NULL WHERE id = 2")
+    case.check(new)
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(new), case.catalog, "the end")
+    assert columns_of(case, new) == wanted
+    case.check(new)
+
+    case.downgrade("-1")
+    assert_same(copied, case.catalog, "back behind the copy")
+    assert case.run(f"SELECT count(*), min({name}::text) FILTER (WHERE id = 1) FROM things") == [(3, value)]
+    case.run(f"INSERT INTO things (id, {name}) VALUES (4, NULL)")
+    case.downgrade(start)
+    assert_same(before, case.catalog, "back")
+    case.upgrade()
+    assert_same(case.created(new), case.catalog, "the end, again")
+    assert columns_of(case, new)[:3] == wanted
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", [what for what in CHANGES if what != "other labels"])
+def test_a_contract_that_stops_goes_on_and_back(case: Case, what: str) -> None:
+    old, new, name, _ = CHANGES[what]
+    case.begin(old, f"INSERT INTO things (id, {name}) VALUES (2, NULL)")
+    case.revise(new)
+    case.upgrade()
+    case.ship()
+    assert stop_everywhere(case, new, "contract") > 4
+
+
+def test_without_a_value_for_them_rows_stop_the_contract_and_not_the_old_application(case: Case) -> None:
+    new = things(sa.Column("w", sa.Text, nullable=False, info=renamed_from("v")))
+    case.begin(things(column("v")), "INSERT INTO things (id, v) VALUES (1, 'x'), (2, NULL)")
+    texts = case.revise(new)
+    assert "Makes things.w NOT NULL" in texts["contract"]
+    case.upgrade()
+    case.run("INSERT INTO things (id, v) VALUES (3, NULL); UPDATE things SET v = 'y' WHERE id = 3")
+    case.ship()
+    with pytest.raises(Findings, match=r"things\.w cannot become NOT NULL: 1 rows hold NULL there"):
+        case.upgrade()
+    case.run("UPDATE things SET v = 'z' WHERE id = 2")
+    case.upgrade()
+    assert columns_of(case, new) == [("x",), ("z",), ("y",)]
+
+
+def test_a_formula_that_leaves_no_row_without_a_value_is_proven_in_the_copy(case: Case) -> None:
+    said = {**renamed_from("v"), "up": "coalesce(v, '?')", "down": "w"}
+    new = things(sa.Column("w", sa.Text, nullable=False, info=said))
+    case.begin(things(column("v")), "INSERT INTO things (id, v) VALUES (1, 'x'), (2, NULL)")
+    assert "w holds no NULL" in case.revise(new)["copy"]
+    case.upgrade()
+    case.run("INSERT INTO things (id, v) VALUES (3, NULL)")
+    case.ship()
+    case.upgrade()
+    assert columns_of(case, new) == [("x",), ("?",), ("?",)]
