@@ -206,6 +206,34 @@ def test_one_column_becomes_two_and_back(place: Stepwise) -> None:
     ]  # fmt: skip
 
 
+LAID_OUT = {
+    "a case": "CASE WHEN a = 'x' THEN 'in' || chr(10) || ' from' WHEN a = 'y' THEN '  SELECT ' END",
+    "a case in parentheses": "((case a when 'x' then 'X' else a end))",
+    "a case that is cast": "(case when a = 'x' then 1 else 2 end)::text",
+    "a case of a case": "case when a = 'x' then case when other > 0 then 'p' else 'q' end else a end",
+    "a case in a call": "upper(case when a = 'x' then 'z' end)",
+    "a row": "(ROW(case when a = 'x' then 1 end, 2))::text",
+    "blanks of the value itself": "'\n  ' || a || '\n'",
+}
+
+
+@pytest.mark.parametrize("case", LAID_OUT)
+def test_a_formula_means_the_same_however_postgresql_lays_it_out(place: Stepwise, case: str) -> None:
+    up = LAID_OUT[case]
+    old = ("a", "other") if "other" in up else "a"
+    down = ("b", "length(b)") if "other" in up else "case when length(b) < 3 then b end"
+    place.given(TABLE + "; INSERT INTO t (id, a, other) VALUES (1, 'x', 3), (2, 'y', 3), (3, 'w', 3), (4, NULL, 3)")
+    place.op("sync_columns", "t", old, "b", up=up, down=down)
+    wanted = place.all(f"SELECT {up} FROM t ORDER BY id")
+
+    place.run("INSERT INTO t (id, a, other) SELECT id + 4, a, other FROM t")
+    place.op("backfill", "t", set_={"b": up}, where="id <= 4")
+
+    assert place.all("SELECT b FROM t ORDER BY id") == [*wanted, *wanted]
+    place.run("INSERT INTO t (id, b) VALUES (9, 'ab')")
+    assert place.all("SELECT a FROM t WHERE id = 9") == [("ab",)]
+
+
 def test_two_columns_become_one_and_each_formula_sees_the_row_as_it_was(place: Stepwise) -> None:
     place.given("CREATE TABLE t (id integer PRIMARY KEY, a text, b text, c text)")
     down = ("split_part(c, '/', 1)", "split_part(c, '/', 2) || left(a, 0)")

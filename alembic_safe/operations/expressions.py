@@ -200,10 +200,11 @@ class Views:
 
 
 def _between(text: str, tail: str, one: Wanted) -> str:
-    """Return what a view selects."""
-    if not text.endswith(tail) or not text.startswith(" SELECT "):
+    """Return what a view selects: behind a blank, or on a line of its own, as PostgreSQL writes what begins with CASE."""
+    selected = text.removesuffix(tail).removeprefix(" SELECT")
+    if not text.endswith(tail) or not text.startswith(" SELECT") or not selected[:1].isspace():
         raise Refused(f"{one.said_as} cannot be read back from PostgreSQL.", detail=[f"It says: {one.sql}"])
-    return text.removeprefix(" SELECT ").removesuffix(tail)
+    return selected.lstrip()
 
 
 @contextmanager

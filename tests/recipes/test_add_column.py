@@ -54,6 +54,12 @@ def test_what_is_filled_ends_as_the_models_say(case: Case) -> None:
     walk(case, users(), users(sa.Column("low", sa.Text, nullable=False, info={"fill": "lower(nick)"})), ROWS)
 
 
+def test_a_value_for_each_case_is_one(case: Case) -> None:
+    column = sa.Column("kind", sa.Text, nullable=False, info={"fill": "case when id > 1 then 'late' else 'early' end"})
+    walk(case, users(), users(column), ROWS)
+    assert case.run("SELECT kind FROM users ORDER BY id") == [("early",), ("late",)]
+
+
 def test_a_default_that_differs_from_row_to_row_writes_no_table_anew(case: Case) -> None:
     default = sa.text("gen_random_uuid()")
     texts = walk(case, users(), users(sa.Column("uid", sa.Uuid, nullable=False, server_default=default)), ROWS)
