@@ -38,6 +38,16 @@ ONLY_SWAPPED = {
     "a trigger of the column": "CREATE TRIGGER of_c BEFORE UPDATE OF c ON t FOR EACH ROW"
     " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
 }
+ENUMS = (
+    "DROP TABLE IF EXISTS t, o CASCADE; DROP TYPE IF EXISTS e, e_new CASCADE; CREATE TYPE e AS ENUM ('a', 'b');"
+    "CREATE TYPE e_new AS ENUM ('a', 'c');"
+    "CREATE TABLE t (id integer PRIMARY KEY, c e DEFAULT 'b', c_new e_new, other integer);"
+    "CREATE TABLE o (id integer PRIMARY KEY, d e[], d_new e_new[])"
+)
+OF_ENUMS = {
+    "a view of both": "CREATE VIEW v AS SELECT t.c, o.d FROM t CROSS JOIN o; CREATE VIEW w AS SELECT v.c, o.d FROM v, o",
+}
+GO_WITH_THE_NAME = {"nothing", "a statistics object", "a view", "a trigger of the column", *OF_ENUMS}
 C, C_NEW = sa.Column("c", sa.Integer), sa.Column("c_new", sa.Integer)
 
 
@@ -92,6 +102,38 @@ def test_a_swap_sees_what_somebody_did_before_it_had_the_lock(place: Stepwise, c
     synced(place)
     with at_the_lock(place, meanwhile) as behind:
         place.op("swap_columns", "t", "c", "c_new")
+
+    assert place.dump() == wanted
+    assert any("jsonb_agg" in statement for statement in behind) is (case != "nothing")
+
+
+def two_enums(place: Stepwise) -> None:
+    place.run(ENUMS)
+    there, back = ("CASE c{}::text WHEN '{}' THEN '{}' ELSE c{}::text END".format(*words)
+                   for words in (("", "b", "c", ""), ("_new", "c", "b", "_new")))  # fmt: skip
+    place.op("sync_columns", "t", "c", "c_new", up=there, down=back)
+    up, down = "array_replace(d::text[], 'b', 'c')", "array_replace(d_new::text[], 'c', 'b')"
+    place.op("sync_columns", "o", "d", "d_new", up=up, down=down)
+    place.run("INSERT INTO t (id) VALUES (1); INSERT INTO o (id, d) VALUES (1, '{a,b}')")
+
+
+@pytest.mark.parametrize("case", [*MEANWHILE, *ONLY_SWAPPED, *OF_ENUMS])
+def test_a_swap_of_enums_sees_what_somebody_did_before_it_had_the_locks(place: Stepwise, case: str) -> None:
+    meanwhile = {**MEANWHILE, **ONLY_SWAPPED, **OF_ENUMS}[case].replace("c + 1", "c::text || '!'")
+    two_enums(place)
+    place.run(meanwhile)
+    before = place.dump()
+    place.op("swap_enum_types", "e", "e_new")
+    wanted = place.dump()
+    assert place.all("SELECT c::text, d::text FROM t, o") == [("c", "{a,c}")]
+    place.op("swap_enum_types_back", "e", "e_new")
+    if case in GO_WITH_THE_NAME:
+        assert place.dump() == before
+    assert place.all("SELECT c::text, d::text FROM t, o") == [("b", "{a,b}")]
+
+    two_enums(place)
+    with at_the_lock(place, meanwhile) as behind:
+        place.op("swap_enum_types", "e", "e_new")
 
     assert place.dump() == wanted
     assert any("jsonb_agg" in statement for statement in behind) is (case != "nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import MigrateOperation
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
 
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.base import Operations
+
+
+_LABEL = re.compile(r"E?'(?:[^']|'')*'::.+")
+
+
+def is_label(default: str) -> bool:
+    """Tell whether a default, as the server writes it, is a label or an array of labels: only those are said in others."""
+    return _LABEL.fullmatch(default) is not None
 
 
 class _EnumTypeOp(MigrateOperation):

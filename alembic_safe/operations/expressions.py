@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from alembic_safe.operations.dependants import server_words
 from alembic_safe.operations.kept import fixed_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from sqlalchemy import Connection
@@ -93,7 +92,10 @@ class Expression:
 
 
 class Views:
-    """Expressions as the views that PostgreSQL made of them: their names follow a column that is renamed."""
+    """Expressions as the views that PostgreSQL made of them: their names follow a column that is renamed.
+
+    :param first: the number of the first view, where others are there already.
+    """
 
     def __init__(
         self, connection: Connection, table: LivingTable, wanted: Sequence[Wanted], row: str = ROW, *, first: int = 0
@@ -207,20 +209,6 @@ def _between(text: str, tail: str, one: Wanted) -> str:
     return selected.lstrip()
 
 
-@contextmanager
-def views_of(
-    connection: Connection, table: LivingTable, wanted: Sequence[Wanted], row: str = ROW, *, first: int = 0
-) -> Iterator[Views]:
-    """Make views of expressions, for as long as a block.
-
-    :param first: the number of the first view; a block within another one needs further numbers.
-    """
-    views = Views(connection, table, wanted, row, first=first)
-    views.make()
-    yield views
-    views.drop()
-
-
 def read_expressions(
     connection: Connection, table: LivingTable, wanted: Sequence[Wanted], row: str = ROW
 ) -> tuple[Expression, ...]:
@@ -229,5 +217,8 @@ def read_expressions(
     :param row: what the table is called in them.
     :raises Refused: where one is none, or holds a subquery.
     """
-    with views_of(connection, table, wanted, row) as views:
-        return views.read()
+    views = Views(connection, table, wanted, row)
+    views.make()
+    found = views.read()
+    views.drop()
+    return found

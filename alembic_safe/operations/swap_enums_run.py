@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,12 +12,14 @@ from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.syncs import ROW, read_syncs
 from alembic_safe.operations.consent import online
-from alembic_safe.operations.expressions import views_of
+from alembic_safe.operations.enum_types import is_label
+from alembic_safe.operations.expressions import Views
 from alembic_safe.operations.kept import fixed_text, literal, rights_named
 from alembic_safe.operations.living import find_table, lock
 from alembic_safe.operations.speaking import place
 from alembic_safe.operations.swap_names import exchange_enums
 from alembic_safe.operations.swap_run import Pair, Swap, formulas_of, renamed, said_again, settled, swap_of
+from alembic_safe.operations.swap_standing import make, standing_on, take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
     from alembic_safe.inspecting.syncs import Sync
     from alembic_safe.operations.enum_types import SwapEnumTypesBackOp, SwapEnumTypesOp, _SwapEnumsOp
-    from alembic_safe.operations.expressions import Views
+    from alembic_safe.operations.expressions import Expression
+    from alembic_safe.operations.kept import FixedText
     from alembic_safe.operations.living import LivingTable
+    from alembic_safe.operations.table_parts_sql import Part
 
 log = logging.getLogger("alembic.safe.sync")
 
@@ -44,20 +46,35 @@ SELECT a.atttypid::bigint AS type, pg_get_expr(d.adbin, d.adrelid) AS default FR
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = :column AND NOT a.attisdropped
 """
-_LITERAL = re.compile(r"E?'(?:[^']|'')*'::.+")
 
 
 @dataclass(frozen=True)
 class _Swapping:
     """One pair of columns on its way.
 
+    :param views: the formulas of the sync; ``formulas``: what they are by the names before.
     :param default: the label, or the array of labels, that the column's default is in the other type.
     """
 
     table: LivingTable
     swap: Swap
     views: Views
+    formulas: tuple[Expression, ...]
     default: str | None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that is to be done.
+
+    :param reads: what it was made of, read under ``fixed``.
+    :param named: what names the columns, and is taken away and made again.
+    """
+
+    reads: Reads
+    fixed: FixedText
+    named: list[Part]
+    swaps: list[_Swapping]
 
 
 def swap_enum_types(operations: Operations, op: SwapEnumTypesOp) -> None:
@@ -90,7 +107,8 @@ def _swap(operations: Operations, op: _SwapEnumsOp, *, forward: bool) -> None:
     if todo:
         step = NextStep("who owns the tables and the enum runs", "GRANT ... TO ...;")
         with rights_named(connection, subject, [step]):
-            _exchange(connection, op, types[op.old][0]["schema"], todo, subject, forward=forward)
+            plan = _locked(connection, todo, subject, forward=forward)
+            _exchange(connection, op, types[op.old][0]["schema"], plan, forward=forward)
         log.info("%s and %s have changed their names, and so have their columns", shown, op.new)
 
 
@@ -108,53 +126,77 @@ def _pair(connection: Connection, sync: Sync, types: Sequence[Mapping[str, Any]]
     return sync, Pair(stays, goes)
 
 
-def _exchange(
-    connection: Connection, op: _SwapEnumsOp, schema: str, todo: Sequence[tuple[Sync, Pair]], subject: str, *, forward: bool
-) -> None:  # fmt: skip
+def _exchange(connection: Connection, op: _SwapEnumsOp, schema: str, plan: _Plan, *, forward: bool) -> None:
     """Do it all; the tables are locked, and every statement is one of the catalog alone."""
-    tables = {sync.oid: find_table(connection, sync.table, sync.schema) for sync, _ in todo}
-    for table in tables.values():
-        assert table is not None  # noqa: S101 - its sync was read a moment ago
-        lock(connection, table, subject)
-    fixed = fixed_text(connection, search_path="")
-    with ExitStack() as stack:
-        work: list[_Swapping] = []
-        number = 0
-        for sync, pair in todo:
-            table = tables[sync.oid]
-            assert table is not None  # noqa: S101 - as above
-            default = _translated(connection, table, sync, pair, subject, forward=forward)
-            with fixed:
-                swap = swap_of(Reads(connection), table, sync, pair)
-            wanted = formulas_of(sync)
-            views = stack.enter_context(views_of(connection, table, wanted, first=number))
-            number += len(wanted) + 1
-            work.append(_Swapping(table, swap, views, default))
-        for one in work:
-            renamed(connection, one.table, one.swap.pair)
-        exchange_enums(connection, schema, op.old, op.new)
-        # a view follows the column and the type that it was made of, and so says the formulas by the new names
-        texts = [one.views.read(fixed) for one in work]
+    take(connection, plan.named)
+    for one in plan.swaps:
+        renamed(connection, one.table, one.swap.pair)
+    exchange_enums(connection, schema, op.old, op.new)
+    # a view follows the column and the type that it was made of, and so says the formulas by the new names
+    texts = [one.views.read_again(one.formulas, plan.fixed) for one in plan.swaps]
     done: dict[int, set[str]] = {}
-    for one, text in zip(work, texts, strict=True):
+    for one, text in zip(plan.swaps, texts, strict=True):
         swap = one.swap
         if one.default is not None:
             said = f"ALTER COLUMN {quoted(swap.pair.stays)} SET DEFAULT {literal(one.default)}"
             run(connection, f"ALTER TABLE {one.table.quoted} {said}")
             target = {**swap.counters.target, "expression": one.default}
             swap = replace(swap, counters=replace(swap.counters, target=target))
-        settled(connection, one.table, swap, text, fixed, forward=forward)
+        settled(connection, one.table, swap, text, plan.fixed, forward=forward, before=[one.views.dropping])
         said_again(connection, one.table, swap, done.setdefault(one.table.oid, set()))
+    make(connection, plan.named, plan.fixed)
+
+
+def _locked(
+    connection: Connection, todo: Sequence[tuple[Sync, Pair]], subject: str, *, forward: bool
+) -> _Plan:  # fmt: skip
+    """Lock the tables, and return what is to be done with them.
+
+    It is found before the locks, so that nobody waits for it, and found again behind them where something has changed.
+    """
+    plan = _planned(connection, todo, subject, forward=forward)
+    with plan.fixed:
+        plan.reads.prepare()
+        for table in {one.table.oid: one.table for one in plan.swaps}.values():
+            lock(connection, table, subject)
+        is_true = plan.reads.are_true()
+    if is_true:
+        return plan
+    for one in plan.swaps:
+        one.views.drop()
+    return _planned(connection, todo, subject, forward=forward)
+
+
+def _planned(connection: Connection, todo: Sequence[tuple[Sync, Pair]], subject: str, *, forward: bool) -> _Plan:
+    reads, fixed = Reads(connection), fixed_text(connection, search_path="")
+    found: list[tuple[LivingTable, Swap, str | None]] = []
+    with fixed:
+        for sync, pair in todo:
+            table = find_table(reads, sync.table, sync.schema)
+            assert table is not None  # noqa: S101 - its sync was read a moment ago
+            default = _translated(reads, table, sync, pair, subject, forward=forward)
+            found.append((table, swap_of(reads, table, sync, pair), default))
+        names = [(table, name) for table, swap, _ in found for name in (swap.pair.stays, swap.pair.goes)]
+        named = standing_on(reads, names)
+    swaps: list[_Swapping] = []
+    number = 0
+    for table, swap, default in found:
+        wanted = formulas_of(swap.sync)
+        views = Views(connection, table, wanted, first=number)
+        views.make()
+        number += len(wanted) + 1
+        swaps.append(_Swapping(table, swap, views, views.read(fixed), default))
+    return _Plan(reads, fixed, named, swaps)
 
 
 def _translated(
-    connection: Connection, table: LivingTable, sync: Sync, pair: Pair, subject: str, *, forward: bool
-) -> str | None:
+    reads: Reads, table: LivingTable, sync: Sync, pair: Pair, subject: str, *, forward: bool
+) -> str | None:  # fmt: skip
     """Return the default of the column that has the name, in the labels of the other type."""
-    default = run(connection, _COLUMN_TYPE, {"oid": table.oid, "column": pair.stays})[0]["default"]
+    default = reads.rows(_COLUMN_TYPE, {"oid": table.oid, "column": pair.stays})[0]["default"]
     if default is None:
         return None
-    if not _LITERAL.fullmatch(default):
+    if not is_label(default):
         raise Refused(
             f"{subject}: the default of {table.shown}.{pair.stays} is no label but {default}, of the enum that goes.",
             next_steps=[NextStep("give the column a label as its default, or none", "op.alter_column(...)")],
@@ -164,5 +206,5 @@ def _translated(
         f"SELECT CAST(({verbatim(formula)}) AS pg_catalog.text) AS it"
         f" FROM (SELECT {verbatim(default)} AS {quoted(pair.stays)}) AS {quoted(ROW)}"
     )
-    found = run(connection, sql)[0]["it"]
+    found = run(reads.connection, sql)[0]["it"]
     return None if found is None else str(found)

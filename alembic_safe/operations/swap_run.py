@@ -160,7 +160,7 @@ def _planned(connection: Connection, table: LivingTable, op: _SwapOp, subject: s
         syncs = [_sync(reads, table, old, new, subject) for old, new in pairs]
         if all(sync.text.swapped is forward for sync in syncs):
             return None
-        named = standing_on(reads, table, [*op.old, *op.new])
+        named = standing_on(reads, [(table, name) for name in (*op.old, *op.new)])
         swaps = [swap_of(reads, table, sync, Pair(*pair)) for pair, sync in zip(pairs, syncs, strict=True)]
     views = Views(connection, table, [wanted for sync in syncs for wanted in formulas_of(sync)])
     views.make()

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from alembic_safe.operations.kept import FixedText
     from alembic_safe.operations.living import LivingTable
 
-_NUMBERS = """
-SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:columns AS text[]))
+_COLUMNS = """
+SELECT a.attrelid, a.attnum FROM unnest(CAST(:oids AS oid[]), CAST(:columns AS text[])) AS w (oid, name)
+JOIN pg_attribute a ON a.attrelid = w.oid AND a.attname = w.name
 """
-_ON = f"d.refclassid = 'pg_class'::regclass AND d.refobjid = CAST(:oid AS oid) AND d.refobjsubid IN ({_NUMBERS})"
+_ON = f"d.refclassid = 'pg_class'::regclass AND (d.refobjid, d.refobjsubid) IN ({_COLUMNS})"
 # but for those that the expressions of a sync are for a moment; what a view is made of comes first
 _VIEWS = f"""
 WITH RECURSIVE made (oid, depth) AS (
@@ -59,7 +60,7 @@ SELECT DISTINCT t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgen
 FROM pg_depend d JOIN pg_trigger t ON t.oid = d.objid JOIN pg_class c ON c.oid = t.tgrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE d.classid = 'pg_trigger'::regclass AND {_ON} AND NOT t.tgisinternal AND t.tgparentid = 0
-  AND p.pronamespace <> (SELECT oid FROM pg_namespace WHERE nspname = '{SYNC_SCHEMA}') ORDER BY 1
+  AND p.pronamespace <> (SELECT oid FROM pg_namespace WHERE nspname = '{SYNC_SCHEMA}') ORDER BY 4, 1
 """
 _VIEW_TRIGGERS = """
 SELECT t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS state FROM pg_trigger t
@@ -71,20 +72,24 @@ WHERE r.ev_class = CAST(:oid AS oid) AND r.rulename <> '_RETURN' ORDER BY 1
 """
 _OF_COLUMN = f"SELECT d.objid FROM pg_depend d WHERE d.classid = '{{}}'::regclass AND {_ON}"
 _IDENTITY = """
-SELECT i.relname AS name FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
-WHERE x.indrelid = CAST(:oid AS oid) AND x.indisreplident
+SELECT i.relname AS name, format('%I.%I', n.nspname, c.relname) AS own FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE x.indrelid = ANY(CAST(:oids AS oid[])) AND x.indisreplident ORDER BY 2
 """
 
 
-def standing_on(reads: Reads, table: LivingTable, columns: Sequence[str]) -> list[Part]:
-    """Return what names some columns, in the order in which it is made again; called under an empty search path."""
-    words = {"oid": table.oid, "columns": list(columns)}
+def standing_on(reads: Reads, columns: Sequence[tuple[LivingTable, str]]) -> list[Part]:
+    """Return what names some columns, in the order in which it is made again; called under an empty search path.
+
+    :param columns: all that change names in the transaction: a view may be made of several tables, and of other views.
+    """
+    words = {"oids": [table.oid for table, _ in columns], "columns": [name for _, name in columns]}
     found = reads.together(
         [
             (_VIEWS, words),
-            (f"{STATISTICS} AND s.oid IN ({_OF_COLUMN.format('pg_statistic_ext')})", words),
+            (f"{STATISTICS} WHERE s.oid IN ({_OF_COLUMN.format('pg_statistic_ext')}) ORDER BY 3, 1", words),
             (_TRIGGERS, words),
-            (f"{POLICIES} WHERE p.oid IN ({_OF_COLUMN.format('pg_policy')}) ORDER BY 1", words),
+            (f"{POLICIES} WHERE p.oid IN ({_OF_COLUMN.format('pg_policy')}) ORDER BY 2, 1", words),
             (_IDENTITY, words),
         ]
     )
@@ -100,7 +105,7 @@ def standing_on(reads: Reads, table: LivingTable, columns: Sequence[str]) -> lis
     ]
     identity = [
         Part("replica identity", row["name"], "",
-             (f"ALTER TABLE {table.quoted} REPLICA IDENTITY USING INDEX {quoted(row['name'])}",))
+             (f"ALTER TABLE {row['own']} REPLICA IDENTITY USING INDEX {quoted(row['name'])}",))
         for row in found[4]
     ]  # fmt: skip
     return [*statistics, *views, *triggers, *policies, *identity]

@@ -91,9 +91,9 @@ ORDER BY i.relname
 """
 STATISTICS = """
 SELECT s.stxname AS name, pg_get_statisticsobjdef(s.oid) AS definition, n.nspname AS schema
-FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE s.stxrelid = CAST(:oid AS oid)
+FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
 """
-"""The statistics objects of a table; a further condition may come behind."""
+"""Statistics objects with what makes them; the condition comes behind."""
 _GRANTS = """
 SELECT coalesce(r.rolname, 'PUBLIC') AS name, format('GRANT %s%s ON %s TO %s%s', g.privilege_type, g.columns,
   CAST(:shown AS text), coalesce(quote_ident(r.rolname), 'PUBLIC'),
@@ -165,7 +165,7 @@ def parts_of(connection: Connection, table: LivingTable) -> list[Part]:
         parts.append(Part("replica identity", table.name, "", (make,)))
     parts += [
         Part("statistics", row["name"], f"DROP STATISTICS {quoted(row['schema'], row['name'])}", (row["definition"],))
-        for row in run(connection, STATISTICS, oid)
+        for row in run(connection, f"{STATISTICS} WHERE s.stxrelid = CAST(:oid AS oid)", oid)
     ]
     parts += [acting("RULE", own, row) for row in run(connection, _RULES, oid)]
     parts += [acting("TRIGGER", own, row) for row in run(connection, _TRIGGERS, oid)]
