@@ -11,6 +11,7 @@ from sqlalchemy import MetaData, Table, UniqueConstraint
 from sqlalchemy.exc import NoSuchTableError, SAWarning
 
 from alembic_safe.authoring.changes import version_tables
+from alembic_safe.authoring.enum_operations import ChangeLabelsOp
 from alembic_safe.authoring.recipes.records import Facts
 from alembic_safe.authoring.recipes.standing_on import referred_columns
 from alembic_safe.authoring.renamed_facts import former_names
@@ -48,7 +49,8 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
         ObjectId("column", table.schema, str(op.column_name), table.name)
         for table, op in zip(named, typed, strict=True)
     ]
-    return replace(facts, leaning=leaning_on(connection, columns))
+    relabelled = [id_ for op in operations if isinstance(op, ChangeLabelsOp) for id_ in op.columns]
+    return replace(facts, leaning=leaning_on(connection, [*columns, *relabelled]))
 
 
 def facts_of(context: MigrationContext, wanted: Iterable[ObjectId], referred: Collection[ObjectId] = ()) -> Facts:

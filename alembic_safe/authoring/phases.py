@@ -31,6 +31,7 @@ from alembic_safe.authoring.recipes.reshape import reshape
 from alembic_safe.authoring.recipes.set_not_null import set_not_null
 from alembic_safe.authoring.recipes.standing_on import table_of
 from alembic_safe.authoring.renamed_facts import after_renames
+from alembic_safe.authoring.taken_names import require_free_names
 from alembic_safe.inspecting.settles import Settle
 from alembic_safe.operations.retire_column import RetireColumnOp
 from alembic_safe.operations.retire_table import RetireTableOp
@@ -173,6 +174,7 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], ends: 
     others = tuple(dict.fromkeys(f"{type(op).__module__}.{type(op).__name__}" for op in first if not _is_known(op)))
     after = [Step(op.sql if len(op.sql) < _LONGEST else f"{op.sql[:_LONGEST]}...", (op,)) for op in waiting]
     copy_steps = (*(step for one in found for step in one.copy), *late, *after)
+    require_free_names((*expand, *copy_steps), first, facts)
     return Plan(
         tuple(one.title for one in found if one.expand or one.copy or one.settles), tuple(first), tuple(expand),
         copy_steps, contract_steps(settles, facts), settles, _words(found, settles, facts, others),

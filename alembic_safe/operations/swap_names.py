@@ -52,6 +52,19 @@ def beside(name: str) -> str:
     return cut(name, LONGEST_NAME - len(ending)) + ending
 
 
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return what a second column or type is called until the two change names: long names can begin alike.
+
+    :param taken: the names that others have.
+    """
+    made, number = beside(name), 1
+    while made in taken:
+        number += 1
+        ending = f"{ENDING}{number}"
+        made = cut(name, LONGEST_NAME - len(ending)) + ending
+    return made
+
+
 @dataclass(frozen=True)
 class Names:
     """The names of what stands on the columns, that change owners.

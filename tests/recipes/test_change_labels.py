@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from alembic_safe import renamed_from
 from alembic_safe.errors import ConsentMissing, Refused
-from tests.recipe_cases import milestone, walk
+from alembic_safe.inspecting.comparison import compare
+from tests.recipe_cases import assert_same, milestone, walk
 
 if TYPE_CHECKING:
     from tests.recipe_cases import Case
@@ -227,3 +228,132 @@ def test_a_column_that_goes_with_its_label_is_no_part_of_it(case: Case) -> None:
     mood = sa.Enum("open", "finished", name="order_status")
     new = orders("open", info={"enum": {"finished": "open"}})
     walk(case, orders("open", "finished", more=(sa.Column("before", mood),)), new, ROWS)
+
+
+RENAMED = {"enum": {"finished": "done"}}
+
+
+def there_and_back(case: Case, new: sa.MetaData) -> None:
+    """Go to the end and back; hold that there is nothing but the new labels, and then what was before."""
+    before = case.catalog
+    case.revise(new)
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    case.check(new)
+    after = {id_ for id_ in case.catalog.objects if id_.kind != "schema"}
+    assert after == before.objects.keys() - {id_ for id_ in before.objects if id_.kind == "schema"}
+    case.downgrade("base")
+    assert_same(before, case.catalog, "back")
+
+
+def own() -> tuple[Any, ...]:
+    return (sa.Column("status_new", sa.Text),)
+
+
+def test_a_column_of_somebody_s_that_has_the_name_is_left_alone(case: Case) -> None:
+    case.begin(orders("open", "finished", more=own()), "INSERT INTO orders VALUES (1, 'finished', 'mine')")
+    there_and_back(case, orders("open", "done", info=RENAMED, more=own()))
+    assert case.run("SELECT status::text, status_new FROM orders") == [("finished", "mine")]
+
+
+def test_a_column_that_comes_under_the_name_is_left_alone(case: Case) -> None:
+    case.begin(orders("open", "finished"), ROWS)
+    case.revise(orders("open", "done", info=RENAMED, more=own()))
+    case.upgrade()
+    case.run("UPDATE orders SET status_new = 'mine'")
+    case.ship()
+    case.upgrade()
+    case.check(orders("open", "done", info=RENAMED, more=own()))
+    assert case.run("SELECT status::text, status_new FROM orders ORDER BY id") == [("open", "mine"), ("done", "mine")]
+
+
+@pytest.mark.parametrize(
+    "made",
+    ["TYPE order_status_new AS ENUM ('open', 'done')", "DOMAIN order_status_new AS text", "TABLE order_status_new ()",
+     "TYPE order_status_new AS (a integer)", "TYPE order_status_new AS RANGE (subtype = text)"],
+)  # fmt: skip
+def test_a_type_of_somebody_s_that_has_the_name_is_left_alone(case: Case, made: str) -> None:
+    case.begin(orders("open", "finished"), f"{ROWS}; CREATE {made}")
+    before = case.run("SELECT oid::text FROM pg_type WHERE typname = 'order_status_new'")
+    texts = case.revise(with_table(orders("open", "done", info=RENAMED), "TABLE" in made))
+    assert "op.create_enum_type('order_status_new2'" in texts["expand"]
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    assert case.run("SELECT status::text FROM orders ORDER BY id") == [("open",), ("done",)]
+    assert case.run("SELECT oid::text FROM pg_type WHERE typname = 'order_status_new'") == before
+    case.downgrade("base")
+    assert case.run("SELECT oid::text FROM pg_type WHERE typname = 'order_status_new'") == before
+    assert case.run("SELECT status::text FROM orders ORDER BY id") == [("open",), ("finished",)]
+
+
+def with_table(metadata: sa.MetaData, there: bool) -> sa.MetaData:
+    if there:
+        sa.Table("order_status_new", metadata)
+    return metadata
+
+
+STANDING = """
+CREATE TABLE others (id integer PRIMARY KEY, "of it" order_status); INSERT INTO others VALUES (1, 'finished');
+CREATE VIEW v WITH (security_barrier = true) AS SELECT id, status FROM orders;
+CREATE VIEW a AS SELECT v.id, v.status, o."of it" FROM v JOIN others o ON v.status::text = o."of it"::text;
+CREATE VIEW "of others" AS SELECT "of it" FROM others;
+CREATE VIEW b AS SELECT "of others"."of it" AS more FROM "of others", a;
+COMMENT ON COLUMN v.status IS 'how far'; GRANT SELECT ON v TO pg_monitor;
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE TRIGGER on_status AFTER UPDATE OF status ON orders FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status)
+  EXECUTE FUNCTION note();
+CREATE TRIGGER instead INSTEAD OF INSERT ON a FOR EACH ROW EXECUTE FUNCTION note();
+CREATE POLICY mine ON orders FOR SELECT TO pg_monitor USING (status IS NOT NULL); ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
+CREATE STATISTICS both_of ON id, status FROM orders; CREATE STATISTICS of_others ON id, "of it" FROM others
+"""
+
+
+def two(*labels: str, **kw: Any) -> sa.MetaData:
+    metadata = orders(*labels, **kw)
+    sa.Table(
+        "others", metadata, sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("of it", sa.Enum(*labels, name="order_status")),
+    )  # fmt: skip
+    return metadata
+
+
+def test_what_names_the_columns_names_the_new_ones_behind_the_swap(case: Case) -> None:
+    case.begin(orders("open", "finished"), f"{ROWS};{STANDING}")
+    before = case.catalog
+    case.revise(two("open", "done", info=RENAMED))
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    assert case.run("SELECT id, status::text FROM v ORDER BY id") == [(1, "open"), (2, "done")]
+    assert case.run('SELECT status::text, "of it"::text FROM a') == [("done", "done")]
+    assert case.run("SELECT more::text FROM b") == [("done",)]
+    differing = [str(one) for one in compare(before, case.catalog, owners=False)]
+    assert differing == ["enum public.order_status: labels: open, finished -> open, done"]
+    case.check(two("open", "done", info=RENAMED))
+    case.downgrade("base")
+    assert_same(before, case.catalog, "back")
+    assert case.run("SELECT more::text FROM b") == [("finished",)]
+
+
+@pytest.mark.parametrize(
+    ("named", "more"),
+    [
+        ("materialized view m", "CREATE MATERIALIZED VIEW m AS SELECT status FROM orders"),
+        ("materialized view m", "CREATE VIEW v AS SELECT status FROM orders; CREATE MATERIALIZED VIEW m AS SELECT * FROM v"),
+        ("generated column is", 'ALTER TABLE orders ADD "is" boolean GENERATED ALWAYS AS (status IS NULL) STORED'),
+        (r"function f\(\)", "CREATE FUNCTION f() RETURNS text BEGIN ATOMIC SELECT max(status)::text FROM orders; END"),
+        ("publication p", "CREATE PUBLICATION p FOR TABLE orders (id, status)"),
+        ("rule of orders", "CREATE RULE r AS ON UPDATE TO orders DO ALSO SELECT NEW.status"),
+        ("rule _RETURN on view v is built on it", "CREATE VIEW v AS SELECT id FROM orders WHERE status = 'open'"),
+        ("function f.* is built on it", "CREATE FUNCTION f(order_status) RETURNS integer LANGUAGE sql AS 'SELECT 1'"),
+        ("policy p .* is built on it", "CREATE POLICY p ON orders USING (status = 'open')"),
+    ],
+    ids=["materialized view", "of a view", "generated", "function", "publication", "rule", "label in a view", "argument",
+         "label in a policy"],
+)  # fmt: skip
+def test_what_nothing_makes_again_is_refused_by_name(case: Case, more: str, named: str) -> None:
+    case.begin(orders("open", "finished"), more)
+    with case.unchanged(), pytest.raises(Refused, match=named):
+        case.revise(orders("open", "done", info=RENAMED))

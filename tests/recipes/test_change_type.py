@@ -288,3 +288,46 @@ def test_a_change_that_went_back_and_came_again_loses_nothing_on_the_way_back(ca
     case.upgrade()
     case.downgrade("base")
     assert case.run("SELECT amount FROM orders ORDER BY id") == [(5,), (7,)]
+
+
+def test_a_column_that_comes_under_the_name_of_the_one_beside_is_left_alone(case: Case) -> None:
+    case.begin(orders(sa.Integer), ROWS)
+    new = orders(sa.BigInteger, sa.Column("amount_new", sa.Text))
+    case.revise(new)
+    case.upgrade()
+    case.run("UPDATE orders SET amount_new = 'mine'")
+    case.ship()
+    case.upgrade()
+    case.check(new)
+    assert case.run("SELECT amount, amount_new FROM orders ORDER BY id") == [(5, "mine"), (7, "mine")]
+
+
+def checked(type_: Any, *names: str, kind: str = "check") -> sa.MetaData:
+    """Something of one kind on the column, and something of the same kind of somebody else's under other names."""
+    metadata = orders(type_, sa.Column("other", sa.Integer), sa.Column("of", sa.Integer))
+    table = metadata.tables["orders"]
+    for name, column in zip(names, ("amount", "other"), strict=False):
+        if kind == "check":
+            table.append_constraint(sa.CheckConstraint(f"{column} > 0", name=name))
+        elif kind == "unique":
+            table.append_constraint(sa.UniqueConstraint(column, name=name))
+        else:
+            sa.Index(name, table.c[column])
+    return metadata
+
+
+@pytest.mark.parametrize("kind", ["check", "unique", "index"])
+def test_the_name_of_what_is_built_beside_must_be_nobody_s(case: Case, kind: str) -> None:
+    case.begin(checked(sa.Integer, "of_it", "of_it_new", kind=kind))
+    with case.unchanged(), pytest.raises(Refused, match=r"of_it_new .* there already") as stopped:
+        case.revise(checked(sa.BigInteger, "of_it", "of_it_new", kind=kind))
+    assert "alembic revision --autogenerate" in str(stopped.value)
+    with case.unchanged(), pytest.raises(Refused, match="of_it_new"):
+        case.revise(checked(sa.BigInteger, "of_it", kind=kind))
+
+
+@pytest.mark.parametrize("kind", ["unique", "index"])
+def test_the_name_of_what_is_built_beside_comes_to_nobody_in_the_same_revision(case: Case, kind: str) -> None:
+    case.begin(checked(sa.Integer, "of_it", kind=kind))
+    with case.unchanged(), pytest.raises(Refused, match=r"of_it_new .* comes"):
+        case.revise(checked(sa.BigInteger, "of_it", "of_it_new", kind=kind))

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
@@ -19,12 +18,13 @@ from alembic_safe.authoring.existing_types import existing_enum
 from alembic_safe.authoring.keeping import taken_back_by
 from alembic_safe.authoring.recipes.at_once import require_consent
 from alembic_safe.authoring.recipes.defaults import defaults_of
+from alembic_safe.authoring.recipes.free_names import columns_beside, enum_beside
 from alembic_safe.authoring.recipes.naming import quoted_if_needed
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
 from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
-from alembic_safe.authoring.recipes.standing_on import built_for, dropped_name, table_of, unbuildable
+from alembic_safe.authoring.recipes.standing_on import built_for, dropped_name, leans, table_of, unbuildable
 from alembic_safe.errors import NextStep, Refused
-from alembic_safe.operations.enum_types import CreateEnumTypeOp
+from alembic_safe.operations.enum_types import CreateEnumTypeOp, is_label
 from alembic_safe.operations.retire_column import RetireColumnOp
 from alembic_safe.operations.retire_table import RetireTableOp
 from alembic_safe.operations.swap_names import beside
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from alembic_safe.inspecting.settles import Settle
 
     Operations = Sequence[ops.MigrateOperation]
-
-_DEFAULT = re.compile(r"E?'(?:[^']|'')*'::.+")
 
 
 def change_labels(op: ops.MigrateOperation, every: Operations, facts: Facts) -> Phased | None:
@@ -57,6 +55,9 @@ def change_labels(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     if not columns:
         _refuse_what_only_goes(op, facts, shown)
         return Phased(title, ordinary=tuple(statements_of(op)), consumed=tuple(more))
+    for id_ in facts.leaning.keys() & {*columns}:
+        named = facts.shown(id_.parent, id_.schema, id_.name)
+        raise leans(f"{shown} gets other labels, and with them {named}", facts.leaning[id_])
     there = _what_becomes_of_them(op, shown)
     for id_ in columns:
         reason = unbuildable(facts, facts.tables[id_._replace(kind="table", name=id_.parent, parent="")], id_.name)
@@ -165,7 +166,7 @@ def _goes(id_: ObjectId, every: Operations, facts: Facts) -> bool:
 
 def _own_default(facts: Facts, id_: ObjectId) -> str:
     default = facts.catalog.objects.get(id_, {}).get("default")
-    if default is None or _DEFAULT.fullmatch(str(default)):
+    if default is None or is_label(str(default)):
         return ""
     return f"the default of {id_.parent}.{id_.name} is no label: {default}"
 
@@ -185,7 +186,7 @@ class _Split:
         self.back = enum_labels.back(op.was, op.becomes, there)
         self.facts = facts
         self.every = every
-        self.new = beside(op.type_.name)
+        self.new = enum_beside(op.type_, every, facts)
         added = [label for label in op.becomes if label not in op.was and label not in self.back]
         self.meanwhile = enum_labels.after_additions([*op.was, *added], op.was)
         self.schema = None if op.type_.schema == facts.default_schema else op.type_.schema
@@ -236,11 +237,10 @@ class _Split:
         facts = self.facts
         table_id = id_._replace(kind="table", name=id_.parent, parent="")
         table = facts.tables[table_id]
-        mine = {
-            one.name: beside(one.name) for one in self.columns if one.parent == id_.parent and one.schema == id_.schema
-        }
+        own_columns = [one.name for one in self.columns if (one.schema, one.parent) == (id_.schema, id_.parent)]
+        mine = columns_beside(table_id, own_columns, self.every, facts)
         old, is_array = table.columns[id_.name], self.op.columns[id_]
-        new = beside(id_.name)
+        new = mine[id_.name]
         own = [one for one in self.every if table_of(one, facts) == facts.id_of(id_.parent, id_.schema)]
         column = Column(new, self._type(old.type), nullable=old.nullable, comment=old.comment)
         for one in own:

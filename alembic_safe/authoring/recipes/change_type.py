@@ -13,24 +13,31 @@ from alembic_safe.authoring.recipes.at_once import require_consent
 from alembic_safe.authoring.recipes.building import index_steps
 from alembic_safe.authoring.recipes.conversions import collated, conversion, is_free, recollated, type_sql
 from alembic_safe.authoring.recipes.defaults import defaults_of, fits
+from alembic_safe.authoring.recipes.free_names import columns_beside
 from alembic_safe.authoring.recipes.moving import Moves, foreign_keys
 from alembic_safe.authoring.recipes.naming import named_in, worded
 from alembic_safe.authoring.recipes.records import Phased, Words, settle
 from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
-from alembic_safe.authoring.recipes.standing_on import built_for, dropped_name, last_of, parts_on, table_of, unbuildable
+from alembic_safe.authoring.recipes.standing_on import (
+    built_for,
+    dropped_name,
+    last_of,
+    leans,
+    parts_on,
+    table_of,
+    unbuildable,
+)
 from alembic_safe.errors import NextStep, Refused
-from alembic_safe.operations.kept import LONGEST_NAME, cut
-from alembic_safe.operations.swap_names import ENDING, beside
+from alembic_safe.operations.swap_names import beside
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Table
 
     from alembic_safe.authoring.recipes.defaults import SaidDefault
     from alembic_safe.authoring.recipes.records import Facts, Step
     from alembic_safe.inspecting.catalog_records import ObjectId
-    from alembic_safe.inspecting.leaning import Leaning
     from alembic_safe.inspecting.settles import Settle
 
 
@@ -48,7 +55,7 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
     shown = facts.shown(op.table_name, op.schema, old.name)
     was, becomes = _types(op, facts)
     if id_ in facts.leaning:
-        raise _leans(shown, becomes, facts.leaning[id_])
+        raise leans(f"{shown} becomes {becomes}", facts.leaning[id_])
     reason = unbuildable(facts, table, old.name, swaps=True)
     if reason:
         sentence = f"{shown} becomes {becomes} at once, with every row written under an exclusive lock, as {reason}."
@@ -173,7 +180,7 @@ def _types(op: ops.AlterColumnOp, facts: Facts) -> tuple[str, str]:
 
 def _moves(every: Sequence[ops.MigrateOperation], facts: Facts) -> Moves:
     """Return every column that another takes the place of."""
-    columns: dict[ObjectId, dict[str, str]] = {}
+    columns: dict[ObjectId, list[str]] = {}
     types: dict[ObjectId, str] = {}
     last = None
     for op in every:
@@ -181,21 +188,11 @@ def _moves(every: Sequence[ops.MigrateOperation], facts: Facts) -> Moves:
             continue
         id_ = facts.id_of(op.table_name, op.schema)
         if not unbuildable(facts, facts.tables[id_], op.column_name, swaps=True):
-            own = columns.setdefault(id_, {})
-            own[op.column_name] = _free_name(facts.tables[id_], op.column_name, own.values())
+            columns.setdefault(id_, []).append(op.column_name)
             types[facts.column(op.table_name, op.schema, op.column_name)] = _types(op, facts)[1]
             last = op
-    return Moves(columns, types, last)
-
-
-def _free_name(table: Table, name: str, given: Collection[str]) -> str:
-    """Return what the new column is called until the columns change names: long names can begin alike."""
-    made, number = beside(name), 1
-    while made in table.columns or made in given:
-        number += 1
-        ending = f"{ENDING}{number}"
-        made = cut(name, LONGEST_NAME - len(ending)) + ending
-    return made
+    named = {id_: columns_beside(id_, names, every, facts) for id_, names in columns.items()}
+    return Moves(named, types, last)
 
 
 def _as_wanted(op: ops.AlterColumnOp, every: Sequence[ops.MigrateOperation], column: Column[Any]) -> Column[Any]:
@@ -235,22 +232,6 @@ def _key_goes(shown: str, becomes: str, key: str) -> Refused:
     return Refused(
         f"{shown} becomes {becomes}, and the primary key {key}, which it is part of, becomes another one in the same revision.",
         next_steps=[NextStep("make two revisions of it, the key first; for each", "alembic revision --autogenerate")],
-    )
-
-
-def _leans(shown: str, becomes: str, leaning: Sequence[Leaning]) -> Refused:
-    them, these = ("them", "These are") if len(leaning) > 1 else ("it", "This is")
-    return Refused(
-        f"{shown} becomes {becomes}, and PostgreSQL changes no type under what names the column:"
-        f" {', '.join(one.shown for one in leaning)}.",
-        detail=[
-            "Views, policies, triggers and statistics are made again when the columns change names.",
-            f"{these} left to a person.",
-        ],
-        next_steps=[
-            NextStep(f"take {them} away in a revision before; then", "alembic revision --autogenerate"),
-            NextStep(f"make {them} again in a revision behind the contract"),
-        ],
     )
 
 
