@@ -87,8 +87,9 @@ class _Writing:
         """Return a column as it is when the contract begins."""
         found = self._table(line).columns[line.name]
         left_out = not {"replaced_by", "reshaped"} & line.facts.keys() and may_be_left_out_from_expand_on(found)
+        nullable = found.nullable or left_out or line.facts.get("null_from_expand", False)
         return Column(
-            found.name, made_type(found.type), nullable=found.nullable or left_out, server_default=found.server_default,
+            found.name, made_type(found.type), nullable=nullable, server_default=found.server_default,
             comment=found.comment,
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from alembic_safe import renamed_from
 from alembic_safe.errors import Refused
-from tests.recipe_cases import walk
+from tests.recipe_cases import assert_same, walk
 
 if TYPE_CHECKING:
     from tests.recipe_cases import Case
@@ -52,6 +52,24 @@ def test_both_applications_see_every_write_until_the_contract(case: Case) -> Non
     case.run("INSERT INTO users (id, handle) VALUES (5, 'later')")
     case.downgrade("-1")
     assert case.run("SELECT id, nick FROM users ORDER BY id") == [*wanted, (5, "later")]
+
+
+def test_what_may_be_null_under_its_new_name_may_be_from_the_expand_on(case: Case) -> None:
+    tomorrow = models(name="handle", nullable=True)
+    case.begin(models(nullable=False), ROWS.replace("(2, 'Bob', NULL)", "(2, 'Bob', 7)"))
+    first = case.catalog
+    texts = case.revise(tomorrow)
+    case.upgrade()
+    case.run("INSERT INTO users (id) VALUES (3)")
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(tomorrow), case.catalog, "the end")
+    case.check(tomorrow)
+    case.downgrade("-1")
+    assert case.run("SELECT id, nick FROM users ORDER BY id") == [(1, "Ada"), (2, "Bob"), (3, None)]
+    case.run("DELETE FROM users WHERE id = 3")
+    case.downgrade(f"-{len(texts) - 1}")
+    assert_same(first, case.catalog, "the way back")
 
 
 @pytest.mark.long

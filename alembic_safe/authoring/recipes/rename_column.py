@@ -18,10 +18,11 @@ from alembic_safe.authoring.change_operations import (
 from alembic_safe.authoring.recipes.conversions import conversion, is_free, type_sql
 from alembic_safe.authoring.recipes.defaults import defaults_of
 from alembic_safe.authoring.recipes.naming import worded
-from alembic_safe.authoring.recipes.records import Phased, Words, settle
+from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
 from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
 from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of, unbuildable
 from alembic_safe.errors import NextStep, Refused
+from alembic_safe.operations.not_null import SetNotNullOp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,16 +77,25 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
         column.server_default = None if to is None else DefaultClause(plain_text(to))
     split = replaced(facts, Replacement(table, old, column, up, down, names, dropped))
     gone = facts.column(op.table_name, op.schema, old)
-    retire = settle("retire_column", gone, replaced_by=new, up=up, down=down)
+    optional = column.nullable and not table.columns[old].nullable
+    retire = settle("retire_column", gone, replaced_by=new, up=up, down=down, null_from_expand=optional or None)
     parts = {*split.parts, *(names.get(part, part) for part in split.parts)}
     named = [one for one in every if isinstance(one, NotNullNamedOp) and one.column == wanted]
     follow = [one for one in own if (one.part.name if isinstance(one, RenamedPartOp) else dropped_name(one)) in parts]
     return Phased(
-        title, expand=split.expand, copy=split.copy, settles=(*split.settles, retire),
+        title, expand=(*(_optional(op) if optional else ()), *split.expand), copy=split.copy,
+        settles=(*split.settles, retire),
         words=_words(shown, old, new, split.unique),
         fresh=(gone._replace(name=new),),
         consumed=(*(one for one in altered if one not in late), *follow, *defaults, *named),
     )  # fmt: skip
+
+
+def _optional(op: RenameColumnOp) -> tuple[Step, ...]:
+    """Return what lets the old column be NULL: the new application may leave it out, and the trigger then has no value."""
+    name, schema = op.column_name, op.schema
+    free = ops.AlterColumnOp(op.table_name, name, schema=schema, modify_nullable=True)
+    return (Step(f"{name} may be NULL", (free,), undo=(SetNotNullOp(op.table_name, name, schema=schema),)),)
 
 
 def _type_as_well(old: str, new: str, becomes: str, reason: str) -> Refused:
