@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from alembic_safe import merged_from, renamed_from
 from alembic_safe.authoring.recipes.conversions import is_free, type_sql
 from alembic_safe.errors import Refused
 from alembic_safe.inspecting.comparison import compare
@@ -68,6 +69,58 @@ def test_what_nobody_said_how_to_convert_is_refused_by_name(case: Case, info: di
         case.revise(orders(sa.Integer, info=info))
     assert "down" in str(stopped.value)
     assert 'info={"up": "amount::integer", "down": "amount::text"}' in str(stopped.value)
+
+
+def priced(*columns: sa.Column[Any]) -> sa.MetaData:
+    metadata = sa.MetaData()
+    unit = sa.Column("unit", sa.Text, nullable=False)
+    sa.Table(
+        "wares",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        *(columns or (unit, sa.Column("price", sa.Integer))),
+    )
+    return metadata
+
+
+IN_EURO = "CASE WHEN unit = 'cent' THEN price / 100.0 ELSE price END"
+WARES = "INSERT INTO wares (id, unit, price) VALUES (1, 'cent', 150), (2, 'euro', 2)"
+
+
+@pytest.mark.parametrize("word", ["up", "down"])
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_way_that_reads_another_column_is_refused_by_name(case: Case, word: str, *, renamed: bool) -> None:
+    name = "euros" if renamed else "price"
+    info = {"up": "price", "down": name, word: f"CASE WHEN unit = 'cent' THEN {name} END"}
+    unit = sa.Column("unit", sa.Text, nullable=False)
+    info |= renamed_from("price") if renamed else {}
+    case.begin(priced(), WARES)
+    with case.unchanged(), pytest.raises(Refused, match=f"and {word} reads unit as well") as stopped:
+        case.revise(priced(unit, sa.Column(name, sa.Numeric(10, 2), info=info)))
+    assert "merged_from" in str(stopped.value)
+    assert "fill" in str(stopped.value)
+
+
+def test_where_the_other_column_goes_too_one_takes_the_place_of_both(case: Case) -> None:
+    info = merged_from(
+        ("price", "unit"), up=IN_EURO, down=("euros * 100", "CASE WHEN euros IS NOT NULL THEN 'cent' END")
+    )
+    walk(case, priced(), priced(sa.Column("euros", sa.Numeric(10, 2), info=info)), WARES)
+    assert [str(one) for (one,) in case.run("SELECT euros FROM wares ORDER BY id")] == ["1.50", "2.00"]
+
+
+@pytest.mark.long
+def test_a_column_of_its_own_may_read_every_other_one_once(case: Case) -> None:
+    unit, price = sa.Column("unit", sa.Text, nullable=False), sa.Column("price", sa.Integer)
+    euros = sa.Column("euros", sa.Numeric(10, 2), nullable=False, info={"fill": IN_EURO})
+    walk(case, priced(), priced(unit, price, euros), WARES)
+    assert [str(one) for (one,) in case.run("SELECT euros FROM wares ORDER BY id")] == ["1.50", "2.00"]
+    case.revise(
+        priced(sa.Column("unit", sa.Text, nullable=False), sa.Column("euros", euros.type, nullable=False)), "third"
+    )
+    case.ship()
+    case.upgrade()
+    assert [str(one) for (one,) in case.run("SELECT euros FROM wares ORDER BY id")] == ["1.50", "2.00"]
 
 
 @pytest.mark.long

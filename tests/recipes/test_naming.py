@@ -14,6 +14,8 @@ CASES = [
      "state = ANY (ARRAY['a'::status, 'b'::shop.status])"),
     ("(at)::timestamp(3) without time zone < time", {"time": "hour"},
      "(at)::timestamp(3) without time zone < hour"),
+    ("time at time zone 'UTC' < now() AT  TIME ZONE zone", {"time": "hour", "zone": "z"},
+     "hour at time zone 'UTC' < now() AT  TIME ZONE z"),
     ("year = EXTRACT(year FROM at)", {"year": "y"}, "y = EXTRACT(year FROM at)"),
     ("lower(lower) = name COLLATE name", {"lower": "low", "name": "nick"}, "lower(low) = nick COLLATE name"),
     ('name > 0 OR "my name is" > 0 OR "name" = \'name\'', {"name": "nick"},

@@ -101,6 +101,20 @@ def test_what_is_said_by_halves_is_refused(case: Case) -> None:
         case.revise(one)
 
 
+def test_a_formula_that_reads_a_further_column_is_refused(case: Case) -> None:
+    case.begin(users(sa.Column("name", sa.Text), sa.Column("realm", sa.Text)), ROWS)
+    info = [split_from("name", up=up, down="first || last") for up in ("name || realm", "name")]
+    new = users(
+        *(sa.Column(one, sa.Text, info=it) for one, it in zip(("first", "last"), info, strict=True)),
+        sa.Column("realm", sa.Text),
+    )
+    with (
+        case.unchanged(),
+        pytest.raises(Refused, match=r"users\.name becomes first and last, and up reads realm as well"),
+    ):
+        case.revise(new)
+
+
 def test_what_was_said_may_stay(case: Case) -> None:
     case.begin(parts())
     case.check(parts())

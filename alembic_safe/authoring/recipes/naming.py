@@ -21,7 +21,7 @@ _TYPE = (
 )
 _TOKEN = re.compile(
     rf"(?P<other>\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|::\s*{_TYPE}|\bAS\s+{_TYPE}|\bCOLLATE\s+{_NAMES}"
-    rf"|\bEXTRACT\s*\(\s*\w+\s+FROM\b)|(?<![\w$])(?P<name>{_NAME})(?P<no_column>(?=\s*[(.']))?",
+    rf"|\bEXTRACT\s*\(\s*\w+\s+FROM\b|\bAT\s+TIME\s+ZONE\b)|(?<![\w$])(?P<name>{_NAME})(?P<no_column>(?=\s*[(.']))?",
     re.IGNORECASE | re.DOTALL,
 )
 

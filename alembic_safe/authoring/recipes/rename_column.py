@@ -15,7 +15,7 @@ from alembic_safe.authoring.change_operations import (
     RenamedPartOp,
     plain_text,
 )
-from alembic_safe.authoring.recipes.conversions import conversion, is_free, type_sql
+from alembic_safe.authoring.recipes.conversions import conversion, is_free, require_alone, type_sql
 from alembic_safe.authoring.recipes.defaults import defaults_of
 from alembic_safe.authoring.recipes.naming import worded
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
@@ -66,6 +66,7 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
         # there it is said of the new name, and the way there starts from the old one
         up = None if up is None else worded(up, {new: old})
     own = [one for one in every if table_of(one, facts) == facts.id_of(op.table_name, op.schema)]
+    require_alone({"up": [up], "down": [down]}, {old, new}, table, own, title)
     names = {one.part.name: one.new for one in own if isinstance(one, RenamedPartOp)}
     dropped = frozenset(str(dropped_name(one)) for one in own if dropped_name(one))
     said_of_default = defaults_of(wanted, every, facts)
