@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from alembic_safe import moved_from
+from alembic_safe import moved_from, renamed_from
 from alembic_safe.errors import Refused
 from tests.recipe_cases import stop_everywhere, walk
 from tests.retire_cases import some
@@ -122,6 +122,18 @@ def test_it_goes_on_and_back_from_wherever_it_stopped(case: Case) -> None:
     assert stop_everywhere(case, new, "contract") == 3
 
 
+def keyed(name: str = "customer_id", kind: Any = sa.BigInteger, info: dict[str, Any] | None = None) -> sa.MetaData:
+    """Return customers and contacts with the moved column, and another key between them."""
+    metadata = sa.MetaData()
+    sa.Table("customers", metadata, sa.Column("id", kind, primary_key=True))
+    sa.Table(
+        "contacts", metadata, sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column(name, kind, sa.ForeignKey("customers.id"), unique=True, info=info),
+        phone(info=moved_from("customers.phone", on={"id": name})),
+    )  # fmt: skip
+    return metadata
+
+
 REFUSED: dict[str, tuple[Any, Any, str]] = {
     "several contacts of a customer": (
         shop((phone(),), unique=False), shop(new=(moved(),), unique=False), "customer_id is not unique in contacts",
@@ -142,6 +154,12 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     ),
     "keys of two types": (
         shop((phone(),), kind=sa.BigInteger), shop(new=(moved(),), kind=sa.BigInteger), "customers.id is INTEGER, and contacts",
+    ),
+    "a key that gets another type": (
+        shop((phone(),), kind=sa.Integer), keyed(), r"customers\.phone moves to contacts, and contacts\.customer_id, by which",
+    ),
+    "a key that gets another name": (
+        shop((phone(),)), keyed("client_id", sa.Integer, renamed_from("customer_id")), "gets another name in the same revision",
     ),
     "no such key": (
         shop((phone(),)), shop(new=(phone(info=moved_from("customers.phone", on={"nr": "customer_id"})),)),

@@ -54,7 +54,7 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
     A change that PostgreSQL makes without touching a row stays what it is. A primary key, and the foreign keys that refer
     to the column, go with it: those are built anew when the last of the columns that change together is copied.
     """
-    if not isinstance(op, ops.AlterColumnOp) or not _is_a_change(op, facts):
+    if not isinstance(op, ops.AlterColumnOp) or not rewrites_rows(op, facts):
         return None
     table = facts.tables[facts.id_of(op.table_name, op.schema)]
     old = table.columns[op.column_name]
@@ -150,7 +150,7 @@ def _default(id_: ObjectId, changes: Sequence[SaidDefault]) -> tuple[Settle, ...
     return (settle("drop_default", id_, was=changes[0].was),)
 
 
-def _is_a_change(op: ops.AlterColumnOp, facts: Facts) -> bool:
+def rewrites_rows(op: ops.AlterColumnOp, facts: Facts) -> bool:
     """Tell whether an operation changes the type of a column that is there, so that rows are written."""
     table = facts.tables.get(facts.id_of(op.table_name, op.schema))
     if op.modify_type is None or table is None or op.column_name not in table.columns:
@@ -192,7 +192,7 @@ def _moves(every: Sequence[ops.MigrateOperation], facts: Facts) -> Moves:
     types: dict[ObjectId, str] = {}
     last = None
     for op in every:
-        if not isinstance(op, ops.AlterColumnOp) or not _is_a_change(op, facts):
+        if not isinstance(op, ops.AlterColumnOp) or not rewrites_rows(op, facts):
             continue
         id_ = facts.id_of(op.table_name, op.schema)
         if not unbuildable(facts, facts.tables[id_], op.column_name, swaps=True):
