@@ -92,6 +92,38 @@ def test_a_push_brings_an_expanded_database_to_the_models(
         app.run("check", check=0)
 
 
+TREE = """
+sa.Table({0!r}, metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column({1!r}, sa.ForeignKey("{0}.id"), info={3}),
+         sa.Column({2!r}, sa.ForeignKey("users.id", ondelete="CASCADE"), info={4}), info={5})
+sa.Table("leaves", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column({1!r}, sa.ForeignKey("{0}.id"), info={3}))
+"""
+
+
+@pytest.mark.parametrize("key", ["Integer", "BigInteger"], ids=["", "and its key gets another type"])
+def test_a_table_is_renamed_together_with_columns_of_foreign_keys(
+    app: ModelsProject, cluster: Cluster, database: str, key: str
+) -> None:
+    imports = "from alembic_safe import renamed_from"
+    app.models(V1 + TREE.format("nodes", "parent", "owner", {}, {}, {}), imports=imports)
+    app.run("revision", "--autogenerate", "-m", "nodes", check=0)
+    app.run("upgrade", "head", check=0)
+    with cluster.connect(database) as connection:
+        connection.execute("INSERT INTO nodes VALUES (1, NULL, 2), (2, 1, NULL); INSERT INTO leaves VALUES (1, 2)")
+    said = [f'renamed_from("{name}")' for name in ("parent", "owner", "nodes")]
+    names = ["places", "within", "keeper"] if key == "Integer" else ["places", "parent", "owner"]
+    said = said if key == "Integer" else ["{}", "{}", said[2]]
+    app.models(V1 + TREE.format(*names, *said).replace('"id", sa.Integer', f'"id", sa.{key}'), imports=imports)
+    app.run("milestone", "-m", "places", check=0)
+    app.run("upgrade", "head", check=0)
+    app.run("safe-contract", check=0)
+    app.run("upgrade", "head", check=0)
+    app.run("check", check=0)
+    read = "SELECT p.id, p.{1}, p.{2}, (SELECT l.{1} FROM leaves l WHERE l.id = p.id) FROM {0} p ORDER BY id".format(
+        *names
+    )
+    assert rows(cluster, database, read) == [(1, None, 2, 2), (2, 1, None, None)]
+
+
 ENUM = """
 sa.Table("orders", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("status", sa.Enum({}, name="status"),
          server_default={!r}), sa.CheckConstraint("status <> 'open' or id < 9", name="few"))

@@ -10,6 +10,7 @@ from alembic.operations.ops import RenameTableOp
 from sqlalchemy import MetaData
 
 from alembic_safe.authoring.change_operations import RenamedPartOp
+from alembic_safe.authoring.recipes.standing_on import referring_to
 from alembic_safe.inspecting.catalog_records import ObjectId
 
 if TYPE_CHECKING:
@@ -45,10 +46,12 @@ def after_renames(facts: Facts, operations: Iterable[MigrateOperation]) -> Facts
         return facts
     parts = _parts(operations, names, facts.default_schema)
     tables = {
-        names.get(id_, id_): _renamed(table, names[id_], parts) if id_ in names else table
-        for id_, table in facts.tables.items()
+        names.get(id_, id_): _renamed(table, names, parts, facts.default_schema) for id_, table in facts.tables.items()
     }
-    objects = {parts.get(id_, id_): said for id_, said in _called(facts.catalog.objects, names).items()}
+    objects = {
+        parts.get(id_, id_): referring_to(said, names) if said.get("sort") == "f" else said
+        for id_, said in _called(facts.catalog.objects, names).items()
+    }
     catalog = replace(facts.catalog, objects=objects)
     return replace(facts, catalog=catalog, tables=tables, leaning=_called(facts.leaning, names))
 
@@ -68,14 +71,25 @@ def _parts(
     return found
 
 
-def _renamed(table: Table, to: ObjectId, parts: Mapping[ObjectId, ObjectId]) -> Table:
-    made = table.to_metadata(MetaData(), name=to.name)
-    for kind, several in (("index", made.indexes), ("constraint", made.constraints)):
-        for one in several:
-            new = parts.get(ObjectId(kind, to.schema, str(one.name), to.name))
-            if new is not None:
-                one.name = new.name
-    return made
+def _renamed(
+    table: Table, names: Mapping[ObjectId, ObjectId], parts: Mapping[ObjectId, ObjectId], default_schema: str
+) -> Table:
+    """Return a reflected table as it is called then, with foreign keys that refer to tables as those are called then."""
+    every = MetaData()
+    copies = [one.to_metadata(every) for one in table.metadata.tables.values()]
+    for one in copies:
+        for key in one.foreign_keys:
+            key.column  # noqa: B018 - it is found by the name of before, and keeps what it has found
+    for one in copies:
+        schema = one.schema or default_schema
+        to = names.get(ObjectId("table", schema, one.name))
+        if to is not None:
+            one.name = to.name
+        for kind, several in (("index", one.indexes), ("constraint", one.constraints)):
+            for part in several:
+                new = parts.get(ObjectId(kind, schema, str(part.name), one.name))
+                part.name = part.name if new is None else new.name
+    return every.tables[table.key]
 
 
 def _called(objects: Mapping[ObjectId, Found], names: Mapping[ObjectId, ObjectId]) -> dict[ObjectId, Found]:

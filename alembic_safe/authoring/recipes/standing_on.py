@@ -286,6 +286,17 @@ def referred_columns(foreign_key: Mapping[str, Any], schema: str, table: str) ->
     return tuple(name[1:-1].replace('""', '"') if name.startswith('"') else name for name in names)
 
 
+def referring_to(foreign_key: Mapping[str, Any], names: Mapping[ObjectId, ObjectId]) -> Mapping[str, Any]:
+    """Return what the catalog says of a foreign key, when tables that it may refer to are called otherwise."""
+    definition = str(foreign_key.get("definition", ""))
+    for old, new in names.items():
+        there = re.search(_REFERENCES.format(_written(old.schema, old.name)), definition)
+        if there is not None:
+            renamed = f"REFERENCES {quoted(new.schema, new.name)}{definition[there.start('columns') - 1 :]}"
+            return {**foreign_key, "definition": definition[: there.start()] + renamed}
+    return foreign_key
+
+
 def _written(*names: str) -> str:
     # as ruleutils writes a name: quoted where it must be
     plain = r"[a-z_][a-z0-9_]*"
