@@ -47,7 +47,7 @@ def create_enum_type(operations: Operations, op: CreateEnumTypeOp) -> None:
         shown = ".".join(part for part in (op.schema, op.type_name) if part)
         if rows and not rows[0]["is_enum"]:
             raise Refused(f"op.{op.verb}: {shown} is a type already, and no enum.")
-        if rows and tuple(rows[0]["labels"]) != op.labels:
+        if rows and tuple(rows[0]["labels"]) != op.labels and not op.if_not_exists:
             raise Refused(
                 f"op.{op.verb}: there is an enum {shown} already, with other labels.",
                 detail=[f"It has {', '.join(rows[0]['labels'])}.", f"The revision says {', '.join(op.labels)}."],

@@ -43,16 +43,30 @@ class CreateEnumTypeOp(_EnumTypeOp):
 
     verb = "create_enum_type"
 
+    def __init__(
+        self, type_name: str, labels: Sequence[str], *, schema: str | None = None, if_not_exists: bool = False
+    ) -> None:
+        super().__init__(type_name, labels, schema=schema)
+        self.if_not_exists = if_not_exists
+
     @classmethod
     def create_enum_type(
-        cls, operations: Operations, type_name: str, labels: Sequence[str], *, schema: str | None = None
+        cls,
+        operations: Operations,
+        type_name: str,
+        labels: Sequence[str],
+        *,
+        schema: str | None = None,
+        if_not_exists: bool = False,
     ) -> Any:
         """Make an enum; where one of this name has these labels already, nothing happens.
 
         :param labels: in their order.
+        :param if_not_exists: whether nothing happens where one of this name has other labels, either: before two enums
+            change names, the name is the other one's.
         :raises Refused: where the name is another type's.
         """
-        return operations.invoke(cls(type_name, labels, schema=schema))
+        return operations.invoke(cls(type_name, labels, schema=schema, if_not_exists=if_not_exists))
 
     def reverse(self) -> DropEnumTypeOp:
         """Return the operation that takes it away."""
@@ -79,8 +93,8 @@ class DropEnumTypeOp(_EnumTypeOp):
         return operations.invoke(cls(type_name, labels, schema=schema))
 
     def reverse(self) -> CreateEnumTypeOp:
-        """Return the operation that makes it."""
-        return CreateEnumTypeOp(self.type_name, self.labels, schema=self.schema)
+        """Return the operation that makes it; where what came before it has not run, the name is another enum's still."""
+        return CreateEnumTypeOp(self.type_name, self.labels, schema=self.schema, if_not_exists=True)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return what ``alembic check`` prints."""
@@ -149,7 +163,8 @@ class SwapEnumTypesBackOp(_SwapEnumsOp):
 def render_enum_type(autogen_context: AutogenContext, op: _EnumTypeOp) -> str:
     """Return the line that stands in a revision file."""
     words = [name_of(op.type_name), repr([str(label) for label in op.labels])]
-    return call(autogen_context, op.verb, words, {}, op.schema)
+    more = {"if_not_exists": True} if isinstance(op, CreateEnumTypeOp) and op.if_not_exists else {}
+    return call(autogen_context, op.verb, words, more, op.schema)
 
 
 def render_swap_enums(autogen_context: AutogenContext, op: _SwapEnumsOp) -> str:

@@ -46,6 +46,10 @@ SELECT a.atttypid::bigint AS type, pg_get_expr(d.adbin, d.adrelid) AS default FR
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = :column AND NOT a.attisdropped
 """
+_USED = """
+SELECT EXISTS (SELECT FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE NOT a.attisdropped
+  AND c.relkind IN ('r', 'p') AND a.atttypid = ANY(CAST(:oids AS oid[]))) AS it
+"""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,9 @@ def _swap(operations: Operations, op: _SwapEnumsOp, *, forward: bool) -> None:
         raise Refused(f"{subject}: there is no enum {shown}.")
     found = [_pair(connection, sync, [types[op.old][0], types[op.new][0]]) for sync in read_syncs(connection)]
     pairs = [one for one in found if one is not None]
+    news = [types[op.new][0][kind] for kind in ("oid", "array")]
+    if not pairs and forward and not run(connection, _USED, {"oids": news})[0]["it"]:
+        return  # it is all but over: the columns that held the old labels have gone
     if not pairs:
         raise Refused(
             f"{subject}: no column of it is in sync with one of {op.new}.",
