@@ -1,0 +1,46 @@
+"""Every change's contract, stopped behind each of its steps: it goes on to the end from there, and is taken back from there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+import alembic_safe
+from tests.application_cases import CASES
+from tests.recipe_cases import milestone, stop_everywhere
+
+if TYPE_CHECKING:
+    from tests.recipe_cases import Case
+
+NO_STEPS = {
+    "change default", "enum: a label comes", "set null again", "add identity", "add check", "replace check", "add unique",
+    "create index", "add foreign key", "add foreign key, partitioned", "create index, partitioned",
+    "add column, volatile default",
+    "drop table", "drop foreign key", "drop index", "drop default", "add column, the same fill",
+}  # fmt: skip
+"""They have no contract, or one of a single step; test_change_key.py has the keys."""
+
+
+def models(text: str) -> sa.MetaData:
+    words: dict[str, Any] = {"sa": sa, "postgresql": postgresql, "metadata": sa.MetaData(), **vars(alembic_safe)}
+    exec(text, words)
+    return words["metadata"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in CASES if name not in NO_STEPS and not name.startswith("change key")])
+def test_a_contract_that_stops_goes_on_and_back(case: Case, name: str) -> None:
+    change = CASES[name]
+    old, new = models(change.before), models(change.after)
+    rows = "; ".join(part for part in (change.unsaid, change.seed.replace("ROWS", "50")) if part)
+    if "milestone" in change.seen_by:
+        milestone(case, old, new, rows)
+    else:
+        case.begin(old, rows)
+        case.revise(new)
+    case.upgrade()
+    case.ship()
+    assert stop_everywhere(case, new, "contract") >= 1
