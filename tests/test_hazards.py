@@ -169,6 +169,16 @@ def test_a_column_that_holds_no_value_is_information(watched: Watched) -> None:
     assert judged(watched, "drop-column", replace(facts, filled={"email": 3})) == "danger"
 
 
+def test_a_generated_column_holds_nothing_of_its_own(watched: Watched) -> None:
+    setup = "CREATE TABLE users (id bigint PRIMARY KEY, name text, loud text GENERATED ALWAYS AS (upper(name)) STORED)"
+    trace = watched.run(
+        setup, Example(sql=("ALTER TABLE users DROP COLUMN loud", "ALTER TABLE users DROP COLUMN name")), form="sql"
+    )
+    assert [(one.id, one.severity) for one in hazards_in(trace) if one.hazard.id == "drop-column"] == [
+        ("drop-column:users.loud", "info"), ("drop-column:users.name", "danger")
+    ]  # fmt: skip
+
+
 def test_what_nobody_looked_at_is_never_harmless(watched: Watched) -> None:
     hazard = BY_ID["create-index"]
     trace = watched.run(hazard.setup, hazard.bad, form="sql")

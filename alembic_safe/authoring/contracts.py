@@ -18,6 +18,7 @@ from alembic_safe.authoring.recipes.drop_column import may_be_left_out_from_expa
 from alembic_safe.authoring.recipes.naming import quoted_if_needed, worded
 from alembic_safe.authoring.recipes.records import Step
 from alembic_safe.authoring.recipes.replacing import proof_steps
+from alembic_safe.authoring.recipes.standing_on import parts_on
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.operations.backfill import BackfillOp
 from alembic_safe.operations.concurrent_indexes import DropIndexConcurrentlyOp
@@ -276,10 +277,12 @@ class _Writing:
 
     def _drop_column(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         del rest
-        column = self._table(line).columns[line.name]
+        table = self._table(line)
+        column = table.columns[line.name]
         drop = ops.AddColumnOp(line.table, column._copy(), schema=self._schema(line)).reverse()  # noqa: SLF001
         drop.if_exists = True
-        return [Step(f"{line.name} goes", (drop,))]
+        standing = [op for part in parts_on(table, line.name) for op in made_again(part)]
+        return [Step(f"{line.name} goes", (drop,), undo=(drop.reverse(), *standing))]
 
     def _set_default(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         had = DefaultClause(plain_text(rest["was"])) if rest.get("was") else None

@@ -32,7 +32,9 @@ def _drop(scene: Scene) -> Iterator[Hit]:
             continue
         facts = scene.live.facts(relation)
         filled = facts.filled.get(change.name) if facts is not None else None
-        if filled == 0:
+        if change.before.generated:
+            severity, lost = "info", "it is generated from others and holds nothing of its own"
+        elif filled == 0:
             severity, lost = "info", "it holds no value"
         elif filled is not None and facts is not None:
             lost = f"{shown_number(filled, exact=facts.exact)} values are lost"
