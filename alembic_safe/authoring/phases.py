@@ -29,6 +29,7 @@ from alembic_safe.authoring.recipes.records import Step, Words
 from alembic_safe.authoring.recipes.rename_column import rename_column
 from alembic_safe.authoring.recipes.reshape import reshape
 from alembic_safe.authoring.recipes.set_not_null import set_not_null
+from alembic_safe.authoring.recipes.shared import require_one_way
 from alembic_safe.authoring.recipes.standing_on import table_of
 from alembic_safe.authoring.renamed_facts import after_renames
 from alembic_safe.authoring.taken_names import require_free_names
@@ -95,6 +96,7 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
     others = [op for op in every if op not in ends and table_of(op, facts) not in made]
     # what is said of a table that comes is the table's own affair, but a recipe has to know that it comes
     said = [*(op for op in every if isinstance(op, ops.CreateTableOp)), *others]
+    require_one_way(said, facts)
     taken: dict[int, Phased] = {}
     consumed: set[int] = set()
     _ask(FIRST, others, said, facts, taken, consumed)

@@ -72,6 +72,7 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
     up, down = _conversion(op, facts, was, becomes)
     require_alone({"up": [up], "down": [down]}, {old.name}, table, own, f"{shown} becomes {becomes}")
     moves = _moves(every, facts)
+    moves = moves_of(every, facts)
     mine = moves.of(facts.id_of(op.table_name, op.schema))
     new = mine[old.name]
     column = _as_wanted(op, every, Column(new, made_type(op.modify_type), nullable=old.nullable, comment=old.comment))
@@ -186,7 +187,7 @@ def _types(op: ops.AlterColumnOp, facts: Facts) -> tuple[str, str]:
     return str(facts.catalog.objects.get(id_, {}).get("type", "")), type_sql(op.modify_type)
 
 
-def _moves(every: Sequence[ops.MigrateOperation], facts: Facts) -> Moves:
+def moves_of(every: Sequence[ops.MigrateOperation], facts: Facts) -> Moves:
     """Return every column that another takes the place of."""
     columns: dict[ObjectId, list[str]] = {}
     types: dict[ObjectId, str] = {}
