@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alembic_safe.inspecting.one_form import in_one_form
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -52,7 +54,9 @@ def _extras(models: Catalog, database: Catalog, found: Sequence[Difference]) -> 
 
 def _says(catalog: Catalog, id_: ObjectId) -> object:
     """Return everything about an object but its name."""
-    attributes = {name: value for name, value in catalog.objects[id_].items() if name not in _IGNORED}
+    attributes = {
+        name: in_one_form(name, value) for name, value in catalog.objects[id_].items() if name not in _IGNORED
+    }
     if id_.kind == "index":
         attributes["definition"] = _INDEX_NAME.sub(r"\1\2", str(attributes["definition"]))
     elif id_.kind == "sequence":

@@ -67,10 +67,10 @@ def behind_dollars(sql: str, tag: str, at: int) -> int:
 
 
 def _changed(sql: str, code: Callable[[str], str], words: Callable[[str], str] = str) -> str:
-    return "".join(code(part) if is_code else words(part) for is_code, part in _parts(sql))
+    return "".join(code(part) if is_code else words(part) for is_code, part in parts(sql))
 
 
-def _parts(sql: str) -> Iterator[tuple[bool, str]]:
+def parts(sql: str) -> Iterator[tuple[bool, str]]:
     """Yield an SQL text piece by piece, each with whether it is code."""
     at = 0
     while match := _WORDS.search(sql, at):

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alembic_safe.inspecting.one_form import in_one_form
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -82,7 +84,7 @@ class Catalog:
             [
                 *id_,
                 {
-                    name: value
+                    name: in_one_form(name, value)
                     for name, value in sorted(attributes.items())
                     if name not in {*NOT_COMPARED, INHERITED_NAME}
                 },

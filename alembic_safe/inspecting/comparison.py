@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alembic_safe.inspecting.catalog_records import IMPLIED, INHERITED_NAME, NOT_COMPARED, ObjectId
+from alembic_safe.inspecting.one_form import same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -97,7 +98,7 @@ def _attributes(
     if left == right:
         return
     for what in left.keys() | right.keys():
-        if what not in without and left.get(what) != right.get(what):
+        if what not in without and not same(what, left.get(what), right.get(what)):
             yield Difference(id_, what, left.get(what), right.get(what))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted, run
+from alembic_safe.inspecting.one_form import one_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,11 @@ def indexes_of(connection: Connection, table: int) -> list[Index]:
 
 def what_it_says(connection: Connection, index: int) -> dict[str, object]:
     """Return what makes an index what it is, its name and its table aside."""
-    return dict(run(connection, _SAYS, {"oid": index})[0])
+    found = dict(run(connection, _SAYS, {"oid": index})[0])
+    # one made from the text of the other is the same
+    found["columns"] = [one_form(column) for column in found["columns"]]
+    found["predicate"] = one_form(found["predicate"] or "")
+    return found
 
 
 def says_the_same(
