@@ -4,7 +4,7 @@
 # missing, are both made from these lines.
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
@@ -19,6 +19,7 @@ from alembic_safe.authoring.recipes.naming import quoted_if_needed, worded
 from alembic_safe.authoring.recipes.records import Step
 from alembic_safe.authoring.recipes.replacing import proof_steps
 from alembic_safe.authoring.recipes.standing_on import parts_on
+from alembic_safe.authoring.swap_contract import Swap, swapped
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.operations.backfill import BackfillOp
 from alembic_safe.operations.concurrent_indexes import DropIndexConcurrentlyOp
@@ -51,18 +52,6 @@ def contract_steps(settles: Sequence[Settle], facts: Facts) -> tuple[Step, ...]:
     """
     writing = _Writing(settles, facts)
     return tuple(step for line in settles for step in writing.steps_of(line))
-
-
-@dataclass(frozen=True)
-class _Swap:
-    """What one column of a swap takes."""
-
-    old: str
-    new: str
-    compare: MigrateOperation
-    keep: MigrateOperation
-    end: MigrateOperation
-    retire: MigrateOperation
 
 
 class _Writing:
@@ -180,7 +169,7 @@ class _Writing:
             if len(news) == 1
             else f"{', '.join(names)} change names"
         )
-        return _swapped(swaps, Step(taken, (swap,), undo=(*self._defaults_back(every), swap.reverse())))
+        return swapped(swaps, Step(taken, (swap,), undo=(*self._defaults_back(every), swap.reverse())))
 
     def _is_swapped(self, line: Settle, *, new: str = "") -> bool:
         """Tell whether a line's column changes names with another one; or whether ``new``, of its table, is that other."""
@@ -214,13 +203,13 @@ class _Writing:
         # said of the enum as it is called then
         undo = (swap.reverse(), *self._defaults_back(columns, behind=True))
         together = Step(f"the enums change names, and with them {shown}", (swap,), undo=undo)
-        return _swapped([self._swap(one, enum=rest["new"]) for one in columns], together)
+        return swapped([self._swap(one, enum=rest["new"]) for one in columns], together)
 
     def _drop_type(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         drop = DropEnumTypeOp(line.table, rest["labels"], schema=self._schema(line))
         return [Step("the enum with the labels of before goes", (drop,))]
 
-    def _swap(self, line: Settle, *, enum: str = "") -> _Swap:
+    def _swap(self, line: Settle, *, enum: str = "") -> Swap:
         """Return what one column of a swap takes.
 
         :param enum: the name that the enum of the old values has behind the swap.
@@ -238,7 +227,7 @@ class _Writing:
         id_ = ObjectId("column", line.schema, name, line.table)
         cast = f"{quoted_if_needed(name)}::{self.facts.catalog.objects[id_]['type']}"
         words: dict[str, Any] = {"replaced_by": name, "down": swapped["down"] or cast, "schema": schema}
-        return _Swap(
+        return Swap(
             f"{line.table}.{name}" if enum else name, new,
             VerifyCopiedOp(line.table, name, new, up=up, down=down, schema=schema),
             KeepColumnOp(line.table, column, **words),
@@ -331,20 +320,6 @@ class _Writing:
         del rest
         table = self._table(line)
         return [Step(f"{line.table} goes", (RetireTableOp.of(ops.DropTableOp.from_table(table)),))]
-
-
-def _swapped(swaps: Sequence[_Swap], together: Step) -> list[Step]:
-    """Return the steps of columns that change names in one of them."""
-    return [
-        *(Step(f"compare {one.old} and {one.new} once more", (one.compare,)) for one in swaps),
-        together,
-        *(Step(f"keep what {one.old} held", (one.keep,)) for one in swaps),
-        *(Step(_the_old_values(one.old, swaps), (one.end, one.retire)) for one in swaps),
-    ]
-
-
-def _the_old_values(column: str, swaps: Sequence[_Swap]) -> str:
-    return "the old values go" if len(swaps) == 1 else f"the old values of {column} go"
 
 
 def _of(one: Settle, other: Settle) -> bool:

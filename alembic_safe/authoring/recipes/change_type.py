@@ -71,7 +71,6 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
     own = [one for one in every if table_of(one, facts) == facts.id_of(op.table_name, op.schema)]
     up, down = _conversion(op, facts, was, becomes)
     require_alone({"up": [up], "down": [down]}, {old.name}, table, own, f"{shown} becomes {becomes}")
-    moves = _moves(every, facts)
     moves = moves_of(every, facts)
     mine = moves.of(facts.id_of(op.table_name, op.schema))
     new = mine[old.name]
