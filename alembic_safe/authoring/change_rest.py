@@ -87,6 +87,7 @@ class CatalogChanges:
         self.found = found
         self.retire = retire
         self.index = index
+        self._made_anew: set[tuple[ObjectId, object]] = set()
 
     def clear_the_way(self) -> None:
         """Drop what a column's new type would break, and what holds no rows of its own: it is made again behind it."""
@@ -124,6 +125,8 @@ class CatalogChanges:
                 and not (only_missing and "owned_by" in self.models.objects[one.object])
                 and (last_pass or not one.is_extra or one.object.kind in {"constraint", "index"})
             ]  # fmt: skip
+            # what was made as the models say and is not so will not be so the next time
+            wanted = [one for one in wanted if (one.object, one.left) not in self._made_anew]
             undone = [undo for undo in undo_sql(wanted, self.models, now) if undo.statements]
             settled = [undo.difference for undo in undone]
             if not settled or settled == last:
@@ -133,6 +136,8 @@ class CatalogChanges:
             undone.sort(key=lambda undo: not (undo.difference.is_extra and _sort(now, undo.difference.object) == "p"))
             for undo in undone:
                 self._by_sql(undo, now)
+                if undo.difference.what == "definition" and undo.difference.object.kind in {"constraint", "index"}:
+                    self._made_anew.add((undo.difference.object, undo.difference.left))
 
     def _by_sql(self, undo: Undo, now: Catalog) -> None:
         difference = undo.difference
