@@ -384,3 +384,48 @@ def test_the_name_of_what_is_built_beside_comes_to_nobody_in_the_same_revision(c
     case.begin(checked(sa.Integer, "of_it", kind=kind))
     with case.unchanged(), pytest.raises(Refused, match=r"of_it_new .* comes"):
         case.revise(checked(sa.BigInteger, "of_it", "of_it_new", kind=kind))
+
+
+def documents(data: Any, *parts: Any, **kw: Any) -> sa.MetaData:
+    metadata = sa.MetaData()
+    columns = [sa.Column("id", sa.Integer, primary_key=True), sa.Column("data", data, **kw), sa.Column("n", sa.Integer)]
+    sa.Table("documents", metadata, *columns, *parts)
+    return metadata
+
+
+@pytest.mark.parametrize(
+    ("column", "kw", "definition"),
+    [
+        (
+            "data",
+            {"postgresql_using": "gin", "postgresql_ops": {"data": "jsonb_path_ops"}},
+            "gin (data jsonb_path_ops)",
+        ),
+        ("n", {"postgresql_include": ["data"]}, "btree (n) INCLUDE (data)"),
+    ],
+    ids=["operator class", "included"],
+)
+def test_a_new_index_says_of_the_new_column_what_it_says_of_the_name(
+    case: Case, column: str, kw: dict[str, Any], definition: str
+) -> None:
+    new = documents(
+        postgresql.JSONB, sa.Index("by_data", column, **kw), info={"up": "data::jsonb", "down": "data::json"}
+    )
+    case.begin(documents(sa.JSON), """INSERT INTO documents VALUES (1, '{"a": 1}', 1)""")
+    assert "data_new" in next(line for line in case.revise(new)["copy"].splitlines() if "by_data_new" in line)
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(new), case.catalog, "in the end")
+    read = "SELECT pg_get_indexdef('by_data'::regclass)"
+    assert case.run(read) == [(f"CREATE INDEX by_data ON public.documents USING {definition}",)]
+
+
+def test_a_new_unique_constraint_includes_the_new_column(case: Case) -> None:
+    new = documents(sa.BigInteger, sa.UniqueConstraint("n", name="once", postgresql_include=["data"]))
+    case.begin(documents(sa.Integer), "INSERT INTO documents VALUES (1, 2, 3)")
+    assert "postgresql_include=['data_new']" in case.revise(new)["copy"]
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(new), case.catalog, "in the end")

@@ -128,11 +128,22 @@ def _index(part: Index, table: Table, moves: Mapping[str, str], name: str) -> op
             columns.append(moves.get(called, called))
         else:
             columns.append(plain_text(worded(sql_text(one), moves)))
-    kw = dict(created.kw)
-    if kw.get("postgresql_where") is not None:
-        kw["postgresql_where"] = plain_text(worded(sql_text(kw["postgresql_where"]), moves))
-    if kw.get("postgresql_include"):
-        kw["postgresql_include"] = [moves.get(column, column) for column in kw["postgresql_include"]]
-    if kw.get("postgresql_ops"):
-        kw["postgresql_ops"] = {moves.get(key, key): value for key, value in kw["postgresql_ops"].items()}
+    kw = keywords_for(created.kw, moves)
     return ops.CreateIndexOp(name, table.name, columns, schema=table.schema, unique=bool(created.unique), **kw)
+
+
+def keywords_for(kw: Mapping[str, Any], moves: Mapping[str, str]) -> dict[str, Any]:
+    """Return the keywords of an index or a unique constraint for other columns: some of them name columns, too."""
+    made = dict(kw)
+    if made.get("postgresql_where") is not None:
+        made["postgresql_where"] = plain_text(worded(sql_text(made["postgresql_where"]), moves))
+    if made.get("postgresql_include"):
+        made["postgresql_include"] = [moves.get(name, name) for name in included(made)]
+    if made.get("postgresql_ops"):
+        made["postgresql_ops"] = {moves.get(key, key): value for key, value in made["postgresql_ops"].items()}
+    return made
+
+
+def included(kw: Mapping[str, Any]) -> list[str]:
+    """Return the names of the columns that an index includes."""
+    return [str(getattr(one, "name", one)) for one in kw.get("postgresql_include") or ()]

@@ -20,7 +20,14 @@ from alembic_safe.authoring.change_operations import (
     RenamedPartOp,
     plain_text,
 )
-from alembic_safe.authoring.recipes.building import check_steps, index_steps, steps_for, unique_steps
+from alembic_safe.authoring.recipes.building import (
+    check_steps,
+    included,
+    index_steps,
+    keywords_for,
+    steps_for,
+    unique_steps,
+)
 from alembic_safe.authoring.recipes.naming import named_in, worded
 from alembic_safe.authoring.recipes.records import Step, settle
 from alembic_safe.authoring.renamed_operations import name_of_created
@@ -149,7 +156,8 @@ def built_for(
     names = [one.name if isinstance(one, Column) else one if isinstance(one, str) else None for one in op.columns]
     said = [sql_text(one) for one, name in zip(op.columns, names, strict=True) if name is None]
     said += [] if where is None else [sql_text(where)]
-    if last_of(moves, lambda one: one in names or any(named_in(text, one) for text in said)) != old:
+    there = {*names, *included(op.kw)}
+    if last_of(moves, lambda one: one in there or any(named_in(text, one) for text in said)) != old:
         return None
     columns: list[Any] = [
         plain_text(worded(sql_text(one), moves)) if name is None else moves.get(name, name)
@@ -157,12 +165,10 @@ def built_for(
     ]
     if isinstance(op, ops.CreateUniqueConstraintOp):
         name = name_of_created(op, table.name)
-        kw = {key: value for key, value in op.kw.items() if value}
+        kw = {key: value for key, value in keywords_for(op.kw, moves).items() if value}
         found = unique_steps(beside(name), table.name, columns, op.schema, **kw)
         return ObjectId("constraint", table.schema, name, table.name), found
-    kw = dict(op.kw)
-    if where is not None:
-        kw["postgresql_where"] = plain_text(worded(sql_text(where), moves))
+    kw = keywords_for(op.kw, moves)
     made = ops.CreateIndexOp(
         beside(str(op.index_name)), op.table_name, columns, schema=op.schema, unique=op.unique, **kw
     )
