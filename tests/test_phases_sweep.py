@@ -348,6 +348,14 @@ TOO_MUCH = {
         ),
         "mood gets other labels, and beta.e0 of it comes in the same revision",
     ),
+    "an enum gets other labels while a column of it comes to a renamed table, where another changes its type": (
+        Pair(
+            models(TableSpec("Order", (ColumnSpec("e1", "mood"), ColumnSpec("d0", "date"))), labels=("a", "b", "c")),
+            models(TableSpec("alpha", (ColumnSpec("e0", "mood"), ColumnSpec("d0", "timestamp"))), labels=("a",)),
+            ((None, "Order", "alpha"),), (),
+        ),
+        "mood gets other labels, and alpha.e0 of it comes in the same revision",
+    ),
     "a primary key is made anew while the column that refers to it goes": (
         Pair(
             models(TableSpec("beta", (ColumnSpec("n0", "integer"),)), TableSpec("alpha", (), references="beta")),
