@@ -119,6 +119,28 @@ def test_what_keeps_its_name_gets_it_when_the_old_column_is_gone(case: Case) -> 
     assert "op.rename_constraint('one_name_new', 'one_name', 'users')" in texts["contract"]
 
 
+def test_what_stands_on_two_columns_that_are_renamed_is_built_once(case: Case) -> None:
+    def users(first: str, last: str, *, now: bool = False) -> sa.MetaData:
+        metadata = sa.MetaData()
+        info = [renamed_from("a"), renamed_from("b")] if now else [{}, {}]
+        columns = [sa.Column(n, sa.Integer, info=said) for n, said in zip((first, last), info, strict=True)]
+        key = [sa.Column(name, sa.Integer, primary_key=True) for name in ("x", "y")]
+        sa.Table("pairs", metadata, *key)
+        sa.Table(
+            "users", metadata, sa.Column("id", sa.Integer, primary_key=True), *columns,
+            sa.CheckConstraint(f"{first} <> {last}", name="unlike"), sa.Index("by_both", last, first),
+            sa.UniqueConstraint(first, last), sa.Index("by_one", first, postgresql_where=sa.text(f"{last} > 0")),
+            sa.ForeignKeyConstraint([first, last], ["pairs.x", "pairs.y"], name="a_pair"),
+        )  # fmt: skip
+        return metadata
+
+    rows = "INSERT INTO pairs VALUES (1, 2), (2, 1); INSERT INTO users VALUES (1, 1, 2), (2, 2, 1)"
+    texts = walk(case, users("a", "b"), users("c", "d", now=True), rows)
+    assert texts["copy"].count("op.create_check_not_valid('unlike_new'") == 1
+    assert "op.rename_constraint('unlike_new', 'unlike', 'users')" in texts["contract"]
+    assert case.run("SELECT id, c, d FROM users ORDER BY id") == [(1, 1, 2), (2, 2, 1)]
+
+
 @pytest.mark.long
 def test_another_type_is_part_of_the_same_copy(case: Case) -> None:
     walk(case, models(), models(sa.String(80), name="handle"), ROWS)

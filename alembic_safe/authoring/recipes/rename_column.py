@@ -76,7 +76,8 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     if defaults:
         to = said_of_default[-1].to
         column.server_default = None if to is None else DefaultClause(plain_text(to))
-    split = replaced(facts, Replacement(table, old, column, up, down, names, dropped))
+    moves = _renamed_together(op, every, facts)
+    split = replaced(facts, Replacement(table, old, column, up, down, names, dropped, moves=moves))
     gone = facts.column(op.table_name, op.schema, old)
     optional = column.nullable and not table.columns[old].nullable
     retire = settle("retire_column", gone, replaced_by=new, up=up, down=down, null_from_expand=optional or None)
@@ -97,6 +98,18 @@ def _optional(op: RenameColumnOp) -> tuple[Step, ...]:
     name, schema = op.column_name, op.schema
     free = ops.AlterColumnOp(op.table_name, name, schema=schema, modify_nullable=True)
     return (Step(f"{name} may be NULL", (free,), undo=(SetNotNullOp(op.table_name, name, schema=schema),)),)
+
+
+def _renamed_together(op: RenameColumnOp, every: Operations, facts: Facts) -> dict[str, str]:
+    """Return the columns of a table that are renamed in phases: what stands on several of them is built with the last."""
+    id_ = facts.id_of(op.table_name, op.schema)
+    table = facts.tables[id_]
+    own = [one for one in every if isinstance(one, RenameColumnOp) and facts.id_of(one.table_name, one.schema) == id_]
+    return {
+        one.column_name: one.new
+        for one in own
+        if one.column_name in table.columns and not unbuildable(facts, table, one.column_name)
+    }
 
 
 def _type_as_well(old: str, new: str, becomes: str, reason: str) -> Refused:

@@ -1,7 +1,7 @@
 """Which index or constraint needs columns that change in ways that do not go together?"""
 
 # Each of those recipes would build it for its own column alone: two indexes of one name, or a check that goes with the
-# first of the columns. Columns that all get another type go together, and so do those that are renamed at once.
+# first of the columns. Columns that all get another type go together, and so do those that are all renamed.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -68,7 +68,8 @@ def _ways(every: Sequence[ops.MigrateOperation], facts: Facts) -> dict[ObjectId,
             id_ = facts.column(op.table_name, op.schema, op.column_name)
             table = facts.tables.get(facts.id_of(op.table_name, op.schema))
             if table is not None and op.column_name in table.columns:
-                found[id_] = _Way("name", "" if unbuildable(facts, table, op.column_name) else str(id_))
+                is_split = not unbuildable(facts, table, op.column_name)
+                found[id_] = _Way("name", "in phases" if is_split else "at once")
     return found
 
 
