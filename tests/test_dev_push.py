@@ -385,3 +385,21 @@ def test_json_is_one_object_with_changes_findings_and_the_way_on(filled: PushPro
     assert [finding["id"] for finding in database["findings"]] == ["drop-column:users.nick"]
     assert said["exit_code"] == 3
     assert said["error"]["next"][-1]["command"] == "alembic dev-push --accept drop-column:users.nick"
+
+
+def test_a_serial_key_becomes_a_bigint_identity_at_once_or_in_two_pushes(app: PushProject) -> None:
+    models = 'sa.Table("s", metadata, sa.Column("id", {}, primary_key=True), sa.Column("v", sa.Integer))'
+    app.push(models.format("sa.Integer"))
+    app.rows("INSERT INTO s (v) VALUES (1), (2), (3); DELETE FROM s WHERE id = 3")
+    counts = "SELECT data_type::text, max_value FROM pg_sequences WHERE sequencename = 's_id_seq'"
+    for number, (key, type_) in enumerate(
+        [
+            ("sa.BigInteger, sa.Identity()", "bigint"), ("sa.Integer", "integer"), ("sa.Integer, sa.Identity()", "integer"),
+            ("sa.BigInteger, sa.Identity(always=True)", "bigint"),
+        ],
+        start=4,
+    ):  # fmt: skip
+        assert outcome(app.push(models.format(key))) == "done"
+        assert outcome(app.push()) == "nothing"
+        assert app.rows("INSERT INTO s (v) VALUES (1) RETURNING id") == [(number,)]
+        assert app.rows(counts) == [(type_, 2**31 - 1 if type_ == "integer" else 2**63 - 1)]

@@ -42,7 +42,7 @@ _LITERAL = re.compile(r"(?P<said>'(?:[^']|'')*')::[^()]+")
 """A default such as ``'a'::text``."""
 _OF_NO_USE = frozenset({"42804", "42846", "22P02", "22003", "22007", "22008"})
 """Of another type, cannot be cast, or says nothing that the type can hold: PostgreSQL's documentation, appendix A."""
-_WHOLE = {"smallint": 32_767, "integer": 2_147_483_647, "bigint": 9_223_372_036_854_775_807}
+WHOLE = {"smallint": 32_767, "integer": 2_147_483_647, "bigint": 9_223_372_036_854_775_807}
 """The largest value of each type that a sequence counts in."""
 
 
@@ -118,7 +118,7 @@ def _set_default(connection: Connection, table: LivingTable, column: str, expres
 
 def _as_type(sequence: Mapping[str, Any], target: Mapping[str, Any]) -> str:
     """Return what lets a sequence count as far as its new column goes."""
-    if target["type"] not in _WHOLE or target["type"] == sequence["type"]:
+    if target["type"] not in WHOLE or target["type"] == sequence["type"]:
         return ""
     return f" AS {target['type']}"
 
@@ -135,8 +135,8 @@ def _move_identity(
     name = quoted(sequence["schema"], sequence["name"])
     at = run(connection, f"SELECT last_value, is_called FROM {name}")[0]
     most = sequence["most"]
-    if most == _WHOLE.get(sequence["type"]) and target["type"] in _WHOLE:
-        most = _WHOLE[target["type"]]
+    if most == WHOLE.get(sequence["type"]) and target["type"] in WHOLE:
+        most = WHOLE[target["type"]]
     always = "ALWAYS" if identity == "a" else "BY DEFAULT"
     options = (
         f"SEQUENCE NAME {name} START {sequence['start']:d} INCREMENT {sequence['step']:d} MINVALUE {sequence['least']:d}"

@@ -11,7 +11,7 @@ from psycopg.errors import UniqueViolation
 
 from alembic_safe.errors import Refused
 from tests.patience import eventually
-from tests.recipe_cases import assert_same, deploy, stop_everywhere, walk
+from tests.recipe_cases import assert_same, deploy, milestone, stop_everywhere, walk
 from tests.traffic import traffic
 
 if TYPE_CHECKING:
@@ -291,3 +291,50 @@ def test_hostile_names_off_the_search_path(case: Case) -> None:
     assert_same(case.created(hostile(BIGINT)), case.catalog, "the end")
     case.downgrade("base")
     assert_same(case.created(old), case.catalog, "back")
+
+
+def counted(*key: Any) -> sa.MetaData:
+    """One table, and how its key counts."""
+    metadata = sa.MetaData()
+    sa.Table("s", metadata, sa.Column("id", *key, primary_key=True), sa.Column("v", sa.Integer))
+    return metadata
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ((sa.Integer,), (sa.BigInteger, sa.Identity())),
+        ((sa.Integer,), (sa.BigInteger, sa.Identity(always=True, increment=2))),
+        ((sa.BigInteger,), (sa.Integer, sa.Identity())),
+        ((sa.Integer, sa.Identity()), (sa.BigInteger,)),
+    ],
+)
+def test_a_key_gets_another_type_and_another_way_to_count_which_goes_on_where_it_stood(
+    case: Case, old: tuple[Any, ...], new: tuple[Any, ...]
+) -> None:
+    milestone(case, counted(*old), counted(*new), "INSERT INTO s (v) VALUES (1), (2), (3); DELETE FROM s WHERE id = 3")
+    first = [revision.revision for revision in case.script.walk_revisions()][-1]
+    before = case.catalog
+    case.upgrade()
+    case.check(counted(*new))
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(counted(*new)), case.catalog, "the end")
+    [(there,)] = case.run("INSERT INTO s (v) VALUES (4) RETURNING id")
+    assert there in {4, 5}
+    case.downgrade(first)
+    assert_same(before, case.catalog, "back")
+    assert case.run("INSERT INTO s (v) VALUES (5) RETURNING id") == [(there + 1,)]
+    case.upgrade()
+    assert_same(case.created(counted(*new)), case.catalog, "the end, again")
+    assert case.run("SELECT v FROM s ORDER BY id") == [(1,), (2,), (4,), (5,)]
+
+
+@pytest.mark.parametrize("counts", [{"start": 100, "minvalue": 100}, {"increment": -1}])
+def test_a_count_that_cannot_go_on_where_it_stood_goes_on_as_near_as_it_can(case: Case, counts: Any) -> None:
+    new = counted(sa.Integer, sa.Identity(**counts))
+    milestone(case, counted(sa.Integer), new, "INSERT INTO s (v) VALUES (1), (2)")
+    case.upgrade()
+    assert_same(case.created(new), case.catalog, "the end")
+    [(there,)] = case.run("INSERT INTO s (v) VALUES (3) RETURNING id")
+    assert there in {101, -2}
