@@ -62,6 +62,9 @@ JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p') JOIN pg_namesp
 WHERE tn.nspname = :schema AND t.typname = :name ORDER BY 1, 2, 3
 """
 
+_MEMBER = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^{},"]+)', re.DOTALL)
+"""A label in the text of an array, as the server writes it: https://www.postgresql.org/docs/current/arrays.html."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -167,25 +170,67 @@ def made_again(
     steps.append(Step(f"DROP TYPE {old}", f"CREATE TYPE {old} AS ENUM ({before})"))
     named = there(held, wanted, said)
     unknown = [label for label in held if label not in wanted and label not in named]
-    again = [step for step in aside if not any(f"{literal(label)}::" in step.backward for label in unknown)]
+    again = [step for step in aside if not labels_in(step.backward, type_) & {*unknown}]
     return steps + [Step(in_other_labels(step.backward, type_, named), step.forward) for step in reversed(again)]
 
 
 def in_other_labels(sql: str, type_: ObjectId, labels: Mapping[str, str], name: str = "") -> str:
-    """Return SQL of the server's in which the labels of an enum are called otherwise.
+    """Return SQL of the server's in which the labels of an enum are called otherwise, alone or in arrays.
 
     :param name: what the enum is called in it; empty: as before.
     """
-    spelled = [rf"(?:{_word(type_.schema)}\.)?{_word(type_.name)}", r"(?P<array>\[\])?(?![\w\"])"]
     called = quoted(type_.schema, name) if name else ""
 
     def literal_of(match: re.Match[str]) -> str:
-        label = match["label"].replace("''", "'")
-        said = literal(labels.get(label, label))
-        return f"{said}::{called or match['type']}{match['array'] or ''}"
+        array = match["array"] or ""
+        renamed = {label: labels[label] for label in _said_by(match) if labels.get(label, label) != label}
+        said, text = match["said"], _text_of(match)
+        if renamed:
+            said = literal(_MEMBER.sub(lambda m: _in_array(m, renamed), text) if array else renamed[text])
+        return f"{said}::{called or match['type']}{array}"
 
-    sql = re.sub(rf"'(?P<label>(?:[^']|'')*)'::(?P<type>{spelled[0]}){spelled[1]}", literal_of, sql)
-    return re.sub(rf"::{spelled[0]}{spelled[1]}", lambda m: f"::{called}{m['array'] or ''}", sql) if called else sql
+    sql = _constant(type_).sub(literal_of, sql)
+    return re.sub(rf"::{_type(type_)}", lambda m: f"::{called}{m['array'] or ''}", sql) if called else sql
+
+
+def labels_in(sql: str, type_: ObjectId) -> frozenset[str]:
+    """Return the labels of an enum that SQL of the server's says, alone or in arrays."""
+    return frozenset(label for match in _constant(type_).finditer(sql) for label in _said_by(match))
+
+
+def _constant(type_: ObjectId) -> re.Pattern[str]:
+    return re.compile(rf"(?P<said>(?:(?<![\w$\"])E)?'(?:[^']|'')*')::{_type(type_)}")
+
+
+def _type(type_: ObjectId) -> str:
+    """Return a pattern for an enum, or arrays of it, as the server writes them."""
+    return rf"(?P<type>(?:{_word(type_.schema)}\.)?{_word(type_.name)})(?P<array>\[\])?(?![\w\"])"
+
+
+def _text_of(constant: re.Match[str]) -> str:
+    said = constant["said"]
+    text = said[said.index("'") + 1 : -1].replace("''", "'")
+    return text.replace("\\\\", "\\") if said.startswith("E") else text
+
+
+def _said_by(constant: re.Match[str]) -> list[str]:
+    text = _text_of(constant)
+    if not constant["array"]:
+        return [text]
+    return [label for match in _MEMBER.finditer(text) if (label := _label(match)) is not None]
+
+
+def _label(member: re.Match[str]) -> str | None:
+    if member["quoted"] is not None:
+        return re.sub(r"\\(.)", r"\1", member["quoted"])
+    return None if member["plain"] == "NULL" else member["plain"]
+
+
+def _in_array(member: re.Match[str], labels: Mapping[str, str]) -> str:
+    label = _label(member)
+    if label is None or label not in labels:
+        return member[0]
+    return '"' + re.sub(r'(["\\])', r"\\\1", labels[label]) + '"'
 
 
 def _word(name: str) -> str:
