@@ -9,7 +9,7 @@ from alembic.operations import ops
 from alembic_safe.authoring.change_operations import RenameColumnOp, RenamedPartOp, RenamedTableOp
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
-from alembic_safe.operations.kept import LONGEST_NAME, cut
+from alembic_safe.inspecting.created_names import name_of_created
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from alembic_safe.authoring.renames import Rename
 
 Operations = list[ops.MigrateOperation]
-_SUFFIXES = {"unique": "key", "foreignkey": "fkey", "check": "check"}
 
 
 def with_renames(
@@ -141,26 +140,6 @@ def _said(op: Any, rename: Rename | None) -> object:
             tuple(options),
         )
     return None
-
-
-def name_of_created(create: Any, table: str) -> str:
-    """Return the name that a fresh CREATE would have given: the models', the convention's, or PostgreSQL's own choice."""
-    name = create.index_name if isinstance(create, ops.CreateIndexOp) else create.constraint_name
-    if name is not None:
-        return str(name)
-    made = create.to_constraint()
-    if made.name:
-        return str(made.name)
-    columns = create.local_cols if isinstance(create, ops.CreateForeignKeyOp) else create.columns
-    return _chosen(table, "_".join(map(str, columns)), _SUFFIXES[create.constraint_type])
-
-
-def _chosen(table: str, columns: str, suffix: str) -> str:
-    """Return the name that PostgreSQL puts together, as short as it makes it: makeObjectName() in indexcmds.c."""
-    first, second = len(table.encode()), len(columns.encode())
-    while first + second > LONGEST_NAME - len(suffix) - 2:
-        first, second = (first - 1, second) if first > second else (first, second - 1)
-    return f"{cut(table, first)}_{cut(columns, second)}_{suffix}"
 
 
 def _rename_table(left: Operations, rename: Rename, default: str) -> Operations:

@@ -10,6 +10,7 @@ from sqlalchemy import Column
 
 from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.inspecting.changes import open_changes
+from alembic_safe.inspecting.created_names import name_of_created
 from alembic_safe.inspecting.operation_table import table_of_operation
 from alembic_safe.operations.not_null import proof_name
 
@@ -190,11 +191,17 @@ def _is_explained(op: ops.MigrateOperation, explained: _Explained) -> bool:
         (ops.DropIndexOp, "drop_index", lambda one: one.index_name),
         (ops.DropConstraintOp, "drop_constraint", lambda one: one.constraint_name),
         (ops.CreateIndexOp, "create_index", lambda one: one.index_name),
-        (ops.AddConstraintOp, "create_constraint", lambda one: one.to_constraint().name),
+        (ops.AddConstraintOp, "create_constraint", _name_of_constraint),
     )
     if isinstance(op, ops.DropConstraintOp) and str(op.constraint_name).startswith(_PROOFS):
         return True
     return any(isinstance(op, kind) and explained.says(verbs, op, name(op)) for kind, verbs, name in asked)
+
+
+def _name_of_constraint(op: Any) -> str:
+    if isinstance(op, (ops.CreateForeignKeyOp, ops.CreateUniqueConstraintOp)):
+        return name_of_created(op, table_of_operation(op, "")[1])
+    return str(op.to_constraint().name)
 
 
 def _subtract_from_column(op: ops.AlterColumnOp, explained: _Explained) -> None:

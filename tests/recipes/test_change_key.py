@@ -226,6 +226,21 @@ def codes(type_: Any, *, ondelete: str | None = None, refers: bool = True) -> sa
     return metadata
 
 
+def people(type_: Any, **kw: Any) -> sa.MetaData:
+    """Return people, and engineers that refer to them by a foreign key without a name."""
+    metadata = sa.MetaData()
+    sa.Table("people", metadata, sa.Column("id", type_, primary_key=True))
+    refers = sa.Column("person", sa.ForeignKey("people.id", **kw), nullable=False)
+    sa.Table("engineers", metadata, sa.Column("id", sa.Integer, primary_key=True), refers)
+    return metadata
+
+
+@pytest.mark.parametrize("type_", [sa.Integer(), sa.BigInteger()], ids=str)
+def test_a_foreign_key_without_a_name_that_changes_is_no_news_until_the_contract(case: Case, type_: Any) -> None:
+    rows = "INSERT INTO people VALUES (DEFAULT); INSERT INTO engineers VALUES (1, 1)"
+    walk(case, people(sa.Integer()), people(type_, ondelete="CASCADE"), rows)
+
+
 ITEM = "INSERT INTO items VALUES (1, 1, NULL), (1, 2, 1); INSERT INTO parts VALUES (1, 1, 2)"
 ANIMAL = (
     "INSERT INTO animals VALUES (1), (2); INSERT INTO cats VALUES (1), (2); INSERT INTO kittens VALUES (2, 1);"

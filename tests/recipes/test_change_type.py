@@ -250,6 +250,22 @@ def test_indexes_with_an_order_and_a_condition_are_built_for_the_new_column(case
     assert_same(case.created(models(sa.BigInteger, more=True)), case.catalog, "the end")
 
 
+@pytest.mark.parametrize("index", ["another", "none"])
+def test_an_index_that_leaves_a_column_whose_type_changes_is_no_news_until_the_contract(case: Case, index: str) -> None:
+    def models(type_: Any, *columns: str) -> sa.MetaData:
+        metadata = orders(type_, sa.Column("note", sa.Text))
+        if columns:
+            sa.Index("by", *(metadata.tables["orders"].c[name] for name in columns))
+        return metadata
+
+    walk(
+        case,
+        models(sa.Integer, "note", "amount"),
+        models(sa.BigInteger, *(["note"] if index == "another" else [])),
+        ROWS,
+    )
+
+
 @pytest.mark.parametrize("initially", [None, "DEFERRED"])
 def test_a_unique_constraint_stays_deferrable_there_and_back(case: Case, initially: str | None) -> None:
     def models(type_: Any) -> sa.MetaData:

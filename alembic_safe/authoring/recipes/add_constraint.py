@@ -11,8 +11,8 @@ from alembic_safe.authoring.enum_operations import ChangeLabelsOp
 from alembic_safe.authoring.recipes.building import check_steps, foreign_key_steps, unique_steps
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
 from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of
-from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.created_names import name_of_created
 from alembic_safe.operations.constraints_not_valid import CreateForeignKeyNotValidOp
 from alembic_safe.operations.swap_names import beside
 

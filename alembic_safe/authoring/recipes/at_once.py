@@ -11,9 +11,9 @@ from alembic_safe.authoring.change_operations import ExcludeOp, GeneratedOp, Key
 from alembic_safe.authoring.recipes.naming import named_in
 from alembic_safe.authoring.recipes.records import Phased, Words
 from alembic_safe.authoring.recipes.standing_on import dropped_name, is_partitioned, referred_columns, table_of
-from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.database.statements import quoted
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
+from alembic_safe.inspecting.created_names import name_of_created
 from alembic_safe.operations.retire_column import RetireColumnOp
 from alembic_safe.operations.retire_table import RetireTableOp
 

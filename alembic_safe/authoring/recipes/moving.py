@@ -12,9 +12,9 @@ from alembic_safe.authoring.recipes.building import foreign_key_again, foreign_k
 from alembic_safe.authoring.recipes.conversions import without_size
 from alembic_safe.authoring.recipes.records import Step, settle
 from alembic_safe.authoring.recipes.standing_on import dropped_name, referred_columns, table_of
-from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.created_names import name_of_created
 from alembic_safe.operations.swap_names import beside
 
 if TYPE_CHECKING:

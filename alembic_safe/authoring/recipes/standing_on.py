@@ -30,11 +30,11 @@ from alembic_safe.authoring.recipes.building import (
 )
 from alembic_safe.authoring.recipes.naming import named_in, worded
 from alembic_safe.authoring.recipes.records import Step, settle
-from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.authoring.written_sql import sql_text
 from alembic_safe.database.statements import quoted
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.created_names import name_of_created
 from alembic_safe.inspecting.operation_table import table_of_operation
 from alembic_safe.operations.swap_names import beside
 
@@ -99,6 +99,8 @@ def built_anew(
             settle(f"drop_{kind}", id_._replace(name=made) if swaps else id_, goes_with=new if swaps else old)
         )
         if was in dropped or final in dropped:
+            if swaps:  # the old one finds no other to change names with
+                settles.append(settle(f"drop_{kind}", id_, goes_with=new))
             continue
         steps += steps_for(part, table, moves, made)
         unique += [made] if isinstance(part, UniqueConstraint) or getattr(part, "unique", False) else []
