@@ -234,6 +234,15 @@ def test_a_formula_means_the_same_however_postgresql_lays_it_out(place: Stepwise
     assert place.all("SELECT a FROM t WHERE id = 9") == [("ab",)]
 
 
+def test_what_the_new_application_says_reaches_columns_of_which_the_formula_says_the_same_without_a_value(
+    place: Stepwise,
+) -> None:
+    place.given("CREATE TABLE t (id integer PRIMARY KEY, a boolean NOT NULL, b text)")
+    place.op("sync_columns", "t", "a", "b", up="CASE WHEN a THEN 'on' ELSE 'off' END", down="b = 'on'")
+    place.run("INSERT INTO t (id, b) VALUES (1, 'off'), (2, 'on'); INSERT INTO t (id, a) VALUES (3, false), (4, true)")
+    assert rows(place) == [(1, False, "off"), (2, True, "on"), (3, False, "off"), (4, True, "on")]
+
+
 def test_two_columns_become_one_and_each_formula_sees_the_row_as_it_was(place: Stepwise) -> None:
     place.given("CREATE TABLE t (id integer PRIMARY KEY, a text, b text, c text)")
     down = ("split_part(c, '/', 1)", "split_part(c, '/', 2) || left(a, 0)")

@@ -83,7 +83,8 @@ BEGIN
   IF TG_OP = 'INSERT' THEN
     IF {empty} THEN
 {up}
-    ELSIF {contradicts_up} THEN
+    -- also where the formula says of no value what the new application wrote: the old columns may take no NULL
+    ELSIF {contradicts_up} OR ({all_null(columns.old, "NEW")}) THEN
 {down}
     END IF;
   ELSIF {_changed(columns, columns.new)} THEN

@@ -13,10 +13,10 @@ from alembic_safe.authoring.change_operations import DropPartOp, RenameColumnOp,
 from alembic_safe.authoring.enum_operations import ChangeLabelsOp
 from alembic_safe.authoring.recipes.change_type import moves_of
 from alembic_safe.authoring.recipes.standing_on import dropped_name, parts_on, table_of, unbuildable
-from alembic_safe.authoring.renamed_operations import name_of_created
 from alembic_safe.database.statements import quoted
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.created_names import name_of_created
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
