@@ -357,3 +357,28 @@ def test_what_nothing_makes_again_is_refused_by_name(case: Case, more: str, name
     case.begin(orders("open", "finished"), more)
     with case.unchanged(), pytest.raises(Refused, match=named):
         case.revise(orders("open", "done", info=RENAMED))
+
+
+@pytest.mark.parametrize("is_array", [False, True])
+def test_a_default_whose_label_becomes_another_that_was_there_is_what_it_was_on_the_way_back(
+    case: Case, is_array: bool
+) -> None:
+    def boxes(*labels: str, **info: Any) -> sa.MetaData:
+        metadata = sa.MetaData()
+        type_: Any = sa.Enum(*labels, name="st", metadata=metadata)
+        default = f"{{{labels[-1]}}}" if is_array else labels[-1]
+        column = sa.Column("s", sa.ARRAY(type_) if is_array else type_, server_default=default, info=info)
+        sa.Table("b", metadata, sa.Column("id", sa.Integer, primary_key=True), column)
+        return metadata
+
+    new = boxes("n", enum={"o": "n"})
+    milestone(case, boxes("n", "o"), new, "INSERT INTO b DEFAULT VALUES")
+    first = [revision.revision for revision in case.script.walk_revisions()][-1]
+    before = case.catalog
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(new), case.catalog, "the end")
+    assert case.run("INSERT INTO b DEFAULT VALUES RETURNING s::text") == [("{n}" if is_array else "n",)]
+    case.downgrade(first)
+    assert_same(before, case.catalog, "back")

@@ -262,10 +262,11 @@ class _Split:
         )
         gone = [one for one in own if dropped_name(one) in split.parts]
         defaults = defaults_of(id_, self.every, facts)
+        then = () if defaults else self._default_back(id_)
         if defaults and defaults[-1].to is None:
             defaults = []  # it goes in the contract, as any other
         swap = settle("swap_columns", id_, new=new, up=up, down=down, enum=[self.op.type_.schema, self.op.type_.name])
-        then = tuple(settle("set_default", id_, to=one.to, was=defaults[0].was) for one in defaults[-1:])
+        then += tuple(settle("set_default", id_, to=one.to, was=defaults[0].was) for one in defaults[-1:])
         names: tuple[Settle, ...] = tuple(
             settle(f"rename_{part.kind}", part._replace(name=beside(part.name)), to=part.name)
             for _, (part, _) in coming if part.name not in split.parts
@@ -279,6 +280,15 @@ class _Split:
                 copy=(f"Fills {shown}, then builds for it what stands on {id_.name}.", *guarded_twice(split.unique)),
             ),
         )  # fmt: skip
+
+    def _default_back(self, id_: ObjectId) -> tuple[Settle, ...]:
+        """Return what says a column's default that follows its labels, where they do not lead back to it."""
+        default = self.facts.catalog.objects.get(id_, {}).get("default")
+        said = enum_labels.labels_in(str(default), self.op.type_) & self.there.keys()
+        if all(self.back.get(self.there[label]) == label for label in said):
+            return ()
+        to = enum_labels.in_other_labels(str(default), self.op.type_, self.there)
+        return (settle("set_default", id_, to=to, was=str(default)),)
 
     def _type(self, type_: Any) -> Any:
         """Return a column's type with the new enum in the place of the old one."""
