@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from tests.recipe_cases import assert_same, walk
+from tests.recipe_cases import assert_same, milestone, walk
 
 if TYPE_CHECKING:
     from tests.recipe_cases import Case
@@ -68,3 +68,31 @@ def test_an_expression_keeps_its_colons_and_percent_signs(case: Case) -> None:
     case.revise(users(index()))
     case.upgrade()
     assert_same(case.created(users(index())), case.catalog, "the end")
+
+
+@pytest.mark.parametrize("included", [["b"], ["b", "a"]])
+def test_an_index_comes_back_that_became_one_on_fewer_of_the_columns_that_get_another_type(
+    case: Case, included: list[str]
+) -> None:
+    def both(type_: Any, index: sa.Index) -> sa.MetaData:
+        metadata = sa.MetaData()
+        columns = [sa.Column(name, type_) for name in ("a", "b")]
+        sa.Table(
+            "t", metadata, sa.Column("id", sa.Integer, primary_key=True), *columns, sa.Column("c", sa.Integer), index
+        )
+        return metadata
+
+    new = both(sa.BigInteger, sa.Index("ix", "a", "c"))
+    old = both(sa.Integer, sa.Index("ix", *(["a"] if "a" not in included else []), "c", postgresql_include=included))
+    milestone(case, old, new, "INSERT INTO t (a, b, c) VALUES (1, 2, 3)")
+    first = [revision.revision for revision in case.script.walk_revisions()][-1]
+    before = case.catalog
+    case.upgrade()
+    case.check(new)
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(new), case.catalog, "the end")
+    case.downgrade(first)
+    assert_same(before, case.catalog, "back")
+    case.upgrade()
+    assert_same(case.created(new), case.catalog, "the end, again")

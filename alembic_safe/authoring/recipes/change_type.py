@@ -30,6 +30,7 @@ from alembic_safe.authoring.recipes.standing_on import (
     dropped_name,
     last_of,
     leans,
+    names_on,
     parts_on,
     table_of,
     unbuildable,
@@ -87,7 +88,9 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
         ),
     )
     followed = [one for one in own if dropped_name(one) in split.parts]
-    names = [line for _, (id_, _) in coming for line in _named(id_, new, changes=id_.name in split.parts)]
+    # of a name that goes, which may stand on another of the columns than what comes
+    there = {name for one in mine for name in names_on(table, one)}
+    names = [line for _, (id_, _) in coming for line in _named(id_, new, changes=id_.name in there)]
     key = str(table.primary_key.name) if old.name in table.primary_key.columns else None
     if key in gone or any(isinstance(one, KeyOp) and named_in(one.sql, old.name) for one in own):
         raise _key_goes(shown, becomes, key or str(table.primary_key.name))
