@@ -391,5 +391,6 @@ def test_every_pair_of_models(sweep: Sweep, pair: Pair, compares: bool) -> None:
         said = (
             "mood gets other labels, and .* in the same revision|.* becomes another one in the same"
             "|.* in the same revision, and its name can only change at once"
+            "|.* needs .*, in the same revision, and can only follow one of the two"
         )
         assert re.match(said, refused.summary)  # noqa: PT017
