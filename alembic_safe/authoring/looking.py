@@ -7,27 +7,29 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import AlterColumnOp
-from sqlalchemy import MetaData, Table, UniqueConstraint
+from sqlalchemy import MetaData, Table, TextClause, UniqueConstraint, inspect
 from sqlalchemy.exc import NoSuchTableError, SAWarning
 
+from alembic_safe.authoring.change_operations import plain_text
 from alembic_safe.authoring.changes import version_tables
 from alembic_safe.authoring.enum_operations import ChangeLabelsOp
 from alembic_safe.authoring.recipes.records import Facts
 from alembic_safe.authoring.recipes.standing_on import referred_columns
 from alembic_safe.authoring.renamed_facts import former_names
 from alembic_safe.authoring.reshaped import said_of_columns
-from alembic_safe.authoring.written_sql import reflected_default
+from alembic_safe.authoring.written_sql import reflected_default, sql_text
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.leaning import leaning_on
 from alembic_safe.inspecting.operation_table import table_of_operation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from alembic.operations.ops import MigrateOperation
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy import Connection
+    from sqlalchemy.engine.interfaces import ReflectedIndex
 
     from alembic_safe.inspecting.catalog_records import Catalog
 
@@ -73,6 +75,7 @@ def facts_of(context: MigrationContext, wanted: Iterable[ObjectId], referred: Co
             found = _reflected(connection, id_, default)
             if found is not None:
                 _complete(found, id_, catalog)
+                _sorted(found, inspect(connection).get_indexes(found.name, found.schema))
                 tables[id_] = found
     models = models_of(context)
     said = {**said_of_columns(models, default), **_said_of_tables(models, default)}
@@ -106,6 +109,20 @@ def _complete(table: Table, id_: ObjectId, catalog: Catalog) -> None:
         if isinstance(one, UniqueConstraint) and said.get("deferrable"):
             one.deferrable = True
             one.initially = "DEFERRED" if said["deferrable"] == "INITIALLY DEFERRED" else None
+
+
+def _sorted(table: Table, reflected: Sequence[ReflectedIndex]) -> None:
+    """Give the expressions of indexes the order that SQLAlchemy reads and gives to columns alone."""
+    orders = {str(one["name"]): one.get("column_sorting") or {} for one in reflected}
+    for index in table.indexes:
+        order = orders.get(str(index.name), {})
+        said: list[Any] = [
+            plain_text(" ".join([sql, *(one.replace("_", " ").upper() for one in order[sql])]))
+            if isinstance(part, TextClause) and (sql := sql_text(part)) in order
+            else part
+            for part in index.expressions
+        ]
+        index.expressions = said
 
 
 def _said_of_tables(models: Iterable[MetaData], default: str) -> dict[ObjectId, dict[str, Any]]:

@@ -58,6 +58,22 @@ def test_an_index_in_a_schema_off_the_search_path_under_hostile_names(case: Case
     walk(case, users(schema=name), users(index, schema=name))
 
 
+def test_an_expression_keeps_its_order_where_it_is_built_for_another_column(case: Case) -> None:
+    def counts(type_: Any) -> sa.MetaData:
+        metadata = sa.MetaData()
+        sa.Table(
+            "counts", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", type_),
+            sa.Index("by_n", sa.text("(n + 1) DESC"), sa.text("abs(n) DESC NULLS LAST"), sa.text("(n - 1) NULLS FIRST")),
+        )  # fmt: skip
+        return metadata
+
+    walk(case, counts(sa.Integer), counts(sa.BigInteger), "INSERT INTO counts VALUES (1, 1)")
+    assert (
+        "((n + 1)) DESC, abs(n) DESC NULLS LAST, ((n - 1)) NULLS FIRST"
+        in case.run("SELECT pg_get_indexdef('by_n'::regclass)")[0][0]
+    )
+
+
 def test_an_expression_keeps_its_colons_and_percent_signs(case: Case) -> None:
     def index() -> sa.Index:
         return sa.Index(
