@@ -159,7 +159,6 @@ class _Copy:
         began = time.monotonic()
         self.vacuuming = Vacuuming(self.leaves, self._open, self._not_vacuumed, always=is_resumed)
         with closing(self._open()) as lookout, closing(self.vacuuming), self.runner.batches(self.settings):
-            self.settings = {**seen_by(self.main.connection), **self.settings}  # what workers are to see as well
             self.lookout = lookout
             self.pauses = Pauses(lookout, self.leaves, self.options, self._paused)
             # the cursors go by the numbers; what is said of a partition that has gone is left out
@@ -225,6 +224,9 @@ class _Copy:
         return self._walk_with(workers, ranges)
 
     def _walk_with(self, workers: int, ranges: Sequence[tuple[int, Range]]) -> tuple[int, int]:
+        self.settings = {**seen_by(self.main.connection), **self.settings}
+        # whoever has read in a transaction keeps a VACUUM from what died since, until that ends
+        self.runner.commit()
         waiting: queue.SimpleQueue[tuple[int, Range]] = queue.SimpleQueue()
         for one in ranges:
             waiting.put(one)
