@@ -81,6 +81,20 @@ def test_rows_without_a_key_that_move_behind_the_last_block_are_copied_too(
     assert left(place) == 0
 
 
+def test_a_partition_that_comes_while_moved_rows_are_walked_again_is_copied(place: Stepwise) -> None:
+    """What the second pass stood at must not be taken for where the new partition's range stands."""
+    place.given(PARTITIONED.replace(" PRIMARY KEY", ""))
+    with pytest.raises(Killed):
+        place.steps("backfill", "t", **COPY, die_at=7)
+    assert place.all("SELECT count(*) FROM alembic_safe_runner.copies WHERE copy LIKE '%-again-%'") > [(0,)]
+    place.run("CREATE TABLE p7 (LIKE t INCLUDING ALL); INSERT INTO p7 SELECT n, 'A' || n FROM generate_series(700, 799) n;"
+              "ALTER TABLE t ATTACH PARTITION p7 FOR VALUES FROM (700) TO (800)")  # fmt: skip
+
+    place.steps("backfill", "t", **COPY)
+
+    assert left(place) == 0
+
+
 def test_a_row_whose_key_has_moved_behind_the_cursor_is_copied_by_the_run_behind_the_comparison(
     place: Stepwise, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,8 +162,8 @@ class _Copy:
             self.lookout = lookout
             self.pauses = Pauses(lookout, self.leaves, self.options, self._paused)
             # the cursors go by the numbers; what is said of a partition that has gone is left out
-            rows, written = self._walk([(n, one) for n, one in enumerate(plan.ranges) if one.leaf in self.numbers])
-            rows, written = self._walk_again_where_rows_move(len(plan.ranges), rows, written)
+            rows, written = self._walk([(f"{n}", one) for n, one in enumerate(plan.ranges) if one.leaf in self.numbers])
+            rows, written = self._walk_again_where_rows_move(rows, written)
             self._say_that_a_vacuum_is_waited_for()
             self.vacuuming.finish(self._go_on)
         done = replace(plan, is_done=True, rows=rows, written=written)
@@ -197,37 +197,36 @@ class _Copy:
         if plan.is_done:
             self.runner.commit()
 
-    def _walk_again_where_rows_move(self, names: int, rows: int, written: int) -> tuple[int, int]:
+    def _walk_again_where_rows_move(self, rows: int, written: int) -> tuple[int, int]:
         """Walk tables without a key until nothing is left: a row that is updated meanwhile may move behind the walk."""
         if not self.request.writes or all(leaf.key for leaf in self.leaves):
             return rows, written
-        for _ in range(MOST_PASSES):
+        for number in range(MOST_PASSES):
             # where a row has moved to may be behind what was the last block before
             now = leaves_of(self.main.connection, self.table, self.request.key)
             moving = [leaf for leaf in now if not leaf.key and leaf.table.oid in self.numbers]
             ranges = ranges_of(self.main.connection, moving, 1)
-            again = list(enumerate(ranges, names))
-            names += len(ranges)
-            _, more = self._walk(again)
+            # no name of these may be that of a range which a later run adds to the plan
+            _, more = self._walk([(f"again-{number}-{n}", one) for n, one in enumerate(ranges)])
             written += more
             if more == 0:
                 break
         return rows, written
 
-    def _walk(self, ranges: Sequence[tuple[int, Range]]) -> tuple[int, int]:
+    def _walk(self, ranges: Sequence[tuple[str, Range]]) -> tuple[int, int]:
         workers = min(max(1, self.options.workers), len(ranges))
         if workers <= 1:
-            walks = [self._range(self.main, number, one) for number, one in ranges]
+            walks = [self._range(self.main, name, one) for name, one in ranges]
             for walk in walks:
                 walk.run()
             return sum(walk.rows for walk in walks), sum(walk.written for walk in walks)
         return self._walk_with(workers, ranges)
 
-    def _walk_with(self, workers: int, ranges: Sequence[tuple[int, Range]]) -> tuple[int, int]:
+    def _walk_with(self, workers: int, ranges: Sequence[tuple[str, Range]]) -> tuple[int, int]:
         self.settings = {**seen_by(self.main.connection), **self.settings}
         # whoever has read in a transaction keeps a VACUUM from what died since, until that ends
         self.runner.commit()
-        waiting: queue.SimpleQueue[tuple[int, Range]] = queue.SimpleQueue()
+        waiting: queue.SimpleQueue[tuple[str, Range]] = queue.SimpleQueue()
         for one in ranges:
             waiting.put(one)
         with ThreadPoolExecutor(workers) as pool:
@@ -249,30 +248,30 @@ class _Copy:
         found = [one.result() for one in running]
         return sum(rows for rows, _ in found), sum(written for _, written in found)
 
-    def _work(self, waiting: queue.SimpleQueue[tuple[int, Range]]) -> tuple[int, int]:
+    def _work(self, waiting: queue.SimpleQueue[tuple[str, Range]]) -> tuple[int, int]:
         """Take range after range until there is none; on a connection and in a thread of its own."""
         rows = written = 0
         with closing(OfWorker(self.runner, self.settings, keeps_cursor=self.request.keeps_cursor)) as session:
             while True:
                 try:
-                    number, one = waiting.get_nowait()
+                    name, one = waiting.get_nowait()
                 except queue.Empty:
                     return rows, written
-                walk = self._range(session, number, one)
+                walk = self._range(session, name, one)
                 walk.run()
                 rows, written = rows + walk.rows, written + walk.written
 
-    def _range(self, session: Session, number: int, range_: Range) -> Walk:
-        number_of_leaf = self.numbers[range_.leaf]
-        leaf = self.leaves[number_of_leaf]
+    def _range(self, session: Session, name: str, range_: Range) -> Walk:
+        number = self.numbers[range_.leaf]
+        leaf = self.leaves[number]
         most = max(LEAST_LIMIT, min(20_000, leaf.rows // FEWEST_BATCHES))
         size = _size(leaf, self.request.batch_rows, self.options.target, most)
 
         def after(batch: Batch) -> None:
-            self._after_batch(number_of_leaf, batch)
+            self._after_batch(number, batch)
 
-        name = f"{self.request.work.copy}-{number}"
-        return Walk(session, self.request.work, leaf, range_, name, size, after, self.progress.begin_at)
+        cursor = f"{self.request.work.copy}-{name}"
+        return Walk(session, self.request.work, leaf, range_, cursor, size, after, self.progress.begin_at)
 
     def _after_batch(self, leaf: int, batch: Batch) -> None:
         self.progress.count(batch)

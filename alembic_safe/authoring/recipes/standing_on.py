@@ -217,7 +217,8 @@ def _of_a_partition_alone(facts: Facts, table: Table, old: str) -> str:
         parent = ObjectId("table", id_.schema, id_.parent)
         if id_.kind not in {"index", "constraint"} or parent not in above[1:]:
             continue
-        own = not (said.get("attached_to") or said.get("inherited") or id_._replace(parent=table.name) in objects)
+        same = ObjectId(id_.kind, above[0].schema, id_.name, table.name)
+        own = not (said.get("attached_to") or said.get("inherited") or same in objects)
         text = str(said["definition"])
         if own and named_in(text.partition(" USING ")[2] if id_.kind == "index" else text, old):
             return f"the {id_.kind} {id_.name} of the partition {id_.parent} alone needs {old}"
