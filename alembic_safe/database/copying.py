@@ -149,7 +149,6 @@ class _Copy:
         self.progress = Progress(table.shown, leaves, request.doing, runner.tell)
         self.stopping = threading.Event()
         self.looking = threading.Lock()
-        self.thread = threading.get_ident()
 
     def run(self) -> Copied:
         """Run until everything is done."""
@@ -165,7 +164,7 @@ class _Copy:
             rows, written = self._walk([(f"{n}", one) for n, one in enumerate(plan.ranges) if one.leaf in self.numbers])
             rows, written = self._walk_again_where_rows_move(rows, written)
             self._say_that_a_vacuum_is_waited_for()
-            self.vacuuming.finish(self._go_on)
+            self.vacuuming.finish(lambda: self._go_on(self.main))
         done = replace(plan, is_done=True, rows=rows, written=written)
         self._save(done, round((time.monotonic() - began) * 1000))
         self.progress.say("done")
@@ -268,18 +267,18 @@ class _Copy:
         size = _size(leaf, self.request.batch_rows, self.options.target, most)
 
         def after(batch: Batch) -> None:
-            self._after_batch(number, batch)
+            self._after_batch(session, number, batch)
 
         cursor = f"{self.request.work.copy}-{name}"
         return Walk(session, self.request.work, leaf, range_, cursor, size, after, self.progress.begin_at)
 
-    def _after_batch(self, leaf: int, batch: Batch) -> None:
+    def _after_batch(self, session: Session, leaf: int, batch: Batch) -> None:
         self.progress.count(batch)
         if self.stopping.is_set():
             raise _Stopped
         if self.request.writes and self.options.vacuum and self.vacuuming.wrote(leaf, batch.written):
             self._say_that_a_vacuum_is_waited_for()
-            self.vacuuming.begin(leaf, self._go_on)
+            self.vacuuming.begin(leaf, lambda: self._go_on(session))
         self._stop_in_time()
         with self.looking:
             # who stands in its way is a reason to wait, and in the second before the next look a table would grow
@@ -299,11 +298,10 @@ class _Copy:
     def _open(self) -> psycopg.Connection[Any]:
         return opened(self.runner)
 
-    def _go_on(self) -> None:
+    def _go_on(self, session: Session) -> None:
         """Raise where the copy may not go on, while nothing is committed that would find out."""
-        if threading.get_ident() == self.thread:
-            self.runner.commit()  # it sees to it that the run may go on
-        elif self.stopping.is_set():
+        session.require_run()
+        if self.stopping.is_set():
             raise _Stopped
         self._stop_in_time()
 

@@ -65,6 +65,9 @@ class Session(Protocol):
     def commit(self) -> None:
         """End the transaction of a batch."""
 
+    def require_run(self) -> None:
+        """Raise where the run may not go on; between two batches."""
+
     def load(self, copy: str) -> str | None:
         """Return a cursor as it was saved."""
 
@@ -84,6 +87,9 @@ class InCallersTransaction:
 
     def commit(self) -> None:
         """Do nothing: the caller commits."""
+
+    def require_run(self) -> None:
+        """Do nothing: there is no run but the caller's."""
 
     def load(self, copy: str) -> None:
         """Return nothing: what was not committed is not there."""
@@ -113,6 +119,10 @@ class InSteps:
         """Commit the batch."""
         self._runner.commit()
 
+    def require_run(self) -> None:
+        """Commit nothing: every commit of the runner sees to it that the run may go on."""
+        self._runner.commit()
+
     def load(self, copy: str) -> str | None:
         """Ask the journal."""
         return self._runner.load_copy(self.connection, copy) if self._keeps_cursor else None
@@ -140,6 +150,9 @@ class OfWorker:
     def commit(self) -> None:
         """Commit the batch."""
         self.connection.commit()
+
+    def require_run(self) -> None:
+        """Do nothing: the thread of the step asks for all workers, and stops them."""
 
     def load(self, copy: str) -> str | None:
         """Ask the journal."""
