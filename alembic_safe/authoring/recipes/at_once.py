@@ -9,7 +9,7 @@ from alembic.operations import ops
 
 from alembic_safe.authoring.change_operations import ExcludeOp, GeneratedOp, KeyOp, RenamedTableOp, SqlOp
 from alembic_safe.authoring.recipes.naming import named_in
-from alembic_safe.authoring.recipes.records import Phased, Words
+from alembic_safe.authoring.recipes.records import Phased, Words, two_revisions
 from alembic_safe.authoring.recipes.standing_on import dropped_name, is_partitioned, referred_columns, table_of
 from alembic_safe.database.statements import quoted
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
@@ -72,7 +72,7 @@ def at_once(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], fac
             return None
         name = name_of_created(op, table.name)
         if any(dropped_name(one) == name and table_of(one, facts) == table for one in every):
-            raise _two_revisions(name, "the one of before goes", "what goes")
+            raise _of_two_revisions(name, "the one of before goes", "what goes")
         sentence = _reading(table, "unique constraint", name, _NO_CONSTRAINT, facts)
     elif isinstance(op, KeyOp):
         _require_nothing_that_waits(op, table, every, facts)
@@ -100,21 +100,23 @@ def _require_nothing_that_waits(
         if isinstance(one, RetireTableOp):
             goes = facts.id_of(one.table_name, one.schema)
             if _foreign_keys(goes, table, facts):
-                raise _two_revisions(
+                raise _of_two_revisions(
                     op.part.name, f"{_shown(goes, facts)}, which refers to {_shown(table, facts)}, goes", "the table"
                 )
         elif isinstance(one, RetireColumnOp):
             child = table_of(one, facts)
             if any(one.column.name in part.columns for part in _foreign_keys(child, table, facts)):
                 shown = f"{_shown(child, facts)}.{one.column.name}"
-                raise _two_revisions(
+                raise _of_two_revisions(
                     op.part.name, f"{shown}, which refers to {_shown(table, facts)}, goes", "the column"
                 )
         elif _comes_to_refer(one, table, every):
-            raise _two_revisions(op.part.name, f"a foreign key that refers to {_shown(table, facts)} comes", "the key")
+            raise _of_two_revisions(
+                op.part.name, f"a foreign key that refers to {_shown(table, facts)} comes", "the key"
+            )
         elif isinstance(one, ops.AddColumnOp) and table_of(one, facts) == table and named_in(op.sql, one.column.name):
             shown = f"{_shown(table, facts)}.{one.column.name}"
-            raise _two_revisions(op.part.name, f"{shown}, which is part of it, comes", "the column")
+            raise _of_two_revisions(op.part.name, f"{shown}, which is part of it, comes", "the column")
 
 
 def _comes_to_refer(op: ops.MigrateOperation, to: ObjectId, every: Sequence[ops.MigrateOperation]) -> bool:
@@ -135,11 +137,8 @@ def _foreign_keys(table: ObjectId, to: ObjectId, facts: Facts) -> list[ForeignKe
     return [one for one in (() if found is None else found.foreign_key_constraints) if one.name in names]
 
 
-def _two_revisions(name: str, what: str, first: str) -> Refused:
-    return Refused(
-        f"{name} becomes another one in the same revision in which {what}.",
-        next_steps=[NextStep(f"make two revisions of it, {first} first; for each", "alembic revision --autogenerate")],
-    )
+def _of_two_revisions(name: str, what: str, first: str) -> Refused:
+    return two_revisions(f"{name} becomes another one in the same revision in which {what}.", f"{first} first")
 
 
 def _reading(table: ObjectId, what: str, name: str, why: str, facts: Facts) -> str:

@@ -20,7 +20,7 @@ from alembic_safe.authoring.recipes.at_once import require_consent
 from alembic_safe.authoring.recipes.defaults import defaults_of
 from alembic_safe.authoring.recipes.free_names import columns_beside, enum_beside
 from alembic_safe.authoring.recipes.naming import quoted_if_needed
-from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
+from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle, two_revisions
 from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
 from alembic_safe.authoring.recipes.standing_on import built_for, dropped_name, leans, table_of, unbuildable
 from alembic_safe.errors import NextStep, Refused
@@ -125,9 +125,9 @@ def _refuse_what_comes_with_it(op: ChangeLabelsOp, every: Operations, facts: Fac
 
 
 def _comes_with_it(shown: str, column: str) -> Refused:
-    return Refused(
+    return two_revisions(
         f"{shown} gets other labels, and {column} of it comes in the same revision: of which labels should it be meanwhile?",
-        next_steps=[NextStep("make two revisions of it, one after the other", "alembic revision --autogenerate")],
+        "either of them first",
     )
 
 
@@ -136,13 +136,11 @@ def _refuse_what_only_goes(op: ChangeLabelsOp, facts: Facts, shown: str) -> None
     if not op.columns:
         return
     names = [facts.shown(id_.parent, id_.schema, id_.name) for id_ in op.columns]
-    raise Refused(
+    raise two_revisions(
         f"{shown} gets other labels, and {' and '.join(names)} of it {'go' if len(names) > 1 else 'goes'} in the same"
         " revision: until then the application of today needs the labels of before.",
-        next_steps=[
-            NextStep("make two revisions of it, the labels behind that contract; for each", "alembic revision --autogenerate")
-        ],
-    )  # fmt: skip
+        "the labels behind that contract",
+    )
 
 
 def _is(enum: Any, op: ChangeLabelsOp, facts: Facts) -> bool:

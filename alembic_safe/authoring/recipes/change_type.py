@@ -23,7 +23,7 @@ from alembic_safe.authoring.recipes.defaults import defaults_of, fits
 from alembic_safe.authoring.recipes.free_names import columns_beside
 from alembic_safe.authoring.recipes.moving import Moves, foreign_keys
 from alembic_safe.authoring.recipes.naming import named_in, worded
-from alembic_safe.authoring.recipes.records import Phased, Words, settle
+from alembic_safe.authoring.recipes.records import Phased, Words, settle, two_revisions
 from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
 from alembic_safe.authoring.recipes.standing_on import (
     built_for,
@@ -35,7 +35,6 @@ from alembic_safe.authoring.recipes.standing_on import (
     table_of,
     unbuildable,
 )
-from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.swap_names import beside
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
 
     from alembic_safe.authoring.recipes.defaults import SaidDefault
     from alembic_safe.authoring.recipes.records import Facts, Step
+    from alembic_safe.errors import Refused
     from alembic_safe.inspecting.catalog_records import ObjectId
     from alembic_safe.inspecting.settles import Settle
 
@@ -240,9 +240,9 @@ def _not_yet(shown: str, was: str, becomes: str) -> tuple[str, ...]:
 
 
 def _key_goes(shown: str, becomes: str, key: str) -> Refused:
-    return Refused(
+    return two_revisions(
         f"{shown} becomes {becomes}, and the primary key {key}, which it is part of, becomes another one in the same revision.",
-        next_steps=[NextStep("make two revisions of it, the key first; for each", "alembic revision --autogenerate")],
+        "the key first",
     )
 
 

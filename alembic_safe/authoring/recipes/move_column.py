@@ -14,7 +14,7 @@ from alembic_safe.authoring.change_operations import FillOp, RenameColumnOp
 from alembic_safe.authoring.moved import column_of, leaving
 from alembic_safe.authoring.recipes.change_type import rewrites_rows
 from alembic_safe.authoring.recipes.drop_column import may_be_left_out_from_expand_on
-from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
+from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle, two_revisions
 from alembic_safe.authoring.recipes.replacing import proof_steps
 from alembic_safe.authoring.recipes.standing_on import dropped_name, names_on, table_of, unbuildable
 from alembic_safe.authoring.written_sql import default_sql
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     Operations = Sequence[ops.MigrateOperation]
 
 _AGAIN = NextStep("do that in a change of its own first; then", "alembic revision --autogenerate")
-
-_TWO = "make two revisions of it, and ship the contract of one before the other is made; for each"
 
 
 def move_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> Phased | None:
@@ -137,10 +135,10 @@ class _Move:
             names = {op.column_name, op.modify_name or op.column_name}
             if on & {facts.column(op.table_name, op.schema, name) for name in names}:
                 key = facts.shown(op.table_name, op.schema, op.column_name)
-                raise Refused(
+                raise two_revisions(
                     f"{what.source.name}.{what.columns[0][0]} moves to {what.target.name}, and {key}, by which their rows"
                     f" find each other, gets another {'name' if renamed else 'type'} in the same revision.",
-                    next_steps=[NextStep(_TWO, "alembic revision --autogenerate")],
+                    "and ship the contract of one before the other is made",
                 )
 
     def _refuse_types(self) -> None:

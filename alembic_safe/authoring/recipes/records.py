@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
 from alembic_safe.inspecting.settles import Settle
 
@@ -95,6 +96,16 @@ class Phased:
     words: Words = field(default_factory=Words)
     fresh: tuple[ObjectId, ...] = ()
     consumed: tuple[MigrateOperation, ...] = ()
+
+
+def two_revisions(sentence: str, order: str) -> Refused:
+    """Return what stops a revision that does two things of which one needs the other shipped, or not there.
+
+    :param sentence: which two, and why.
+    :param order: which of them comes first, such as ``the key first``.
+    """
+    way = NextStep(f"make two revisions of it, {order}; for each", "alembic revision --autogenerate")
+    return Refused(sentence, next_steps=[way])
 
 
 def settle(verb: str, id_: ObjectId, **more: Any) -> Settle:

@@ -18,10 +18,9 @@ from alembic_safe.authoring.change_operations import (
 from alembic_safe.authoring.recipes.conversions import conversion, is_free, require_alone, type_sql
 from alembic_safe.authoring.recipes.defaults import defaults_of
 from alembic_safe.authoring.recipes.naming import worded
-from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
+from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle, two_revisions
 from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
 from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of, unbuildable
-from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.not_null import SetNotNullOp
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
     from alembic_safe.authoring.recipes.records import Facts
+    from alembic_safe.errors import Refused
     from alembic_safe.inspecting.catalog_records import ObjectId
 
     Operations = Sequence[ops.MigrateOperation]
@@ -113,9 +113,9 @@ def _renamed_together(op: RenameColumnOp, every: Operations, facts: Facts) -> di
 
 
 def _type_as_well(old: str, new: str, becomes: str, reason: str) -> Refused:
-    return Refused(
+    return two_revisions(
         f"{old} becomes {new} and {becomes} in the same revision, and its name can only change at once, as {reason}.",
-        next_steps=[NextStep("make two revisions of it, the name first; for each", "alembic revision --autogenerate")],
+        "the name first",
     )
 
 

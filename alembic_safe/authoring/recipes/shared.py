@@ -12,9 +12,9 @@ from sqlalchemy import ForeignKeyConstraint
 from alembic_safe.authoring.change_operations import DropPartOp, RenameColumnOp, SqlOp
 from alembic_safe.authoring.enum_operations import ChangeLabelsOp
 from alembic_safe.authoring.recipes.change_type import moves_of
+from alembic_safe.authoring.recipes.records import two_revisions
 from alembic_safe.authoring.recipes.standing_on import dropped_name, parts_on, table_of, unbuildable
 from alembic_safe.database.statements import quoted
-from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.created_names import name_of_created
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
     from alembic_safe.authoring.recipes.records import Facts
+    from alembic_safe.errors import Refused
 
 _FIRST = ("name", "type", "labels")
 
@@ -52,7 +53,7 @@ def require_one_way(every: Sequence[ops.MigrateOperation], facts: Facts) -> None
         for part, columns in _parts(table):
             needed = {way: column for column in _needed(part, columns, id_, facts) if (way := ways.get(column))}
             if len(needed) > 1 and not _only_goes(part, own, id_):
-                raise _two_revisions(str(part.name), needed, facts)
+                raise _cannot_follow(str(part.name), needed, facts)
 
 
 def _ways(every: Sequence[ops.MigrateOperation], facts: Facts) -> dict[ObjectId, _Way]:
@@ -109,7 +110,7 @@ def _comes_again(op: ops.MigrateOperation, part: Any, table: ObjectId) -> bool:
     return isinstance(op, made) and name_of_created(op, table.name) == name
 
 
-def _two_revisions(name: str, needed: Mapping[_Way, ObjectId], facts: Facts) -> Refused:
+def _cannot_follow(name: str, needed: Mapping[_Way, ObjectId], facts: Facts) -> Refused:
     ways = sorted(needed, key=lambda way: _FIRST.index(way.what))[:2]
     said = [
         f"{facts.shown(needed[way].parent, needed[way].schema, needed[way].name)}, which gets"
@@ -118,7 +119,7 @@ def _two_revisions(name: str, needed: Mapping[_Way, ObjectId], facts: Facts) -> 
     ]
     what = ways[0].what
     first = f"the {what}" if ways[1].what != what else "one of the columns"
-    return Refused(
+    return two_revisions(
         f"{name} needs {', and '.join(said)}, in the same revision, and can only follow one of the two.",
-        next_steps=[NextStep(f"make two revisions of it, {first} first; for each", "alembic revision --autogenerate")],
+        f"{first} first",
     )
