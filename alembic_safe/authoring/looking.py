@@ -17,6 +17,7 @@ from alembic_safe.authoring.recipes.records import Facts
 from alembic_safe.authoring.recipes.standing_on import referred_columns
 from alembic_safe.authoring.renamed_facts import former_names
 from alembic_safe.authoring.reshaped import said_of_columns
+from alembic_safe.authoring.said_indexes import say_predicates_of
 from alembic_safe.authoring.written_sql import reflected_default, sql_text
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
@@ -51,6 +52,10 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
         ObjectId("column", table.schema, str(op.column_name), table.name)
         for table, op in zip(named, typed, strict=True)
     ]
+    for id_ in columns:
+        table = facts.tables.get(ObjectId("table", id_.schema, id_.parent))
+        if table is not None:
+            say_predicates_of(table, id_, models_of(context), default)
     relabelled = [id_ for op in operations if isinstance(op, ChangeLabelsOp) for id_ in op.columns]
     return replace(facts, leaning=leaning_on(connection, [*columns, *relabelled]))
 

@@ -445,3 +445,16 @@ def test_a_new_unique_constraint_includes_the_new_column(case: Case) -> None:
     case.ship()
     case.upgrade()
     assert_same(case.created(new), case.catalog, "in the end")
+
+
+def test_a_partial_index_over_a_text_that_becomes_an_enum_is_built_as_the_models_say_it(case: Case) -> None:
+    def letters(type_: Any, info: dict[str, str]) -> sa.MetaData:
+        metadata = sa.MetaData()
+        columns = [sa.Column("id", sa.Integer, primary_key=True), sa.Column("Kind", type_, nullable=False, info=info)]
+        letters = sa.Table("letters", metadata, *columns)
+        sa.Index("open_letters", letters.c.id, postgresql_where=letters.c.Kind == "new")
+        return metadata
+
+    kind = sa.Enum("new", "read", name="kind")
+    new = letters(kind, {"up": '"Kind"::kind', "down": '"Kind"::text'})
+    walk(case, letters(sa.String(8), {}), new, "INSERT INTO letters VALUES (1, 'new'), (2, 'read')")
