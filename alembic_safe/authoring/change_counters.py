@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.names import names_ending_in
 from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.catalog_records import Catalog
 from alembic_safe.inspecting.difference_sql_make import create_sql
 from alembic_safe.inspecting.difference_sql_names import literal, name_of
 from alembic_safe.inspecting.difference_sql_tables import identity_sql
-from alembic_safe.operations.kept import LONGEST_NAME, cut
 from alembic_safe.operations.swap_counters import WHOLE
 
 if TYPE_CHECKING:
@@ -102,10 +102,4 @@ def _set_as_before(
 
 def _free_name(old: Catalog, new: Catalog, sequence: ObjectId) -> str:
     taken = {(id_.schema, id_.name) for catalog in (old, new) for id_ in catalog.objects}
-    number = 1
-    while True:
-        ending = _ASIDE if number == 1 else f"{_ASIDE}{number}"
-        name = cut(sequence.name, LONGEST_NAME - len(ending)) + ending
-        if (sequence.schema, name) not in taken:
-            return name
-        number += 1
+    return next(name for name in names_ending_in(sequence.name, _ASIDE) if (sequence.schema, name) not in taken)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.grants_catalog import LARGE_OBJECTS, OBJECTS, ON_DATABASE, READERS, SCHEMAS, SERVER
+from alembic_safe.database.names import LONGEST_NAME
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import WrongUsage
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-LONGEST_NAME = 63
-"""Bytes; PostgreSQL cuts longer names off (NAMEDATALEN - 1), which would grant to somebody else."""
 MOST_LARGE_OBJECTS = 1000
 POSTGRES_14, POSTGRES_16 = 140000, 160000
 
@@ -106,6 +105,7 @@ def _lines(text: str) -> list[str]:
 
 def _check_name(role: str) -> None:
     size = len(role.encode())
+    # PostgreSQL cuts longer names off, which would grant to somebody else
     if not role or "\0" in role or size > LONGEST_NAME:
         raise WrongUsage(f"A role's name has 1 to {LONGEST_NAME} bytes; this one has {size}.")
     if role in {"public", "none"} or role.startswith("pg_"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.names import LONGEST_NAME
 from alembic_safe.history.column_types import type_text
 from alembic_safe.history.expressions import bracketed, name, names, respelled
 from alembic_safe.history.python_text import call, string, text_call
@@ -26,7 +27,6 @@ _MATCH = re.compile(r" MATCH (FULL)(?= |$)")
 USUAL = "heap"
 """The access method that tables have everywhere, unless somebody says otherwise."""
 _LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
-_LONGEST_NAME = 63
 
 
 class NoCall(Exception):
@@ -94,7 +94,7 @@ def serial_sequence(catalog: Catalog, column: ObjectId, primary: Sequence[str]) 
     is_usual = (
         found is not None
         and list(primary) == [column.name]
-        and len(usual.encode()) <= _LONGEST_NAME
+        and len(usual.encode()) <= LONGEST_NAME
         and name(found[1].replace("''", "'").rpartition(".")[2]) == usual
         and b.get("owned_by") is not None
         and (b["type"], b["start"], b["increment"], b["minimum"], b["cache"]) == (a["type"], 1, 1, 1, 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 from alembic.operations import ops
 
-from alembic_safe.operations.kept import LONGEST_NAME, cut
+from alembic_safe.database.names import LONGEST_NAME, cut
 
 _SUFFIXES = {"unique": "key", "foreignkey": "fkey", "check": "check"}
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, MetaData, Table
 from sqlalchemy.schema import CreateColumn
 
+from alembic_safe.database.names import ending_in
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.operations.dependants import attempt
-from alembic_safe.operations.kept import cut
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -100,7 +100,7 @@ def _not_null(connection: Connection, table: LivingTable, column: Column[Any]) -
     if not state:
         return []
     # PostgreSQL before 18 knows no NOT NULL that is not valid, so a check stands for it
-    name = cut(f"{table.name}_{column.name}", 63 - len("_not_null")) + "_not_null"
+    name = ending_in(f"{table.name}_{column.name}", "_not_null")
     check = f"ALTER TABLE {table.quoted} ADD CONSTRAINT {quoted(name)} CHECK ({own} IS NOT NULL) NOT VALID"
     state_then, said_then = attempt(connection, check)
     return [f"NOT NULL of {column.name}: {said}" + (f"; {said_then}" if state_then else f" (check {name}, NOT VALID)")]

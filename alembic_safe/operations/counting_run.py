@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.names import names_ending_in
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.counting import OPTIONS
-from alembic_safe.operations.kept import LONGEST_NAME, cut, literal, rights_named
+from alembic_safe.operations.kept import literal, rights_named
 from alembic_safe.operations.living import find_column, lock
 from alembic_safe.operations.speaking import table_of
 
@@ -103,13 +104,10 @@ def _options(op: _CountOp) -> str:
 
 
 def _free_name(connection: Connection, table: LivingTable, column: str) -> str:
-    number = 1
-    while True:
-        ending = "_seq" if number == 1 else f"_seq{number}"
-        name = cut(f"{table.name}_{column}", LONGEST_NAME - len(ending)) + ending
-        if not run(connection, _TAKEN, {"schema": table.schema, "name": name})[0]["it"]:
-            return name
-        number += 1
+    return next(
+        name for name in names_ending_in(f"{table.name}_{column}", "_seq")
+        if not run(connection, _TAKEN, {"schema": table.schema, "name": name})[0]["it"]
+    )  # fmt: skip
 
 
 def _position(connection: Connection, counter: Mapping[str, Any]) -> Mapping[str, Any] | None:

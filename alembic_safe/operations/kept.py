@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.names import names_ending_in
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import current_settings, quoted, run, set_local
 from alembic_safe.errors import Missing, NextStep, Refused
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 
     from alembic_safe.inspecting.retired import Record
 
-LONGEST_NAME = 63
-"""Bytes of an identifier: https://www.postgresql.org/docs/current/limits.html."""
+_TAKEN = """
+SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relname = :name AND n.nspname = ANY(CAST(:schemas AS text[])))
+OR EXISTS (SELECT FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+  WHERE t.typname = :name AND n.nspname = ANY(CAST(:schemas AS text[]))) AS it
+"""
 
 # Everything that changes how the server writes a value: an expression that depends on it is evaluated under this.
 OF_VALUES = {
@@ -170,26 +175,12 @@ def free_name(connection: Connection, wanted: str, *, also_in: str | None = None
     :param also_in: a second schema in which it must be free, for an object that is renamed before it moves; the
         name that is wanted may be taken there, by the object itself.
     """
-    number = 1
-    while True:
-        ending = "" if number == 1 else f"_{number}"
-        name = cut(wanted, LONGEST_NAME - len(ending)) + ending
+
+    def is_taken(name: str) -> bool:
         schemas = [RETIRED_SCHEMA] if also_in is None or name == wanted else [RETIRED_SCHEMA, also_in]
-        taken = run(
-            connection,
-            "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = :name"
-            " AND n.nspname = ANY(CAST(:schemas AS text[]))) OR EXISTS (SELECT FROM pg_type t JOIN pg_namespace n ON"
-            " n.oid = t.typnamespace WHERE t.typname = :name AND n.nspname = ANY(CAST(:schemas AS text[]))) AS it",
-            {"name": name, "schemas": schemas},
-        )[0]["it"]
-        if not taken:
-            return name
-        number += 1
+        return bool(run(connection, _TAKEN, {"name": name, "schemas": schemas})[0]["it"])
 
-
-def cut(name: str, longest: int) -> str:
-    """Return as much of a name as fits into so many bytes, no character halved."""
-    return name.encode()[:longest].decode(errors="ignore")
+    return next(name for name in names_ending_in(wanted, "", between="_") if not is_taken(name))
 
 
 def set_comment(connection: Connection, what: str, comment: str) -> None:

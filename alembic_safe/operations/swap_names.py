@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.names import LONGEST_NAME, ending_in, names_ending_in
 from alembic_safe.database.statements import quoted, run_at_once
-from alembic_safe.operations.kept import LONGEST_NAME, cut
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -49,7 +50,7 @@ def beside(name: str) -> str:
     if len(name.encode()) + len(ENDING) <= LONGEST_NAME:
         return name + ENDING
     ending = f"_{hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]}{ENDING}"
-    return cut(name, LONGEST_NAME - len(ending)) + ending
+    return ending_in(name, ending)
 
 
 def free_name(name: str, taken: Container[str]) -> str:
@@ -57,12 +58,7 @@ def free_name(name: str, taken: Container[str]) -> str:
 
     :param taken: the names that others have.
     """
-    made, number = beside(name), 1
-    while made in taken:
-        number += 1
-        ending = f"{ENDING}{number}"
-        made = cut(name, LONGEST_NAME - len(ending)) + ending
-    return made
+    return next(made for made in chain([beside(name)], names_ending_in(name, ENDING)) if made not in taken)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.names import cut
 from alembic_safe.database.reads import Reads
 from alembic_safe.database.statements import quoted, run, run_at_once
 from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.syncs import LATER_TRIGGERS, SYNC_SCHEMA, SyncText, later_triggers, read_syncs
 from alembic_safe.operations.expressions import Wanted, read_expressions
-from alembic_safe.operations.kept import comment_on, cut, rights_named, set_comment
+from alembic_safe.operations.kept import comment_on, rights_named, set_comment
 from alembic_safe.operations.living import refuse_inheritance
 from alembic_safe.operations.speaking import table_of
 from alembic_safe.operations.sync_sql import Columns, Formula, create_function, create_triggers

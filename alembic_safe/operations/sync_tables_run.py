@@ -6,11 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.database.names import cut
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 from alembic_safe.inspecting.table_syncs import comment_of, read_table_syncs
-from alembic_safe.operations.kept import cut, rights_named, set_comment
+from alembic_safe.operations.kept import rights_named, set_comment
 from alembic_safe.operations.living import refuse_inheritance
 from alembic_safe.operations.lock_together import lock_together
 from alembic_safe.operations.speaking import table_of
