@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
+from alembic.util.sqla_compat import _get_constraint_final_name
+from sqlalchemy.dialects import postgresql
 
 from alembic_safe.database.names import LONGEST_NAME, cut
+
+if TYPE_CHECKING:
+    from sqlalchemy import CheckConstraint
 
 _SUFFIXES = {"unique": "key", "foreignkey": "fkey", "check": "check"}
 
@@ -21,6 +26,12 @@ def name_of_created(create: Any, table: str) -> str:
         return str(made.name)
     columns = create.local_cols if isinstance(create, ops.CreateForeignKeyOp) else create.columns
     return _chosen(table, "_".join(map(str, columns)), _SUFFIXES[create.constraint_type])
+
+
+def name_of_check(check: CheckConstraint, column: str) -> str:
+    """Return the name that a fresh CREATE would have given a check of the models which is about one column."""
+    name = _get_constraint_final_name(check, postgresql.dialect())  # type: ignore[no-untyped-call,unused-ignore]
+    return name or _chosen(str(check.table.name), column, "check")
 
 
 def _chosen(table: str, columns: str, suffix: str) -> str:
