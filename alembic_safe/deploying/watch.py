@@ -38,10 +38,11 @@ def watched_run(context: MigrationContext, original: Callable[..., None], kw: di
         own(context, kw)
         return
     guard = _guard(context)
-    if guard is None:
-        original(context, **kw)
-    else:
-        _guarded(context, original, kw, guard)
+    with _several_tables_locked_at_once(context):
+        if guard is None:
+            original(context, **kw)
+        else:
+            _guarded(context, original, kw, guard)
 
 
 def watched_stamp(context: MigrationContext, original: Callable[..., None], script: Any, revision: str) -> None:
@@ -141,6 +142,20 @@ def _guarded(context: MigrationContext, original: Callable[..., None], kw: dict[
         # env.py may call run_migrations() again
         context._migrations_fn = fn  # noqa: SLF001
         context.on_version_apply_callbacks = callbacks
+
+
+@contextmanager
+def _several_tables_locked_at_once(context: MigrationContext) -> Iterator[None]:
+    from alembic_safe.deploying.locked_downgrades import with_tables_locked
+
+    fn = context._migrations_fn  # noqa: SLF001 - the door's own handle
+    if fn is not None:
+        context._migrations_fn = lambda heads, of: with_tables_locked(fn(heads, of), of)  # noqa: SLF001
+    try:
+        yield
+    finally:
+        # env.py may call run_migrations() again
+        context._migrations_fn = fn  # noqa: SLF001
 
 
 @contextmanager
