@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from alembic.operations import ops
 
 from alembic_safe.authoring.change_operations import RenameColumnOp, RenamedPartOp, RenamedTableOp
+from alembic_safe.authoring.recipes.building import said_options
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.created_names import name_of_created
@@ -125,7 +126,7 @@ def _said(op: Any, rename: Rename | None) -> object:
         return tuple(rename.new if rename and name == rename.old else name for name in names)
 
     if isinstance(op, ops.CreateIndexOp):
-        options = sorted((key, str(value)) for key, value in op.kw.items() if value not in (None, False, {}, []))
+        options = sorted((key, str(value)) for key, value in said_options(op.kw).items())
         return ("index", op.table_name, now(op.columns), bool(op.unique), tuple(options))
     if isinstance(op, ops.CreateUniqueConstraintOp):
         return ("unique", op.table_name, now(op.columns))

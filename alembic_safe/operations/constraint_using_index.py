@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from alembic.operations.ops import AlterTableOp, DropConstraintOp
+from sqlalchemy.sql.elements import conv
 
 from alembic_safe.operations.rendering import call, name_of
 
@@ -71,7 +72,7 @@ class AddConstraintUsingIndexOp(AlterTableOp):
     def reverse(self) -> DropConstraintOp:
         """Return the operation that takes the constraint away, and its index with it."""
         return DropConstraintOp(
-            self.constraint_name, self.table_name, type_=self.type_, schema=self.schema, if_exists=True
+            conv(self.constraint_name), self.table_name, type_=self.type_, schema=self.schema, if_exists=True
         )  # fmt: skip
 
     def to_diff_tuple(self) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.autogenerate.render import _add_fk_constraint
 from alembic.operations.ops import AlterTableOp, CreateForeignKeyOp, DropConstraintOp
+from sqlalchemy.sql.elements import conv
 
 from alembic_safe.operations.rendering import call, name_of, renamed_call
 
@@ -64,7 +65,7 @@ class CreateForeignKeyNotValidOp(CreateForeignKeyOp):
     def reverse(self) -> DropConstraintOp:
         """Return the operation that takes the foreign key away."""
         return DropConstraintOp(
-            self.constraint_name, self.source_table, type_="foreignkey", schema=self.kw.get("source_schema"),
+            conv(str(self.constraint_name)), self.source_table, type_="foreignkey", schema=self.kw.get("source_schema"),
             if_exists=True,
         )  # fmt: skip
 
@@ -95,7 +96,7 @@ class CreateCheckNotValidOp(AlterTableOp):
     def reverse(self) -> DropConstraintOp:
         """Return the operation that takes the check away."""
         return DropConstraintOp(
-            self.constraint_name, self.table_name, type_="check", schema=self.schema, if_exists=True
+            conv(self.constraint_name), self.table_name, type_="check", schema=self.schema, if_exists=True
         )  # fmt: skip
 
     def to_diff_tuple(self) -> tuple[Any, ...]:

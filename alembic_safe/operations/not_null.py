@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.autogenerate.render import _repr_type
 from alembic.operations.ops import AlterColumnOp, AlterTableOp, DropConstraintOp
+from sqlalchemy.sql.elements import conv
 
 from alembic_safe.operations.rendering import call, name_of
 
@@ -45,7 +46,7 @@ class ProveNotNullOp(AlterTableOp):
 
     def reverse(self) -> DropConstraintOp:
         """Return the operation that takes the CHECK away."""
-        name = proof_name(self.column_name)
+        name = conv(proof_name(self.column_name))
         return DropConstraintOp(name, self.table_name, type_="check", schema=self.schema, if_exists=True)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:

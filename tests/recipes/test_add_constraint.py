@@ -111,7 +111,9 @@ def test_a_constraint_goes_in_the_contract_and_what_it_guarded_is_said(case: Cas
     key = sa.ForeignKeyConstraint(["team"], ["teams.id"], ondelete="CASCADE")
     texts = walk(case, users(key, sa.UniqueConstraint("nick")), users(), ROWS)
     assert "ON DELETE CASCADE" in texts["contract"]
-    assert "op.drop_constraint('users_team_fkey', 'users', type_='foreignkey', if_exists=True)" in texts["contract"]
+    assert (
+        "op.drop_constraint(op.f('users_team_fkey'), 'users', type_='foreignkey', if_exists=True)" in texts["contract"]
+    )
 
 
 @pytest.mark.long

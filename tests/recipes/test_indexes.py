@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
+from alembic_safe import renamed_from
 from tests.recipe_cases import assert_same, milestone, walk
 
 if TYPE_CHECKING:
@@ -112,3 +113,37 @@ def test_an_index_comes_back_that_became_one_on_fewer_of_the_columns_that_get_an
     assert_same(before, case.catalog, "back")
     case.upgrade()
     assert_same(case.created(new), case.catalog, "the end, again")
+
+
+def letters(where: Any = None, *, sent: str = "sent_at", **kw: Any) -> sa.MetaData:
+    """Return models with an index whose predicate is an expression over the columns."""
+    metadata = sa.MetaData()
+    columns = [sa.Column("id", sa.Integer, primary_key=True), sa.Column("mail", sa.Text), sa.Column("open", sa.Boolean)]
+    table = sa.Table("letters", metadata, *columns, sa.Column(sent, sa.DateTime, **kw))
+    if where is not None:
+        sa.Index(f"once_{sent}", table.c.mail, unique=True, postgresql_where=where(table.c))
+    return metadata
+
+
+@pytest.mark.parametrize(
+    "where",
+    [lambda c: c.sent_at.is_(None), lambda c: c.open, lambda c: ~c.open & (c.id > 5)],
+    ids=["null", "bool", "and"],
+)
+def test_the_predicate_of_an_index_is_an_expression_of_the_models(case: Case, where: Any) -> None:
+    texts = walk(case, letters(), letters(where), "INSERT INTO letters VALUES (1, 'a', true, NULL)")
+    assert "postgresql_where=" in texts["expand"]
+
+
+def test_an_index_gets_another_predicate(case: Case) -> None:
+    new = letters(lambda c: c.sent_at.is_not(None))
+    milestone(case, letters(lambda c: c.sent_at.is_(None)), new, "INSERT INTO letters VALUES (1, 'a', true, NULL)")
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(new), case.catalog, "in the end")
+
+
+def test_a_column_in_the_predicate_of_an_index_is_renamed(case: Case) -> None:
+    new = letters(lambda c: c.posted_at.is_(None), sent="posted_at", info=renamed_from("sent_at"))
+    walk(case, letters(lambda c: c.sent_at.is_(None)), new, "INSERT INTO letters VALUES (1, 'a', true, NULL)")

@@ -61,12 +61,20 @@ def made_again(part: Any) -> tuple[ops.MigrateOperation, ...]:
 
 def index_steps(create: ops.CreateIndexOp) -> tuple[Step, ...]:
     """Return what builds an index while everybody goes on writing."""
-    kw = {key: value for key, value in create.kw.items() if value not in (None, False, {}, [], ())}
+    kw = said_options(create.kw)
     kw.pop("postgresql_concurrently", None)
     made = CreateIndexConcurrentlyOp(
         str(create.index_name), create.table_name, list(create.columns), unique=create.unique, schema=create.schema, **kw
     )  # fmt: skip
     return (Step(f"index {create.index_name}", (made,)),)
+
+
+def said_options(kw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of an index that say something; a predicate of SQLAlchemy's compares with nothing."""
+    return {
+        key: value for key, value in kw.items()
+        if value is not None and value is not False and not (isinstance(value, (dict, list, tuple)) and not value)
+    }  # fmt: skip
 
 
 def unique_steps(
