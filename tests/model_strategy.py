@@ -169,7 +169,7 @@ def metadata_of(spec: ModelsSpec, before: tuple[str, ...] = ()) -> sa.MetaData:
             items.append(sa.CheckConstraint(f"id > {table.check - 1}", name="positive"))
         for column in table.columns:
             if column.index:
-                where = sa.text(f"id > {column.index[-1]}") if column.index != "plain" else None
+                where = None if column.index == "plain" else sa.column("id") > int(column.index[-1])
                 items.append(sa.Index(f"ix_{table.name}_{column.name}", column.name, postgresql_where=where))
         info = {"at_once": [f"{table.name}_pkey"]}
         sa.Table(table.name, metadata, *items, schema=table.schema, comment=table.comment, info=info)
