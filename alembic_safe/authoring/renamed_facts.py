@@ -78,6 +78,9 @@ def _renamed(
     every = MetaData()
     copies = [one.to_metadata(every) for one in table.metadata.tables.values()]
     for one in copies:
+        for column in one.columns:
+            # the copy of an enum would move into the table's schema
+            column.type = table.metadata.tables[one.key].columns[column.key].type
         for key in one.foreign_keys:
             key.column  # noqa: B018 - it is found by the name of before, and keeps what it has found
     for one in copies:
