@@ -10,7 +10,7 @@ from alembic.operations.ops import AlterColumnOp
 from sqlalchemy import MetaData, Table, TextClause, UniqueConstraint, inspect
 from sqlalchemy.exc import NoSuchTableError, SAWarning
 
-from alembic_safe.authoring.change_operations import plain_text
+from alembic_safe.authoring.change_operations import RenameColumnOp, plain_text
 from alembic_safe.authoring.changes import version_tables
 from alembic_safe.authoring.enum_operations import ChangeLabelsOp
 from alembic_safe.authoring.recipes.records import Facts
@@ -21,11 +21,13 @@ from alembic_safe.authoring.said_indexes import say_predicates_of
 from alembic_safe.authoring.written_sql import reflected_default, sql_text
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.holding import holding_of
 from alembic_safe.inspecting.leaning import leaning_on
 from alembic_safe.inspecting.operation_table import table_of_operation
+from alembic_safe.operations.retire_column import RetireColumnOp
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from alembic.operations.ops import MigrateOperation
     from alembic.runtime.migration import MigrationContext
@@ -57,7 +59,19 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
         if table is not None:
             say_predicates_of(table, id_, models_of(context), default)
     relabelled = [id_ for op in operations if isinstance(op, ChangeLabelsOp) for id_ in op.columns]
-    return replace(facts, leaning=leaning_on(connection, [*columns, *relabelled]))
+    going = [id_ for op in operations for id_ in _going(op, former, default)]
+    return replace(
+        facts, leaning=leaning_on(connection, [*columns, *relabelled]), holding=holding_of(connection, going)
+    )
+
+
+def _going(op: MigrateOperation, former: Mapping[ObjectId, ObjectId], default: str) -> Iterator[ObjectId]:
+    """Yield the column that an operation takes away, as it is called now."""
+    if isinstance(op, (RetireColumnOp, RenameColumnOp)):
+        table = _table(op, default)
+        table = former.get(table, table)
+        name = op.column.name if isinstance(op, RetireColumnOp) else op.column_name
+        yield ObjectId("column", table.schema, str(name), table.name)
 
 
 def facts_of(context: MigrationContext, wanted: Iterable[ObjectId], referred: Collection[ObjectId] = ()) -> Facts:

@@ -11,6 +11,7 @@ from alembic.operations import ops
 
 from alembic_safe.authoring.change_operations import DropTypeOp, SqlOp
 from alembic_safe.authoring.contracts import contract_steps
+from alembic_safe.authoring.held_columns import require_nothing_holds
 from alembic_safe.authoring.keeping import UNDO
 from alembic_safe.authoring.phase_words import contract_words
 from alembic_safe.authoring.recipes.add_column import add_column
@@ -108,9 +109,9 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
         # what nothing was taken from stays one operation
         first += [op] if len(kept) == len(decompositions[id(op)]) else kept
         first += [one for part in parts if id(part) in taken for one in taken[id(part)].ordinary]
-    return _plan(
-        [taken[id(op)] for op in every if id(op) in taken], [op for op in first if op not in ends], ends, facts
-    )
+    found = [taken[id(op)] for op in every if id(op) in taken]
+    require_nothing_holds([line for one in found for line in one.settles], every, facts)
+    return _plan(found, [op for op in first if op not in ends], ends, facts)
 
 
 def _ask(
@@ -186,7 +187,8 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], ends: 
 def _place(lines: Sequence[Settle]) -> Callable[[Settle], float]:
     """Return where a line stands among the others.
 
-    Foreign keys go before the keys that they refer to, and a new column is NOT NULL before it takes another one's name.
+    Foreign keys go before the keys that they refer to, a generated column before those that it is computed from, and a
+    new column is NOT NULL before it takes another one's name.
     """
     fresh = frozenset(line.facts.get("new", "") for line in lines)
     swapped = {(one.schema, one.table, one.name) for one in lines if one.verb == "swap_columns" and "enum" in one.facts}
@@ -200,7 +202,7 @@ def _place(lines: Sequence[Settle]) -> Callable[[Settle], float]:
         is_first = (line.verb == "set_not_null" and line.name in fresh) or (
             line.verb == "drop_constraint" and line.facts.get("type") == "foreignkey"
         )
-        return -1 if is_first else 0
+        return -1 if is_first else -0.5 if line.verb == "drop_column" else 0
 
     return place
 

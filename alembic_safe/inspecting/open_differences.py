@@ -44,7 +44,7 @@ def subtract_open_changes(autogen_context: AutogenContext, upgrade_ops: ops.Upgr
         return
     default = connection.dialect.default_schema_name or "public"
     found = open_changes(script)
-    require_no_contradiction(found, _models(autogen_context), default)
+    require_no_contradiction(found, models_of_comparison(autogen_context), default)
     lines = [line for change in found for line in change.settles]
     if lines:
         _subtract(upgrade_ops, _Explained(lines, default, autogen_context))
@@ -164,7 +164,7 @@ class _Explained:
         return bool(there and made) and not context.impl.compare_type(Column(new, made[0]["type"]), there[0])
 
     def _tables(self, op: ops.AlterColumnOp) -> list[Table]:
-        every = [table for metadata in _models(self.autogen_context) for table in metadata.tables.values()]
+        every = [table for metadata in models_of_comparison(self.autogen_context) for table in metadata.tables.values()]
         return [one for one in every if (one.schema, one.name) == (op.schema, op.table_name)]
 
 
@@ -213,6 +213,7 @@ def _subtract_from_column(op: ops.AlterColumnOp, explained: _Explained) -> None:
         op.modify_type = None
 
 
-def _models(autogen_context: AutogenContext) -> tuple[MetaData, ...]:
+def models_of_comparison(autogen_context: AutogenContext) -> tuple[MetaData, ...]:
+    """Return the models that one comparison is about."""
     given: Any = autogen_context.metadata
     return tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)

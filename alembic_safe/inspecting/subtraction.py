@@ -1,4 +1,4 @@
-"""What is ours in a database, and therefore no difference to anybody's models."""
+"""What is in a database and no difference to the models: what is ours, and partitions that they do not name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from alembic.util import PriorityDispatchResult
 from alembic_safe.database.environment import OWN_SCHEMA, PREFIX
 from alembic_safe.database.journal_tables import TABLES
 from alembic_safe.database.statements import run
+from alembic_safe.inspecting.open_differences import WHOLE, models_of_comparison
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 
@@ -22,9 +23,16 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 WHERE c.relkind IN ('r', 'p') AND ({OWN_SCHEMA} OR n.nspname IN ({_SCHEMAS}) OR c.relname = ANY(CAST(:names AS text[])))
 """
 
+# pg_partman, a cron job or a person makes them. With the table that they belong to they stay, change and are retired.
+_PARTITIONS = """
+SELECT n.nspname AS schema, c.relname AS table
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relispartition AND c.relkind IN ('r', 'p')
+"""
+
 
 def leave_ours_out(autogen_context: AutogenContext) -> PriorityDispatchResult:
-    """Add a name filter to one comparison, so that tables of ours are neither reflected nor reported.
+    """Add a name filter to one comparison, so that tables of ours, and such partitions, are neither reflected nor reported.
 
     Runs before Alembic's own comparators, for ``revision --autogenerate``, ``check`` and ``compare_metadata`` alike.
     """
@@ -33,9 +41,9 @@ def leave_ours_out(autogen_context: AutogenContext) -> PriorityDispatchResult:
         return PriorityDispatchResult.CONTINUE
     rows = run(connection, _OURS, {"names": [PREFIX + name for name in TABLES]})
     schemas = {row["schema"] for row in rows if row["own_schema"]}
-    tables = {(row["schema"], row["table"]) for row in rows}
+    default = connection.dialect.default_schema_name or "public"
+    tables = {(row["schema"], row["table"]) for row in rows} | _unnamed_partitions(autogen_context, default)
     if tables:
-        default = connection.dialect.default_schema_name
 
         def not_ours(name: str | None, type_: str, parents: Any) -> bool:
             if type_ == "schema":
@@ -47,3 +55,12 @@ def leave_ours_out(autogen_context: AutogenContext) -> PriorityDispatchResult:
         # private, and in Alembic since 1.4; tests/compat holds it against every supported version
         autogen_context._name_filters = [*autogen_context._name_filters, not_ours]  # noqa: SLF001
     return PriorityDispatchResult.CONTINUE
+
+
+def _unnamed_partitions(autogen_context: AutogenContext, default: str) -> set[tuple[str, str]]:
+    connection: Any = autogen_context.connection
+    if autogen_context.opts.get(WHOLE):
+        return set()
+    models = models_of_comparison(autogen_context)
+    named = {(table.schema or default, table.name) for metadata in models for table in metadata.tables.values()}
+    return {(row["schema"], row["table"]) for row in run(connection, _PARTITIONS)} - named

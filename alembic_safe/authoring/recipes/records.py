@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from alembic.operations.ops import MigrateOperation
     from sqlalchemy import Table
 
+    from alembic_safe.inspecting.holding import Holding
     from alembic_safe.inspecting.leaning import Leaning
 
 
@@ -28,6 +29,7 @@ class Facts:
     :param tables: the tables that the operations touch, reflected.
     :param said: the ``info`` of the models' tables and columns, where it is not empty.
     :param leaning: what nothing of ours makes again, by the column that it names, where a type changes.
+    :param holding: what keeps a column that goes from being dropped.
     :param synced: the columns that triggers keep equal to others, of an open change or of this one: only those fill them.
     """
 
@@ -37,6 +39,7 @@ class Facts:
     tables: Mapping[ObjectId, Table] = field(default_factory=dict)
     said: Mapping[ObjectId, Mapping[str, Any]] = field(default_factory=dict)
     leaning: Mapping[ObjectId, tuple[Leaning, ...]] = field(default_factory=dict)
+    holding: Mapping[ObjectId, tuple[Holding, ...]] = field(default_factory=dict)
     synced: frozenset[ObjectId] = frozenset()
 
     def id_of(self, table: str, schema: str | None) -> ObjectId:
