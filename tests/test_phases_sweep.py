@@ -317,6 +317,14 @@ ONCE_FAILED = {
         models(TableSpec("gamma", (ColumnSpec("e1", "mood"),), schema="side"), TableSpec("alpha", (), references="gamma")),
         models(TableSpec("gamma", (), schema="side"), TableSpec("beta", ())), ((None, "alpha", "beta"),), (),
     ),
+    "a column is renamed at once while its index goes": Pair(
+        models(TableSpec("beta", (ColumnSpec("n0", "integer", nullable=False, default=True, index="where 1"),), wide_key=True)),
+        models(TableSpec("beta", (ColumnSpec("n1", "integer", unique=True),))), (), ((None, "beta", "beta", "n0", "n1"),),
+    ),
+    "a column gets another type and loses its comment": Pair(
+        models(TableSpec("gamma", (ColumnSpec("n1", "integer", nullable=False, comment="it's"),), schema="side")),
+        models(TableSpec("gamma", (ColumnSpec("n1", "varchar", nullable=False),), schema="side")), (), (),
+    ),
     "an enum gets other labels and its column takes no NULL any more": Pair(
         models(TableSpec("beta", (ColumnSpec("e0", "mood"),)), labels=("a", "b")),
         models(TableSpec("beta", (ColumnSpec("e0", "mood", nullable=False),)), labels=("c", "a")), (), (),

@@ -180,7 +180,7 @@ def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], ends: 
     require_free_names((*expand, *copy_steps), first, facts)
     return Plan(
         tuple(one.title for one in found if one.expand or one.copy or one.settles), tuple(first), tuple(expand),
-        copy_steps, contract_steps(settles, facts), settles, _words(found, settles, facts, others),
+        copy_steps, contract_steps(settles, facts, first), settles, _words(found, settles, facts, others),
     )  # fmt: skip
 
 

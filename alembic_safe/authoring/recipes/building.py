@@ -50,12 +50,15 @@ def steps_for(part: Any, table: Table, moves: Mapping[str, str], name: str) -> I
         }  # fmt: skip
         yield from unique_steps(name, table.name, columns, table.schema, **options)
     else:
-        yield from index_steps(_index(part, table, moves, name))
+        yield from index_steps(index_for(part, table, moves, name))
 
 
-def made_again(part: Any) -> tuple[ops.MigrateOperation, ...]:
-    """Return what makes a constraint again, as it was reflected."""
-    steps = steps_for(part, part.table, {}, str(part.name))
+def made_again(part: Any, moves: Mapping[str, str]) -> tuple[ops.MigrateOperation, ...]:
+    """Return what makes a constraint again, as it was reflected.
+
+    :param moves: columns that are called otherwise since.
+    """
+    steps = steps_for(part, part.table, moves, str(part.name))
     return tuple(op for step in steps for op in step.operations)
 
 
@@ -127,7 +130,8 @@ def foreign_key_again(
     return CreateForeignKeyNotValidOp(name, op.source_table, op.referent_table, local, remote, **kw)
 
 
-def _index(part: Index, table: Table, moves: Mapping[str, str], name: str) -> ops.CreateIndexOp:
+def index_for(part: Index, table: Table, moves: Mapping[str, str], name: str) -> ops.CreateIndexOp:
+    """Return what makes the same index over other columns; see :func:`steps_for`."""
     created: Any = ops.CreateIndexOp.from_index(part)
     columns: list[Any] = []
     for one in created.columns:
