@@ -53,7 +53,8 @@ def after_renames(facts: Facts, operations: Iterable[MigrateOperation]) -> Facts
         for id_, said in _called(facts.catalog.objects, names).items()
     }
     catalog = replace(facts.catalog, objects=objects)
-    return replace(facts, catalog=catalog, tables=tables, leaning=_called(facts.leaning, names))
+    unfit = frozenset(_called(dict.fromkeys(facts.unfit, True), names))
+    return replace(facts, catalog=catalog, tables=tables, leaning=_called(facts.leaning, names), unfit=unfit)
 
 
 def _parts(

@@ -29,6 +29,8 @@ class Facts:
     :param said: the ``info`` of the models' tables and columns, where it is not empty.
     :param leaning: what nothing of ours makes again, by the column that it names, where a type changes.
     :param synced: the columns that triggers keep equal to others, of an open change or of this one: only those fill them.
+    :param defaults: what the models say as the default of the columns whose type changes, as SQL.
+    :param unfit: the columns whose type changes to one that their present default is of no use to.
     """
 
     server_version: int
@@ -38,6 +40,8 @@ class Facts:
     said: Mapping[ObjectId, Mapping[str, Any]] = field(default_factory=dict)
     leaning: Mapping[ObjectId, tuple[Leaning, ...]] = field(default_factory=dict)
     synced: frozenset[ObjectId] = frozenset()
+    defaults: Mapping[ObjectId, str] = field(default_factory=dict)
+    unfit: frozenset[ObjectId] = frozenset()
 
     def id_of(self, table: str, schema: str | None) -> ObjectId:
         """Return the object that an operation means by a table."""
