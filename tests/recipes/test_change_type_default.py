@@ -115,3 +115,27 @@ def test_a_default_of_no_use_to_the_type_is_refused_where_nobody_says_another(ca
         pytest.raises(Refused, match=r"t\.c becomes \w+, which does not take its default, 'draft'::character varying"),
     ):
         case.revise(models(type_, None, up="(c = 'paid')::text::state", down="c::text"))
+
+
+COUNTING = (
+    "CREATE SEQUENCE s OWNED BY t.c; ALTER TABLE t ALTER c SET DEFAULT nextval('s'); INSERT INTO t (id) VALUES (1)"
+)
+
+
+def test_a_sequence_that_says_nothing_to_the_type_gives_way_and_counts_on_when_it_is_back(case: Case) -> None:
+    case.begin(models(sa.Integer(), None), COUNTING)
+    case.revise(models(sa.Boolean(), sa.true(), up="c > 0", down="c::integer"))
+    case.upgrade()
+    case.ship()
+    for _ in range(2):
+        case.upgrade()
+        assert default_of(case) == "true"
+        case.downgrade("-1")
+    case.run("INSERT INTO t (id) VALUES (2)")
+    assert case.run("SELECT c FROM t ORDER BY id") == [(1,), (2,)]
+
+
+def test_a_sequence_that_says_nothing_to_the_type_is_refused_where_nobody_says_another_default(case: Case) -> None:
+    case.begin(models(sa.Integer(), None), COUNTING)
+    with case.unchanged(), pytest.raises(Refused, match="does not take its default, nextval"):
+        case.revise(models(sa.Boolean(), None, up="c > 0", down="c::integer"))

@@ -92,7 +92,9 @@ def default_of(
     said = defaults_of(id_, every, facts)
     if said:
         return (), said[-1].to  # it is set at once, or goes as any other
-    if facts.catalog.objects.get(id_, {}).get("identity") or (was is not None and _COUNTS in str(was)):
+    if facts.catalog.objects.get(id_, {}).get("identity") or (
+        was is not None and _COUNTS in str(was) and id_ not in facts.unfit
+    ):
         return (), None  # the sequence goes along
     if id_ in facts.defaults:
         return (settle("set_default", id_, to=facts.defaults[id_], was=was),), None
