@@ -198,6 +198,9 @@ JUDGED = {
     "alembic_safe/authoring/change_operations.py": {
         "expression": "SQL that a person typed behind --fill, to be run as it is",
     },
+    "alembic_safe/authoring/default_casts.py": {
+        "verbatim(one)": "a default as the server writes it", "verbatim(name)": "a type as its compiler writes it",
+    },
     "alembic_safe/authoring/enum_labels.py": {"row['definition']": "written by the server"},
     "alembic_safe/authoring/push_findings.py": {
         "self._rows_of(id_)": "made of quoted names alone", "changed": "a quoted column and types as the server writes them",

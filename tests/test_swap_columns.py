@@ -272,3 +272,19 @@ def test_a_default_that_is_a_literal_becomes_one_of_the_new_type(place: Stepwise
     assert place.all("SELECT c::text, c_new FROM t") == [("a", "a")]
     found = place.all("SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 't'::regclass")
     assert found == [("'a'::mood",)]
+
+
+def test_another_default_comes_with_the_name_and_the_one_of_before_comes_back(place: Stepwise) -> None:
+    prepared(place, "text", "integer", more="DEFAULT 'abc'", up="length(c)", down="repeat('x', c_new)")
+    before = place.dump()
+
+    for _ in range(2):
+        place.op("swap_columns", "t", "c", "c_new", defaults={"c": "4"})
+    place.run("INSERT INTO t (id) VALUES (1)")
+    assert rows(place) == [(1, 4, "xxxx")]
+
+    for _ in range(2):
+        place.op("swap_columns_back", "t", "c", "c_new", defaults={"c": "'abc'"})
+    place.run("INSERT INTO t (id) VALUES (2); DELETE FROM t WHERE id = 1")
+    assert rows(place) == [(2, "abc", 3)]
+    assert place.dump() == before

@@ -30,7 +30,7 @@ from alembic_safe.operations.not_null import ProveNotNullOp, SetNotNullOp
 from alembic_safe.operations.rename_part import RenameConstraintOp, RenameIndexOp
 from alembic_safe.operations.retire_column import RetireColumnOp
 from alembic_safe.operations.retire_table import RetireTableOp
-from alembic_safe.operations.swap_columns import SwapColumnsOp
+from alembic_safe.operations.swap_columns import SwapColumnsBackOp, SwapColumnsOp
 from alembic_safe.operations.sync_columns import DropSyncOp
 from alembic_safe.operations.verify_copied import VerifyCopiedOp
 
@@ -186,36 +186,55 @@ class _Writing:
         swaps = [self._swap(one) for one in every]
         news, names = [one.new for one in swaps], [one.old for one in swaps]
         key = next((one.facts["primary_key"] for one in every if one.facts.get("primary_key")), None)
-        swap = SwapColumnsOp(line.table, names, news, primary_key=key, schema=self._schema(line))
+        forth, back = self._defaults(every)
+        words: dict[str, Any] = {"primary_key": key, "schema": self._schema(line)}
+        swap = SwapColumnsOp(line.table, names, news, defaults=forth, **words)
+        undo = SwapColumnsBackOp(line.table, names, news, defaults=back, **words)
         taken = (
             f"{', '.join(news)} takes the name {', '.join(names)}"
             if len(news) == 1
             else f"{', '.join(names)} change names"
         )
-        return swapped(swaps, Step(taken, (swap,), undo=(*self._defaults_back(every), swap.reverse())))
+        return swapped(swaps, Step(taken, (swap,), undo=(undo,)))
+
+    def _defaults(self, swaps: Sequence[Settle]) -> tuple[dict[str, str | None], dict[str, str | None]]:
+        """Return which columns get another default than the old one in the swap, and which one is there again behind it."""
+        forth: dict[str, str | None] = {}
+        back: dict[str, str | None] = {}
+        for line in swaps:
+            if "had" in line.facts:
+                back[line.name] = line.facts["had"]
+            for one in self._said_of_default(line):
+                forth[line.name], back[line.name] = one.facts.get("to"), one.facts.get("was")
+        return forth, back
+
+    def _said_of_default(self, line: Settle) -> list[Settle]:
+        return [
+            one for one in self.settles
+            if one.verb in {"set_default", "drop_default"} and _of(one, line) and one.name == line.name
+        ]  # fmt: skip
+
+    def _goes_with_swap(self, line: Settle) -> bool:
+        """Tell whether a default is set in the swap of its column; where an enum changes names as well, it is set behind it."""
+        return any(
+            one.verb == "swap_columns" and _of(one, line) and one.name == line.name and "enum" not in one.facts
+            for one in self.settles
+        )
 
     def _is_swapped(self, line: Settle, *, new: str = "") -> bool:
         """Tell whether a line's column changes names with another one; or whether ``new``, of its table, is that other."""
         swaps = [one for one in self.settles if one.verb == "swap_columns" and _of(one, line)]
         return any(one.facts["new"] == new if new else one.name == line.name for one in swaps)
 
-    def _defaults_back(self, swaps: Sequence[Settle], *, behind: bool = False) -> list[MigrateOperation]:
-        """Return what gives the old columns the defaults that they had; a swap back leaves a column the one that it has.
-
-        :param behind: whether it runs behind the swap back, where the old columns have their names again.
-        """
-        found: list[MigrateOperation] = []
-        for line in swaps:
-            for one in self.settles:
-                if one.verb in {"set_default", "drop_default"} and _of(one, line) and one.name == line.name:
-                    was = one.facts.get("was")
-                    found.append(
-                        ops.AlterColumnOp(
-                            line.table, line.facts["new"] if was and not behind else line.name, schema=self._schema(line),
-                            modify_server_default=DefaultClause(plain_text(was)) if was else None,
-                        )
-                    )  # fmt: skip
-        return found
+    def _defaults_back(self, swaps: Sequence[Settle]) -> list[MigrateOperation]:
+        """Return what gives the old columns the defaults that they had, once they have their names again."""
+        return [
+            ops.AlterColumnOp(
+                line.table, line.name, schema=self._schema(line),
+                modify_server_default=DefaultClause(plain_text(was)) if (was := one.facts.get("was")) else None,
+            )
+            for line in swaps for one in self._said_of_default(line)
+        ]  # fmt: skip
 
     def _swap_enum(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         """Let all columns of an enum change names in one step, together with the enums."""
@@ -224,7 +243,7 @@ class _Writing:
         swap = SwapEnumTypesOp(line.table, rest["new"], schema=self._schema(line))
         shown = ", ".join(f"{one.table}.{one.name}" for one in columns)
         # said of the enum as it is called then
-        undo = (swap.reverse(), *self._defaults_back(columns, behind=True))
+        undo = (swap.reverse(), *self._defaults_back(columns))
         together = Step(f"the enums change names, and with them {shown}", (swap,), undo=undo)
         return swapped([self._swap(one, enum=rest["new"]) for one in columns], together)
 
@@ -297,6 +316,8 @@ class _Writing:
         return [Step(f"{line.name} goes", (drop,), undo=(drop.reverse(), *standing))]
 
     def _set_default(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
+        if self._goes_with_swap(line):
+            return []
         had = DefaultClause(plain_text(rest["was"])) if rest.get("was") else None
         change = ops.AlterColumnOp(
             line.table, line.name, schema=self._schema(line), existing_server_default=had,
@@ -306,6 +327,8 @@ class _Writing:
         return [Step(f"the default of {line.name}", (change,), undo=())]
 
     def _drop_default(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
+        if self._goes_with_swap(line):
+            return []
         had = DefaultClause(plain_text(rest["was"])) if rest.get("was") else None
         drop = ops.AlterColumnOp(
             line.table, line.name, schema=self._schema(line), modify_server_default=None, existing_server_default=had

@@ -12,6 +12,7 @@ from sqlalchemy.exc import NoSuchTableError, SAWarning
 
 from alembic_safe.authoring.change_operations import RenameColumnOp, plain_text
 from alembic_safe.authoring.changes import version_tables
+from alembic_safe.authoring.default_casts import defaults_of_models, of_no_use
 from alembic_safe.authoring.enum_operations import ChangeLabelsOp
 from alembic_safe.authoring.recipes.records import Facts
 from alembic_safe.authoring.recipes.standing_on import referred_columns
@@ -58,6 +59,12 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
         table = facts.tables.get(ObjectId("table", id_.schema, id_.parent))
         if table is not None:
             say_predicates_of(table, id_, models_of(context), default)
+    types = dict(zip(columns, (op.modify_type for op in typed), strict=True))
+    becoming = {facts.column(op.table_name, op.schema, op.column_name) for op in typed}
+    facts = replace(
+        facts, defaults=defaults_of_models(models_of(context), default, becoming),
+        unfit=of_no_use(connection, types, facts.catalog),
+    )  # fmt: skip
     relabelled = [id_ for op in operations if isinstance(op, ChangeLabelsOp) for id_ in op.columns]
     going = [id_ for op in operations for id_ in _going(op, former, default)]
     return replace(

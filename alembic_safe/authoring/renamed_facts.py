@@ -54,7 +54,8 @@ def after_renames(facts: Facts, operations: Iterable[MigrateOperation]) -> Facts
     }
     catalog = replace(facts.catalog, objects=objects)
     leaning, holding = _called(facts.leaning, names), _called(facts.holding, names)
-    return replace(facts, catalog=catalog, tables=tables, leaning=leaning, holding=holding)
+    unfit = frozenset(_called(dict.fromkeys(facts.unfit, True), names))
+    return replace(facts, catalog=catalog, tables=tables, leaning=leaning, holding=holding, unfit=unfit)
 
 
 def _parts(

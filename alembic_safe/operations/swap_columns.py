@@ -9,12 +9,13 @@ from alembic.operations.ops import AlterTableOp
 from alembic_safe.operations.rendering import call, name_of, one_or_more, several
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.base import Operations
 
     OneOrMore = str | Sequence[str]
+    Defaults = Mapping[str, str | None]
 
 
 class _SwapOp(AlterTableOp):
@@ -29,12 +30,14 @@ class _SwapOp(AlterTableOp):
         new: OneOrMore,
         *,
         primary_key: str | None = None,
+        defaults: Defaults | None = None,
         schema: str | None = None,
     ) -> None:
         super().__init__(table_name, schema=schema)
         self.old = several(old)
         self.new = several(new)
         self.primary_key = primary_key
+        self.defaults = dict(defaults or {})
         if len(self.old) != len(self.new):
             raise ValueError(f"{self.verb} {table_name}: there is one new column for each old one")
 
@@ -52,7 +55,7 @@ class SwapColumnsOp(_SwapOp):
     @classmethod
     def swap_columns(
         cls, operations: Operations, table_name: str, old: OneOrMore, new: OneOrMore, *, primary_key: str | None = None,
-        schema: str | None = None,
+        defaults: Defaults | None = None, schema: str | None = None,
     ) -> None:  # fmt: skip
         """Let two columns that are kept in sync change their names, under one short lock.
 
@@ -67,12 +70,14 @@ class SwapColumnsOp(_SwapOp):
         :param primary_key: the primary key that the old column is part of. In the same moment it comes to stand on the
             unique index over the new column that is called like it, with ``_new`` behind. Foreign keys to the old column
             are gone by then.
+        :param defaults: by the names of old columns, the default that the new one has in the place of the old one's, as SQL;
+            ``None``: none.
         :raises Refused: where the two are not in sync, or others depend on the primary key.
         """
-        return operations.invoke(cls(table_name, old, new, primary_key=primary_key, schema=schema))
+        return operations.invoke(cls(table_name, old, new, primary_key=primary_key, defaults=defaults, schema=schema))
 
     def reverse(self) -> SwapColumnsBackOp:
-        """Return the operation that swaps back."""
+        """Return the operation that swaps back; the defaults of before are nothing that a swap knows."""
         return SwapColumnsBackOp(
             self.table_name, self.old, self.new, primary_key=self.primary_key, schema=self.schema
         )  # fmt: skip
@@ -90,13 +95,13 @@ class SwapColumnsBackOp(_SwapOp):
     @classmethod
     def swap_columns_back(
         cls, operations: Operations, table_name: str, old: OneOrMore, new: OneOrMore, *, primary_key: str | None = None,
-        schema: str | None = None,
+        defaults: Defaults | None = None, schema: str | None = None,
     ) -> None:  # fmt: skip
-        """Take a swap back; the arguments are those of ``op.swap_columns``.
+        """Take a swap back; the arguments are those of ``op.swap_columns``, but ``defaults`` are those of the old columns.
 
         A primary key gets its index, and the foreign keys to the new column theirs, under the lock of the swap.
         """
-        return operations.invoke(cls(table_name, old, new, primary_key=primary_key, schema=schema))
+        return operations.invoke(cls(table_name, old, new, primary_key=primary_key, defaults=defaults, schema=schema))
 
     def reverse(self) -> SwapColumnsOp:
         """Return the operation that swaps."""
@@ -113,4 +118,4 @@ def render_swap(autogen_context: AutogenContext, op: _SwapOp) -> str:
     """Return the line that stands in a revision file."""
     words = [name_of(op.table_name), one_or_more(op.old), one_or_more(op.new)]
     key = None if op.primary_key is None else str(op.primary_key)
-    return call(autogen_context, op.verb, words, {"primary_key": key}, op.schema)
+    return call(autogen_context, op.verb, words, {"primary_key": key, "defaults": op.defaults or None}, op.schema)

@@ -40,7 +40,7 @@ ORDER BY c.relname
 """
 _LITERAL = re.compile(r"(?P<said>'(?:[^']|'')*')::[^()]+")
 """A default such as ``'a'::text``."""
-_OF_NO_USE = frozenset({"42804", "42846", "22P02", "22003", "22007", "22008"})
+OF_NO_USE = frozenset({"42804", "42846", "22P02", "22003", "22007", "22008"})
 """Of another type, cannot be cast, or says nothing that the type can hold: PostgreSQL's documentation, appendix A."""
 WHOLE = {"smallint": 32_767, "integer": 2_147_483_647, "bigint": 9_223_372_036_854_775_807}
 """The largest value of each type that a sequence counts in."""
@@ -63,27 +63,35 @@ def counters_of(reads: Reads, table: LivingTable, *, source: str, target: str) -
 
 
 def move_default(
-    connection: Connection, table: LivingTable, counters: Counters, fixed: FixedText, *, from_: str, to: str
-) -> None:
+    connection: Connection, table: LivingTable, counters: Counters, fixed: FixedText, *, from_: str, to: str,
+    defaults: Mapping[str, str | None],
+) -> None:  # fmt: skip
     """Give one column what fills the other when nothing is said: default, owned sequences, identity.
 
     A sequence goes on counting where it stood, in the type of its new column.
 
     A default that the target has already is the one that it keeps.
 
+    :param defaults: what columns have as their default from now on, whatever the others had: SQL, or ``None`` for none.
     :param fixed: fixed text under an empty search path, as the counters were read.
     :raises Refused: where the new column may be NULL, which an identity may not, or the default is of no use to it.
     """
     source, target, sequences = counters.source, counters.target, counters.sequences
+    alter = f"ALTER TABLE {table.quoted} ALTER COLUMN"
+    if to in defaults:
+        # in the words of a file, whose names the session's search path finds
+        said = defaults[to]
+        change = "DROP DEFAULT" if said is None else f"SET DEFAULT {verbatim(said)}"
+        run(connection, f"{alter} {quoted(to)} {change}")
     if source["expression"] is None and not source["identity"] and not sequences:
         return
     with fixed:
         if source["identity"]:
             _move_identity(connection, table, sequences[0], source["identity"], target, from_=from_, to=to)
         if source["expression"] is not None:
-            if target["expression"] is None:
+            if target["expression"] is None and to not in defaults:
                 _set_default(connection, table, to, source["expression"], target["type"])
-            run(connection, f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(from_)} DROP DEFAULT")
+            run(connection, f"{alter} {quoted(from_)} DROP DEFAULT")
         for sequence in sequences:
             if sequence["tie"] == "a":
                 name = quoted(sequence["schema"], sequence["name"])
@@ -93,17 +101,23 @@ def move_default(
                 )
 
 
+def literal_of(expression: str) -> str | None:
+    """Return the literal that a default is, without its type; ``None`` where it is something else."""
+    found = _LITERAL.fullmatch(expression)
+    return None if found is None else found["said"]
+
+
 def _set_default(connection: Connection, table: LivingTable, column: str, expression: str, type_: str) -> None:
     """Give a column of another type the default; a literal becomes one of its type, anything else is cast if need be."""
-    literal = _LITERAL.fullmatch(expression)
-    tries = [f"{literal['said']}::{type_}", expression] if literal else [expression, f"CAST({expression} AS {type_})"]
+    literal = literal_of(expression)
+    tries = [f"{literal}::{type_}", expression] if literal else [expression, f"CAST({expression} AS {type_})"]
     for said in tries:
         savepoint = connection.begin_nested()
         try:
             run(connection, f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(column)} SET DEFAULT {verbatim(said)}")
         except DBAPIError as error:
             savepoint.rollback()
-            if sqlstate_of(error) not in _OF_NO_USE:
+            if sqlstate_of(error) not in OF_NO_USE:
                 raise
         else:
             savepoint.commit()
@@ -111,7 +125,7 @@ def _set_default(connection: Connection, table: LivingTable, column: str, expres
     raise Refused(
         f"{table.shown}.{column} is of type {type_} now, and its default is not: {expression}.",
         next_steps=[
-            NextStep("give the new column its own in the line before", "op.alter_column(..., server_default=...)")
+            NextStep("say the one that it gets, or None", f"op.swap_columns(..., defaults={{{column!r}: ...}})")
         ],
     )
 

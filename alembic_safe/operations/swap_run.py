@@ -30,7 +30,7 @@ from alembic_safe.operations.sync_run import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from alembic.operations.base import Operations
     from sqlalchemy import Connection
@@ -93,6 +93,7 @@ class _Plan:
     :param reads: what it was made of, read under ``fixed``.
     :param named: what names the columns, and is taken away and made again.
     :param views: the formulas of all syncs; ``formulas``: what they are by the names before.
+    :param defaults: those that the file says.
     """
 
     table: LivingTable
@@ -102,6 +103,7 @@ class _Plan:
     swaps: list[Swap]
     views: Views
     formulas: tuple[Expression, ...]
+    defaults: Mapping[str, str | None]
 
 
 def swap_columns(operations: Operations, op: SwapColumnsOp) -> None:
@@ -164,7 +166,7 @@ def _planned(connection: Connection, table: LivingTable, op: _SwapOp, subject: s
         swaps = [swap_of(reads, table, sync, Pair(*pair)) for pair, sync in zip(pairs, syncs, strict=True)]
     views = Views(connection, table, [wanted for sync in syncs for wanted in formulas_of(sync)])
     views.make()
-    return _Plan(table, reads, fixed, named, swaps, views, views.read(fixed))
+    return _Plan(table, reads, fixed, named, swaps, views, views.read(fixed), op.defaults)
 
 
 def _is_over(reads: Reads, table: LivingTable, old: str, new: str) -> bool:
@@ -192,7 +194,9 @@ def _exchange(connection: Connection, plan: _Plan, *, forward: bool) -> None:
     for one in plan.swaps:
         number = len(formulas_of(one.sync))
         before = [plan.views.dropping] if one is plan.swaps[0] else []
-        settled(connection, plan.table, one, found[:number], plan.fixed, forward=forward, before=before)
+        settled(
+            connection, plan.table, one, found[:number], plan.fixed, forward=forward, before=before, defaults=plan.defaults
+        )  # fmt: skip
         found = found[number:]
         said_again(connection, plan.table, one, done)
 
@@ -218,12 +222,13 @@ def renamed(connection: Connection, table: LivingTable, pair: Pair) -> None:
 
 def settled(
     connection: Connection, table: LivingTable, swap: Swap, found: Sequence[Expression], fixed: FixedText, *, forward: bool,
-    before: Sequence[str] = (),
+    before: Sequence[str] = (), defaults: Mapping[str, str | None] | None = None,
 ) -> None:  # fmt: skip
     """Bring the sync, and what fills the columns, behind those that have changed their names.
 
     :param found: the formulas of the sync, by the names of now.
     :param before: statements to be sent in front.
+    :param defaults: see :func:`~alembic_safe.operations.swap_counters.move_default`.
     """
     sync, pair = swap.sync, swap.pair
     exact = frozenset(pair.turned(tuple(swap.exact)))
@@ -231,7 +236,7 @@ def settled(
     text = text_of(columns, up=sync.text.up, down=sync.text.down, swapped=forward)
     # sessions that have run the trigger would fail in it, were the function not another one now
     install(connection, table, sync.name, columns, text, firing=swap.firing, replaced=swap.triggers, before=before)
-    move_default(connection, table, swap.counters, fixed, from_=pair.goes, to=pair.stays)
+    move_default(connection, table, swap.counters, fixed, from_=pair.goes, to=pair.stays, defaults=defaults or {})
 
 
 def said_again(connection: Connection, table: LivingTable, swap: Swap, done: set[str]) -> None:

@@ -19,7 +19,7 @@ from alembic_safe.authoring.recipes.conversions import (
     require_alone,
     type_sql,
 )
-from alembic_safe.authoring.recipes.defaults import defaults_of, fits
+from alembic_safe.authoring.recipes.defaults import default_of, defaults_of, fits
 from alembic_safe.authoring.recipes.free_names import columns_beside
 from alembic_safe.authoring.recipes.moving import Moves, foreign_keys
 from alembic_safe.authoring.recipes.naming import named_in, worded
@@ -96,17 +96,17 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
         raise _key_goes(shown, becomes, key or str(table.primary_key.name))
     built = (*(step for _, (_, steps) in coming for step in steps), *_key_steps(table, old.name, mine))
     optional = (not old.nullable and _may_be_null(op, every)) or None
-    swap = settle("swap_columns", id_, new=new, up=up, down=back, primary_key=key, null_from_expand=optional)
+    waiting, settled, had = _default(op, old, id_, every, facts)
+    swap = settle("swap_columns", id_, new=new, up=up, down=back, primary_key=key, null_from_expand=optional, had=had)
     kept = () if key is None else (settle("drop_index", id_._replace(kind="index", name=beside(key)), goes_with=new),)
-    defaults = _defaults(op, old, id_, every, facts)
     if moves.last is not op:
         referring = referring.none()
     collation = _collation(op, facts)
     becomes += f" collated as {collation}" if collation else ""
     return Phased(
         f"{shown} becomes {becomes}", expand=split.expand, copy=(*split.copy, *built, *referring.steps),
-        settles=(*referring.settles, *split.settles, *kept, swap, *_default(id_, defaults), *names),
-        consumed=(*(one.op for one in defaults), *followed, *(one for one, _ in coming), *referring.consumed),
+        settles=(*referring.settles, *split.settles, *kept, swap, *settled, *names),
+        consumed=(*(one.op for one in waiting), *followed, *(one for one, _ in coming), *referring.consumed),
         fresh=(id_._replace(name=new),),
         words=Words(
             expand=(
@@ -131,26 +131,19 @@ def _named(id_: ObjectId, new: str, *, changes: bool) -> list[Settle]:
     return [settle(f"{verb}_{id_.kind}", id_, goes_with=new) for verb in ("drop", "create")]
 
 
-def _defaults(
+def _default(
     op: ops.AlterColumnOp, old: Column[Any], id_: ObjectId, every: Sequence[ops.MigrateOperation], facts: Facts
-) -> list[SaidDefault]:  # fmt: skip
-    """Return what is said of the default that has to wait for the new type.
+) -> tuple[list[SaidDefault], tuple[Settle, ...], str | None]:
+    """Return what is said of the default that has to wait for the new type, and what :func:`default_of` does.
 
     What goes out of the way of a conversion, and comes again behind it; and what the old column could not take, or take along.
     """
     found = defaults_of(id_, every, facts)
     new = made_type(op.modify_type)
     waits = any(isinstance(one.op, DefaultOp) or (one.to and not fits(one.to, old.type, new)) for one in found)
-    return found if waits else []
-
-
-def _default(id_: ObjectId, changes: Sequence[SaidDefault]) -> tuple[Settle, ...]:
-    """Return what becomes of the default, once the column has the name that the models say."""
-    if not changes:
-        return ()
-    if changes[-1].to:
-        return (settle("set_default", id_, to=changes[-1].to, was=changes[0].was),)
-    return (settle("drop_default", id_, was=changes[0].was),)
+    waiting = found if waits else []
+    what = f"{facts.shown(op.table_name, op.schema, old.name)} becomes {_types(op, facts)[1]}"
+    return waiting, *default_of(id_, waiting, every, facts, what)
 
 
 def rewrites_rows(op: ops.AlterColumnOp, facts: Facts) -> bool:

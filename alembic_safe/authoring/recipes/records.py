@@ -31,6 +31,8 @@ class Facts:
     :param leaning: what nothing of ours makes again, by the column that it names, where a type changes.
     :param holding: what keeps a column that goes from being dropped.
     :param synced: the columns that triggers keep equal to others, of an open change or of this one: only those fill them.
+    :param defaults: what the models say as the default of the columns whose type changes, as SQL.
+    :param unfit: the columns whose type changes to one that their present default is of no use to.
     """
 
     server_version: int
@@ -41,6 +43,8 @@ class Facts:
     leaning: Mapping[ObjectId, tuple[Leaning, ...]] = field(default_factory=dict)
     holding: Mapping[ObjectId, tuple[Holding, ...]] = field(default_factory=dict)
     synced: frozenset[ObjectId] = frozenset()
+    defaults: Mapping[ObjectId, str] = field(default_factory=dict)
+    unfit: frozenset[ObjectId] = frozenset()
 
     def id_of(self, table: str, schema: str | None) -> ObjectId:
         """Return the object that an operation means by a table."""

@@ -1,0 +1,141 @@
+"""A column gets another type, and with it another default."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from alembic_safe.errors import Refused
+from tests.recipe_cases import assert_same, milestone, stop_everywhere, walk
+
+if TYPE_CHECKING:
+    from tests.recipe_cases import Case
+
+STATES = sa.Enum("open", "paid", name="state")
+CHANGES: dict[str, tuple[Any, Any, Any, Any, str, str]] = {
+    "a word becomes a truth": (
+        sa.String(10), "active", sa.Boolean(), sa.true(), "c = 'active'", "CASE WHEN c THEN 'active' ELSE 'off' END",
+    ),
+    "a text becomes an array": (
+        sa.Text(), "", sa.ARRAY(sa.String), "{}", "string_to_array(c, ',')", "array_to_string(c, ',')",
+    ),
+    "a word becomes an enum": (
+        sa.String(20), "draft", STATES, "open", "(CASE c WHEN 'draft' THEN 'open' ELSE c END)::state", "c::text",
+    ),
+    "an enum becomes a word": (STATES, "open", sa.String(20), "draft", "c::text", "c::state"),
+    "a number becomes a truth": (sa.Integer(), "1", sa.Boolean(), sa.true(), "c <> 0", "c::integer"),
+    "a number becomes a text": (sa.Integer(), "0", sa.Text(), "none", "c::text", "c::integer"),
+    "a default comes": (
+        sa.String(36), None, sa.Uuid(), sa.text("gen_random_uuid()"), "c::uuid", "c::text",
+    ),
+    "a function of another": (
+        sa.Date(), sa.func.current_date(), sa.DateTime(), sa.func.now(), "c::timestamp", "c::date",
+    ),
+}  # fmt: skip
+ROWS = {
+    "a word becomes a truth": ("active", "off"), "a text becomes an array": ("a,b", "c"),
+    "a word becomes an enum": ("open", "paid"), "an enum becomes a word": ("open", "paid"),
+    "a number becomes a truth": (1, 0), "a number becomes a text": (1, 2),
+    "a default comes": ("a" * 8 + "-aaaa-aaaa-aaaa-" + "a" * 12, "b" * 8 + "-bbbb-bbbb-bbbb-" + "b" * 12),
+    "a function of another": ("2026-01-01", "2026-01-02"),
+}  # fmt: skip
+
+
+def models(type_: Any, default: Any, **info: str) -> sa.MetaData:
+    metadata = sa.MetaData()
+    column: Any = sa.Column("c", type_, nullable=False, server_default=default, info=info)
+    sa.Table("t", metadata, sa.Column("id", sa.Integer, primary_key=True), column)
+    return metadata
+
+
+def both(name: str) -> tuple[sa.MetaData, sa.MetaData, str]:
+    old, was, new, becomes, up, down = CHANGES[name]
+    rows = ", ".join(f"({n}, '{value}')" for n, value in enumerate(ROWS[name]))
+    return models(old, was), models(new, becomes, up=up, down=down), f"INSERT INTO t VALUES {rows}"
+
+
+def default_of(case: Case) -> Any:
+    sql = "SELECT column_default FROM information_schema.columns WHERE table_name = 't' AND column_name = 'c'"
+    return case.run(sql)[0][0]
+
+
+@pytest.mark.parametrize("name", [name for name in CHANGES if "an enum" not in name])  # autogenerate drops no enum
+def test_the_default_is_what_the_models_say_and_on_the_way_back_what_it_was(case: Case, name: str) -> None:
+    walk(case, *both(name))
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_milestone_gives_the_column_its_default_in_the_moment_of_the_swap(case: Case, name: str) -> None:
+    old, new, rows = both(name)
+    texts = milestone(case, old, new, rows)
+    before = default_of(case)
+    assert texts["contract"].count("defaults={'c': ") == 2
+    case.upgrade()
+    case.ship()
+    for _ in range(2):
+        case.upgrade()
+        assert_same(case.created(new), case.catalog, "the end")
+        case.downgrade("-1")
+        assert default_of(case) == before
+
+
+def test_no_row_gets_another_default_and_a_contract_goes_on_wherever_it_stopped(case: Case) -> None:
+    old, new, rows = both("a word becomes a truth")
+    case.begin(old, rows)
+    texts = case.revise(new)
+    case.upgrade()
+    case.run("INSERT INTO t (id) VALUES (7)")
+    assert case.run("SELECT c, c_new FROM t WHERE id = 7") == [("active", True)]
+    assert "op.swap_columns('t', 'c', 'c_new', defaults={'c': 'true'})" in texts["contract"]
+    assert "'c', 'c_new', defaults={'c': \"'active'::character varying\"})" in texts["contract"]
+    case.ship()
+    assert stop_everywhere(case, new, "contract") > 2
+
+
+def test_a_default_that_no_models_say_goes_along_and_is_what_it_was_on_the_way_back(case: Case) -> None:
+    case.begin(models(sa.Integer(), "1"), "INSERT INTO t VALUES (1, 0)")
+    case.revise(models(sa.Boolean(), None, up="c <> 0", down="c::integer"))
+    case.upgrade()
+    case.ship()
+    for _ in range(2):
+        assert default_of(case) == "1"
+        case.upgrade()
+        assert default_of(case) == "(1)::boolean"
+        case.downgrade("-1")
+    assert default_of(case) == "1"
+
+
+@pytest.mark.parametrize("type_", [sa.Boolean(), sa.Enum("open", "paid", name="state")], ids=str)
+def test_a_default_of_no_use_to_the_type_is_refused_where_nobody_says_another(case: Case, type_: Any) -> None:
+    case.begin(models(sa.String(10), "draft"))
+    with (
+        case.unchanged(),
+        pytest.raises(Refused, match=r"t\.c becomes \w+, which does not take its default, 'draft'::character varying"),
+    ):
+        case.revise(models(type_, None, up="(c = 'paid')::text::state", down="c::text"))
+
+
+COUNTING = (
+    "CREATE SEQUENCE s OWNED BY t.c; ALTER TABLE t ALTER c SET DEFAULT nextval('s'); INSERT INTO t (id) VALUES (1)"
+)
+
+
+def test_a_sequence_that_says_nothing_to_the_type_gives_way_and_counts_on_when_it_is_back(case: Case) -> None:
+    case.begin(models(sa.Integer(), None), COUNTING)
+    case.revise(models(sa.Boolean(), sa.true(), up="c > 0", down="c::integer"))
+    case.upgrade()
+    case.ship()
+    for _ in range(2):
+        case.upgrade()
+        assert default_of(case) == "true"
+        case.downgrade("-1")
+    case.run("INSERT INTO t (id) VALUES (2)")
+    assert case.run("SELECT c FROM t ORDER BY id") == [(1,), (2,)]
+
+
+def test_a_sequence_that_says_nothing_to_the_type_is_refused_where_nobody_says_another_default(case: Case) -> None:
+    case.begin(models(sa.Integer(), None), COUNTING)
+    with case.unchanged(), pytest.raises(Refused, match="does not take its default, nextval"):
+        case.revise(models(sa.Boolean(), None, up="c > 0", down="c::integer"))
