@@ -135,6 +135,21 @@ def test_a_label_of_a_type_that_is_called_like_a_new_column_comes_first(case: Ca
     assert case.run("SELECT mode FROM users") == [("y",)]
 
 
+@pytest.mark.parametrize(
+    ("named", "kw"),
+    [
+        ("n_ck", {}), (None, {}), ("n_ck", {"nullable": False, "server_default": "0"}),
+        ("n_ck", {"nullable": False, "info": {"fill": "0"}}), ("n_ck", {"nullable": False, "info": {"fill": "id * 2"}}),
+    ],
+    ids=["nullable", "no name", "default", "constant", "of the row"],
+)  # fmt: skip
+def test_a_check_that_a_new_column_says_itself_comes_by_a_milestone(case: Case, named: str | None, kw: Any) -> None:
+    column = sa.Column("n", sa.Integer, sa.CheckConstraint("n >= 0 AND n % 1 = 0", name=named), **kw)
+    texts = by_milestone(case, users(), users(column))
+    # nobody waits for it to read every row
+    assert f"op.validate_constraint('{named or 'users_n_check'}', 'users')" in "".join(texts.values())
+
+
 @pytest.mark.long
 def test_a_column_that_may_be_null_or_has_a_stable_default_is_ordinary(case: Case) -> None:
     new = users(sa.Column("a", sa.Text), sa.Column("b", sa.DateTime, nullable=False, server_default=sa.text("now()")))
