@@ -150,6 +150,15 @@ def test_a_check_that_a_new_column_says_itself_comes_by_a_milestone(case: Case, 
     assert f"op.validate_constraint('{named or 'users_n_check'}', 'users')" in "".join(texts.values())
 
 
+def test_a_check_that_a_column_of_a_new_table_says_itself_comes_by_a_milestone(case: Case) -> None:
+    new = users()
+    sa.Table(
+        "fresh", new, sa.Column("id", sa.Integer, sa.CheckConstraint("id > 0", name="id_ck"), primary_key=True),
+        sa.Column("n", sa.Integer, sa.CheckConstraint("n >= 0")),
+    )  # fmt: skip
+    assert set(by_milestone(case, users(), new)) == {""}
+
+
 @pytest.mark.long
 def test_a_column_that_may_be_null_or_has_a_stable_default_is_ordinary(case: Case) -> None:
     new = users(sa.Column("a", sa.Text), sa.Column("b", sa.DateTime, nullable=False, server_default=sa.text("now()")))
