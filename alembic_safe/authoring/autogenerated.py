@@ -140,6 +140,7 @@ def with_types_made(op: ops.CreateTableOp, table: Table) -> ops.CreateTableOp:
     for column in copied.columns:
         # the copy of a type would move into the table's schema
         column.type = made_type(table.columns[column.key].type)
+        column.constraints.clear()  # a check that a column says itself is in no file, and comes by the catalogs
     made = ops.CreateTableOp.from_table(copied, _namespace_metadata=copied.metadata)
     made.if_not_exists = op.if_not_exists
     return made

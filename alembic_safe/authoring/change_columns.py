@@ -175,6 +175,7 @@ def _as_made(column: Column[Any]) -> Column[Any]:
     type_ = without_check(made_type(column.type))  # a check comes by the catalogs
     copied = column._copy()  # noqa: SLF001 - what Alembic's own operations do
     copied.unique = copied.index = None
+    copied.constraints.clear()  # a check that the column says itself would come in its statement, and in no file
     if column is not getattr(column.table, "_autoincrement_column", None):
         copied.primary_key = False  # alone in an operation, a part of a key would be taken for a counter
     if type_ is not column.type:

@@ -40,7 +40,7 @@ from alembic_safe.operations.retire_table import RetireTableOp
 from alembic_safe.operations.sync_columns import SyncColumnsOp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from alembic_safe.authoring.recipes.records import Facts, Phased
     from alembic_safe.inspecting.catalog_records import ObjectId
@@ -109,9 +109,31 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
         # what nothing was taken from stays one operation
         first += [op] if len(kept) == len(decompositions[id(op)]) else kept
         first += [one for part in parts if id(part) in taken for one in taken[id(part)].ordinary]
+    first = [op for op in first if op not in ends]
     found = [taken[id(op)] for op in every if id(op) in taken]
     require_nothing_holds([line for one in found for line in one.settles], every, facts)
-    return _plan(found, [op for op in first if op not in ends], ends, facts)
+    return _plan(found, first, _waiting(first, every, taken), ends, facts)
+
+
+def _waiting(
+    first: Sequence[ops.MigrateOperation], every: Sequence[ops.MigrateOperation], taken: Mapping[int, Phased]
+) -> list[SqlOp]:
+    """Return the SQL that has to wait for a column which is being filled: it names one, and stands behind it.
+
+    What stands before it names something else that is called like it: a type, a sequence, a function.
+    """
+    place = {id(op): n for n, op in enumerate(every)}
+    came: dict[str, int] = {}
+    for op, phased in ((op, taken[id(op)]) for op in every if id(op) in taken):
+        for one in phased.ordinary:
+            place.setdefault(id(one), place[id(op)])
+        begins = min(place[id(one)] for one in (op, *phased.consumed) if id(one) in place)
+        for id_ in phased.fresh:
+            came[id_.name] = min(begins, came.get(id_.name, begins))
+    return [
+        op for op in first if isinstance(op, SqlOp)
+        and any(place[id(op)] > n and named_in(op.sql, name) for name, n in came.items())
+    ]  # fmt: skip
 
 
 def _ask(
@@ -162,10 +184,11 @@ def decomposed(op: ops.MigrateOperation) -> tuple[ops.MigrateOperation, ...]:
     return tuple(found)
 
 
-def _plan(found: Sequence[Phased], first: Sequence[ops.MigrateOperation], ends: Sequence[SqlOp], facts: Facts) -> Plan:
+def _plan(
+    found: Sequence[Phased], first: Sequence[ops.MigrateOperation], waiting: Sequence[SqlOp], ends: Sequence[SqlOp],
+    facts: Facts,
+) -> Plan:  # fmt: skip
     fresh = frozenset(id_ for one in found for id_ in one.fresh)
-    # SQL that names a column which is being filled has to wait for it
-    waiting = [op for op in first if isinstance(op, SqlOp) and any(named_in(op.sql, id_.name) for id_ in fresh)]
     first = [op for op in first if op not in waiting]
     behind = [one for one in found if not one.fresh and any(_is_about(step, fresh, facts) for step in one.expand)]
     expand = [step for one in found if one not in behind for step in one.expand]

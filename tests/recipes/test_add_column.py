@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from alembic_safe.authoring.recipes.add_column import is_stable
 from alembic_safe.errors import Refused
-from tests.recipe_cases import assert_same, walk
+from tests.recipe_cases import assert_same, milestone, walk
 
 if TYPE_CHECKING:
     from tests.recipe_cases import Case
@@ -95,6 +95,68 @@ def test_an_identity_of_a_hostile_name_ends_as_the_models_say(case: Case) -> Non
 
     column = sa.Column("ä'" + "n" * 59, sa.Integer, sa.Identity(), nullable=False)
     walk(case, table(), table(column), """INSERT INTO "Off ""it"."O""r'd 50% x:y" VALUES (1), (2)""")
+
+
+def by_milestone(case: Case, old: sa.MetaData, new: sa.MetaData) -> dict[str, str]:
+    """Have a milestone write the files; hold that they lead to the models, and back to what was."""
+    texts = milestone(case, old, new, ROWS)
+    before, [(start,)] = case.catalog, case.run("SELECT version_num FROM alembic_version")
+    for _ in range(2):
+        case.upgrade()
+        case.ship()
+        case.upgrade()
+        assert_same(case.created(new), case.catalog, "the end")
+        case.check(new)
+        case.downgrade(start)
+        assert_same(before, case.catalog, "back")
+    return texts
+
+
+def modes(*labels: str) -> sa.Enum:
+    return sa.Enum(*labels, name="mode")
+
+
+@pytest.mark.parametrize(
+    "fill", ["'x'", "CASE WHEN id > 1 THEN 'x'::mode ELSE 'y' END"], ids=["constant", "of the row"]
+)
+def test_a_type_that_is_called_like_its_column_is_made_first(case: Case, fill: str) -> None:
+    column = sa.Column("mode", modes("x", "y"), nullable=False, info={"fill": fill})
+    texts = by_milestone(case, users(), users(column))
+    assert "CREATE TYPE" in texts[""]
+
+
+def test_a_label_of_a_type_that_is_called_like_a_new_column_comes_first(case: Case) -> None:
+    old = users(sa.Column("kind", modes("x")))
+    column = sa.Column("mode", modes("x", "y"), nullable=False, info={"fill": "'y'"})
+    texts = walk(
+        case, old, users(sa.Column("kind", modes("x", "y")), column), "INSERT INTO users VALUES (1, 'Ada', 'x')"
+    )
+    assert "ADD VALUE" in texts[""]
+    assert case.run("SELECT mode FROM users") == [("y",)]
+
+
+@pytest.mark.parametrize(
+    ("named", "kw"),
+    [
+        ("n_ck", {}), (None, {}), ("n_ck", {"nullable": False, "server_default": "0"}),
+        ("n_ck", {"nullable": False, "info": {"fill": "0"}}), ("n_ck", {"nullable": False, "info": {"fill": "id * 2"}}),
+    ],
+    ids=["nullable", "no name", "default", "constant", "of the row"],
+)  # fmt: skip
+def test_a_check_that_a_new_column_says_itself_comes_by_a_milestone(case: Case, named: str | None, kw: Any) -> None:
+    column = sa.Column("n", sa.Integer, sa.CheckConstraint("n >= 0 AND n % 1 = 0", name=named), **kw)
+    texts = by_milestone(case, users(), users(column))
+    # nobody waits for it to read every row
+    assert f"op.validate_constraint('{named or 'users_n_check'}', 'users')" in "".join(texts.values())
+
+
+def test_a_check_that_a_column_of_a_new_table_says_itself_comes_by_a_milestone(case: Case) -> None:
+    new = users()
+    sa.Table(
+        "fresh", new, sa.Column("id", sa.Integer, sa.CheckConstraint("id > 0", name="id_ck"), primary_key=True),
+        sa.Column("n", sa.Integer, sa.CheckConstraint("n >= 0")),
+    )  # fmt: skip
+    assert set(by_milestone(case, users(), new)) == {""}
 
 
 @pytest.mark.long

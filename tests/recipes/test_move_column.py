@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from alembic_safe import moved_from, renamed_from
 from alembic_safe.errors import Refused
-from tests.recipe_cases import stop_everywhere, walk
+from tests.recipe_cases import assert_same, milestone, stop_everywhere, walk
 from tests.retire_cases import some
 
 if TYPE_CHECKING:
@@ -90,6 +90,18 @@ def test_what_is_said_of_the_column_comes_with_it(case: Case) -> None:
         ("3", "none"),
         ("4", "none"),
     ]
+
+
+def test_a_check_that_the_column_says_itself_comes_by_a_milestone(case: Case) -> None:
+    column = sa.Column("phone", sa.Text, sa.CheckConstraint("phone <> ''", name="said"), info=PHONE["phone"])
+    new = shop(new=(column,))
+    texts = milestone(case, shop((phone(),)), new, ROWS)
+    assert "op.validate_constraint('said', 'contacts')" in texts["copy"]
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(new), case.catalog, "the end")
+    assert case.run("SELECT customer_id, phone FROM contacts ORDER BY id") == [(1, "111"), (2, None), (3, "333")]
 
 
 @pytest.mark.long
