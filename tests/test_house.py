@@ -195,6 +195,9 @@ QUOTED = {"quoted", "name_of", "literal", "table", "quote_identifier", "quote", 
 
 
 JUDGED = {
+    "alembic_safe/authoring/change_columns.py": {
+        "cast": "a quoted column, and a type as the server writes it", "type_": "a type as the server writes it",
+    },
     "alembic_safe/authoring/change_operations.py": {
         "expression": "SQL that a person typed behind --fill, to be run as it is",
     },

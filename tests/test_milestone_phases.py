@@ -192,8 +192,12 @@ DEFAULTS = {
         "'7'::text",
     ),
     "b": ('sa.Integer, server_default="7"', 'sa.BigInteger, server_default="8"', "8"),
-    "c": ('sa.Boolean, server_default="true"', "sa.Integer", None),
-    "d": ("sa.Integer", 'sa.Text, server_default="x"', "'x'::text"),
+    "c": ('sa.Boolean, server_default="true"', 'sa.Integer, info={"up": "c::integer", "down": "c::boolean"}', None),
+    "d": (
+        "sa.Integer",
+        'sa.Text, server_default="x", info={"up": "d::text", "down": "d::integer"}',
+        "'x'::text",
+    ),
 }
 """A column's definition before and after, and its default in the end."""
 
@@ -224,6 +228,55 @@ def test_defaults_come_and_go_with_types_and_come_back(
         ).fetchall()
     plain = {name: default and default.replace("'8'::bigint", "8") for name, default in found if name in DEFAULTS}
     assert plain == {name: said[2] for name, said in DEFAULTS.items()}
+
+
+def _pushed(app: ModelsProject, column: str, *words: str) -> None:
+    app.models(f'sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), {column})')
+    app.run("dev-push", *words, check=0)
+
+
+SHORTER = 'sa.Column("{}", sa.String(3))'
+CONVERTED = "users.nick=coalesce(length(nick), 0)"
+
+
+@pytest.mark.parametrize(
+    ("pushes", "up"),
+    [
+        ([(SHORTER.format("nick"), "--accept", "cast:users.nick")], "::character varying(3)"),
+        (
+            [
+                (SHORTER.format("nick"), "--accept", "cast:users.nick"),
+                (SHORTER.format("name"), "--rename", "users.nick:name"),
+            ],
+            "::character varying(3)",
+        ),
+        ([('sa.Column("nick", sa.Integer)', "--fill", CONVERTED)], "(coalesce(length(nick), 0))::integer"),
+        ([('sa.Column("nick", sa.String(30))',)], ""),
+    ],
+    ids=["accepted", "accepted and then renamed", "said how", "nobody was asked"],
+)
+def test_a_milestone_converts_by_the_plain_cast_where_a_push_was_told_to(
+    tmp_path: Path, cluster: Cluster, database: str, pushes: list[tuple[str, ...]], up: str
+) -> None:
+    """A push asks where rows change; what no row of the development database says is asked of the models."""
+    before = 'sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("nick", sa.Text))'
+    app = ModelsProject.make(tmp_path / "app", cluster.url(database), before, env_py=ENV_WITH_REWRITER)
+    app.run("revision", "--autogenerate", "-m", "users", check=0)
+    app.run("upgrade", "head", check=0)
+    with cluster.connect(database) as connection:
+        connection.execute("INSERT INTO users VALUES (1, 'a long one')")
+    for column, *words in pushes:
+        _pushed(app, column, *words)
+    if up:
+        app.run("milestone", "-m", "shorter", check=0)
+        assert any(f"{up}'" in path.read_text() for path in (app.folder / "migrations" / "versions").glob("*.py"))
+        return
+    done = app.run("milestone", "-m", "shorter", check=3)
+    assert "users.nick becomes character varying(30)" in done.stderr
+    assert '"up": "nick::character varying(30)"' in done.stderr
+    info = ', info={"up": "nick::character varying(30)", "down": "nick::text"})'
+    app.models(before.replace("sa.Text)", "sa.String(30)" + info))
+    app.run("milestone", "-m", "shorter", check=0)
 
 
 @pytest.mark.parametrize("pushed", [True, False], ids=["pushed", "generated"])

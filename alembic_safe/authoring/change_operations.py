@@ -241,11 +241,13 @@ class CastColumnOp(ops.AlterColumnOp):
 
     :param using: SQL over the table's columns.
     :param back: the expression of the reverse.
+    :param consented: whether a person knows what the two make of the values.
     """
 
     def __init__(
         self, table_name: str, column_name: str, type_: TypeEngine[Any], *, using: str, back: str,
         existing_type: TypeEngine[Any], existing_nullable: bool | None, schema: str | None = None,
+        consented: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(
             table_name, column_name, schema=schema, modify_type=type_, existing_type=existing_type,
@@ -254,12 +256,14 @@ class CastColumnOp(ops.AlterColumnOp):
         self.types = (existing_type, type_)
         self.using = using
         self.back = back
+        self.consented = consented
 
     def reverse(self) -> CastColumnOp:
         """Return the cast back."""
         return CastColumnOp(
             self.table_name, self.column_name, self.types[0], using=self.back, back=self.using,
             existing_type=self.types[1], existing_nullable=self.existing_nullable, schema=self.schema,
+            consented=self.consented,
         )  # fmt: skip
 
 

@@ -28,6 +28,14 @@ class LabelTooNew(Exception):
 
 
 @dataclass(frozen=True)
+class Ways:
+    """How the values of a column become those of another type, and back: SQL over it; ``None``: nobody has said."""
+
+    up: str | None = None
+    down: str | None = None
+
+
+@dataclass(frozen=True)
 class Aim:
     """What a database is to become.
 
@@ -37,6 +45,7 @@ class Aim:
     :param keep: objects that only the database has, and keeps.
     :param fills: an SQL expression for the rows that have no value yet, or none that converts, by column.
     :param casts: columns whose values may change in a conversion: a person has consented.
+    :param ways: how values convert, and back, as the models say, by column.
     :param accept: consents for the operations that retire and restore, such as ``retire-without-key:users.nick``.
     :param labels_committed: add labels of enums in transactions of their own, so that the rest can use them.
     """
@@ -47,6 +56,7 @@ class Aim:
     keep: frozenset[ObjectId] = frozenset()
     fills: Mapping[ObjectId, str] = field(default_factory=dict)
     casts: frozenset[ObjectId] = frozenset()
+    ways: Mapping[ObjectId, Ways] | None = None
     labels_committed: bool = False
     accept: tuple[str, ...] = ()
 

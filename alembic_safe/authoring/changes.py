@@ -86,7 +86,7 @@ class _Work:
         self._now: Catalog | None = None
         self.without = left_out(context, aim.models, self.read())
         self.columns = ColumnChanges(
-            self.connection, self.do, self.default, aim.fills, aim.casts, aim.catalog, aim.accept
+            self.connection, self.do, self.default, aim.fills, aim.casts, aim.catalog, aim.accept, aim.ways
         )
         self.rest = CatalogChanges(
             self.connection, aim.catalog, self.do, self.read, self.found, self.columns.retire,

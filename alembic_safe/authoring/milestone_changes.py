@@ -6,13 +6,15 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from alembic_safe.authoring.change_records import Aim, LabelTooNew
+from alembic_safe.authoring.change_records import Aim, LabelTooNew, Ways
 from alembic_safe.authoring.changes import apply_changes, version_tables
 from alembic_safe.authoring.expressible import looked_at
 from alembic_safe.authoring.keeping import keeping_rows
 from alembic_safe.authoring.left_out import left_out
 from alembic_safe.authoring.moved import moved_fills, moved_sources
+from alembic_safe.authoring.push_findings import before as named_before
 from alembic_safe.authoring.push_plan import make_plan, shown
+from alembic_safe.authoring.recipes.naming import worded
 from alembic_safe.authoring.renames import (
     Evidence,
     Question,
@@ -33,7 +35,7 @@ from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.models_catalog import models_catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from alembic.config import Config
     from alembic.operations import ops
@@ -117,11 +119,10 @@ def find(
 def _apply(
     context: MigrationContext, side: Side, models: Catalog, before: Catalog, renames: tuple[Rename, ...]
 ) -> Found:
-    # no row stands in a shadow: what may change in a conversion was consented to where there are rows
-    every = frozenset(id_ for id_ in models.objects if id_.kind == "column")
     said = said_of_columns(side.models, side.ground.default_schema)
     fills = fills_of(said, before) | moved_fills(said, before) | _fills(side)
-    aim = Aim(side.models, models, renames, fills=fills, casts=every)
+    # no row stands in a shadow: what may change in a conversion was consented to where there are rows
+    aim = Aim(side.models, models, renames, fills=fills, casts=_consented(side, models), ways=_ways(said, renames))
     plan = make_plan(
         models, before, renames, keep=frozenset(), without=left_out(context, side.models, before),
         default_schema=side.ground.default_schema, fills=aim.fills,
@@ -204,6 +205,31 @@ def _fills(side: Side) -> dict[ObjectId, str]:
         elif rename.kind == "column":
             old = ObjectId("column", rename.schema, rename.old, rename.table)
             found = {id_._replace(name=rename.new) if id_ == old else id_: sql for id_, sql in found.items()}
+    return found
+
+
+def _consented(side: Side, models: Catalog) -> frozenset[ObjectId]:
+    """Return the columns of which a person knew in a push that a conversion changes values, by the names they have now."""
+    default = side.ground.default_schema
+    renames = [Rename(_KINDS[one.kind], one.schema, one.parent, one.old, one.new) for one in side.pushed.renames]
+    found: set[ObjectId] = set()
+    for id_ in models.objects:
+        if id_.kind != "column":
+            continue
+        names = [id_]
+        for rename in reversed(renames):
+            names.append(named_before(names[-1], [rename]))
+        if any(f"cast:{shown(name, default)}" in side.pushed.accepted for name in names):
+            found.add(id_)
+    return frozenset(found)
+
+
+def _ways(said: Mapping[ObjectId, Mapping[str, Any]], renames: Sequence[Rename]) -> dict[ObjectId, Ways]:
+    """Return how the models say that values convert, and back, over the names that the columns have in the end."""
+    found: dict[ObjectId, Ways] = {}
+    for id_, info in said.items():
+        up, down = info.get("up"), info.get("down")
+        found[id_] = Ways(worded(up, {named_before(id_, renames).name: id_.name}) if up else None, down)
     return found
 
 

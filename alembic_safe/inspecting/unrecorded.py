@@ -33,12 +33,14 @@ class Unrecorded:
     :param last: when the last one was.
     :param renames: what people answered about renames, the oldest first.
     :param fills: what they said that rows without a value hold, the oldest first.
+    :param accepted: what they accepted by name, such as ``cast:users.nick``.
     """
 
     pushes: int = 0
     last: datetime | None = None
     renames: tuple[RenameAnswer, ...] = ()
     fills: tuple[FillAnswer, ...] = ()
+    accepted: frozenset[str] = frozenset()
 
 
 def unrecorded(connection: Any, target: Target) -> Unrecorded:
@@ -49,16 +51,14 @@ def unrecorded(connection: Any, target: Target) -> Unrecorded:
     if journals is None or not has_pushes(connection, journals):
         return Unrecorded()
     since = _last_stamp(connection, journals, target.version_table)
-    found = [
-        push
-        for push in pushes(connection, journals, target.version_table, unrecorded=True)
-        if since is None or push.at > since
-    ]
+    every = pushes(connection, journals, target.version_table, unrecorded=True)
+    found = [push for push in every if since is None or push.at > since]
     return Unrecorded(
         len(found),
         found[-1].at if found else None,
         rename_answers(connection, journals, target.version_table, unrecorded=True),
         fill_answers(connection, journals, target.version_table, unrecorded=True),
+        frozenset(name for push in every for name in push.accepted),
     )
 
 

@@ -12,7 +12,7 @@ from alembic_safe import merged_from, renamed_from
 from alembic_safe.authoring.recipes.conversions import is_free, type_sql
 from alembic_safe.errors import Refused
 from alembic_safe.inspecting.comparison import compare
-from tests.recipe_cases import assert_same, walk
+from tests.recipe_cases import assert_same, milestone, walk
 
 if TYPE_CHECKING:
     from tests.recipe_cases import Case
@@ -458,3 +458,72 @@ def test_a_partial_index_over_a_text_that_becomes_an_enum_is_built_as_the_models
     kind = sa.Enum("new", "read", name="kind")
     new = letters(kind, {"up": '"Kind"::kind', "down": '"Kind"::text'})
     walk(case, letters(sa.String(8), {}), new, "INSERT INTO letters VALUES (1, 'new'), (2, 'read')")
+
+
+DELETED = {"up": "CASE WHEN deleted THEN '2000-01-01 00:00+00'::timestamptz END", "down": "deleted IS NOT NULL"}
+
+
+@pytest.mark.parametrize("to", ["deleted", "deleted_at"])
+def test_a_milestone_converts_as_the_models_say_where_the_server_has_no_cast(case: Case, to: str) -> None:
+    def files(name: str, type_: Any, **info: str) -> sa.MetaData:
+        metadata = sa.MetaData()
+        sa.Table("files", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column(name, type_, info=info))
+        return metadata
+
+    said = DELETED if to == "deleted" else renamed_from("deleted") | DELETED | {"down": "deleted_at IS NOT NULL"}
+    new = files(to, sa.DateTime(timezone=True), **said)
+    texts = milestone(case, files("deleted", sa.Boolean), new, "INSERT INTO files VALUES (1, true), (2, false)")
+    assert "CASE WHEN deleted THEN" in texts["expand"]
+    case.upgrade()
+    beside = "deleted_new" if to == "deleted" else to
+    case.run(f"INSERT INTO files (id, {beside}) VALUES (3, now()); INSERT INTO files (id, deleted) VALUES (4, false)")
+    assert case.run(f"SELECT deleted, {beside} IS NULL FROM files ORDER BY id") == [
+        (True, False), (False, True), (True, False), (False, True)
+    ]  # fmt: skip
+    case.ship()
+    case.upgrade()
+    assert_same(case.created(new), case.catalog, "the end")
+    assert case.run(f"SELECT {to} IS NULL FROM files ORDER BY id") == [(False,), (True,), (False,), (True,)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "info", "missing"),
+    [
+        (sa.Boolean(), sa.DateTime(timezone=True), {}, "up and down are missing"),
+        (sa.Boolean(), sa.DateTime(timezone=True), {"up": "now() + amount::text::interval"}, "down is missing"),
+        (sa.Boolean(), sa.DateTime(timezone=True), {"down": "amount IS NULL"}, "up is missing"),
+        (sa.Text(), sa.String(10), {}, "up and down are missing"),
+        (sa.Text(), sa.Integer(), {}, "up and down are missing"),
+        (sa.Float(), sa.Numeric(12, 2), {}, "up and down are missing"),
+        (sa.DateTime(), sa.DateTime(timezone=True), {}, "up and down are missing"),
+        (sa.Integer(), sa.Text(), {"down": "amount::integer"}, "up is missing"),
+    ],
+    ids=str,
+)
+def test_a_milestone_refuses_a_conversion_that_nobody_has_said_as_autogenerate_does(
+    case: Case, old: Any, new: Any, info: dict[str, str], missing: str
+) -> None:
+    with pytest.raises(AssertionError) as caught:
+        milestone(case, orders(old), orders(new, info=info))
+    said = " ".join(str(caught.value).split())
+    case.downgrade("base")
+    case.begin(orders(old))
+    for path in case.files:
+        path.unlink()
+    with pytest.raises(Refused) as refused:
+        case.revise(orders(new, info=info))
+    assert missing in refused.value.summary
+    assert refused.value.summary in said
+    assert " ".join(refused.value.detail[1].split()) in said
+
+
+def test_a_milestone_names_the_formula_that_the_server_refuses(case: Case) -> None:
+    info = {"up": "no_such_function(amount)", "down": "amount::integer"}
+    with pytest.raises(AssertionError, match=r"(?s)orders.amount becomes text.*no_such_function\(integer\)"):
+        milestone(case, orders(sa.Integer), orders(sa.Text, info=info))
+
+
+def test_an_array_of_a_wider_type_needs_no_words(case: Case) -> None:
+    old, new = sa.ARRAY(sa.Integer), sa.ARRAY(sa.BigInteger)
+    walk(case, orders(old), orders(new), "INSERT INTO orders (id, amount) VALUES (1, '{5,NULL}'), (2, '{}'), (3, NULL)")
+    assert case.run("SELECT amount FROM orders ORDER BY id") == [([5, None],), ([],), (None,)]

@@ -35,10 +35,10 @@ def conversion(
     :raises Refused: where nobody has said them and the plain casts are not surely right.
     """
     up, down = said.get("up"), said.get("down")
-    if isinstance(op, CastColumnOp) and not (up or down) and named_in(op.using, op.column_name):
-        return op.using, op.back  # a person has consented to them where there are rows
+    if isinstance(op, CastColumnOp) and op.consented and not (up or down) and named_in(op.using, op.column_name):
+        return op.using, op.back
     if not (up and down) and not _is_wider(was, becomes):
-        raise _unsaid(shown, was, becomes, up, down)
+        raise unsaid(shown, was, becomes, up, down)
     return up, down
 
 
@@ -149,6 +149,8 @@ def _sized(type_: str) -> tuple[str, tuple[int, ...]]:
 
 
 def _is_wider(was: str, becomes: str) -> bool:
+    if was.endswith("[]") and becomes.endswith("[]") and "json" not in was:  # an array of json is equal to no other
+        return _is_wider(was.removesuffix("[]"), becomes.removesuffix("[]"))
     old, (new, sizes) = _sized(was)[0], _sized(becomes)
     return any(
         old in row and new in row and row.index(new) > row.index(old) and not (sizes and new == "numeric")
@@ -156,7 +158,8 @@ def _is_wider(was: str, becomes: str) -> bool:
     )
 
 
-def _unsaid(shown: str, was: str, becomes: str, up: str | None, down: str | None) -> Refused:
+def unsaid(shown: str, was: str, becomes: str, up: str | None, down: str | None) -> Refused:
+    """Return what is said where nobody has said how values go both ways."""
     missing = [name for name, text in (("up", up), ("down", down)) if not text]
     name = shown.rpartition(".")[2]
     example = {"up": f"{name}::{becomes}", "down": f"{name}::{was}"}
