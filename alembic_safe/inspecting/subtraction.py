@@ -18,16 +18,11 @@ if TYPE_CHECKING:
 
 _SCHEMAS = f"'{RETIRED_SCHEMA}', '{SYNC_SCHEMA}'"
 _OURS = f"""
-SELECT n.nspname AS schema, c.relname AS table, ({OWN_SCHEMA} OR n.nspname IN ({_SCHEMAS})) AS own_schema
+SELECT n.nspname AS schema, c.relname AS table, ({OWN_SCHEMA} OR n.nspname IN ({_SCHEMAS})) AS own_schema,
+  {OWN_SCHEMA} OR n.nspname IN ({_SCHEMAS}) OR c.relname = ANY(CAST(:names AS text[])) AS is_ours
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND ({OWN_SCHEMA} OR n.nspname IN ({_SCHEMAS}) OR c.relname = ANY(CAST(:names AS text[])))
-"""
-
-# pg_partman, a cron job or a person makes them. With the table that they belong to they stay, change and are retired.
-_PARTITIONS = """
-SELECT n.nspname AS schema, c.relname AS table
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relispartition AND c.relkind IN ('r', 'p')
+WHERE c.relkind IN ('r', 'p')
+  AND ({OWN_SCHEMA} OR n.nspname IN ({_SCHEMAS}) OR c.relname = ANY(CAST(:names AS text[])) OR c.relispartition)
 """
 
 
@@ -42,7 +37,12 @@ def leave_ours_out(autogen_context: AutogenContext) -> PriorityDispatchResult:
     rows = run(connection, _OURS, {"names": [PREFIX + name for name in TABLES]})
     schemas = {row["schema"] for row in rows if row["own_schema"]}
     default = connection.dialect.default_schema_name or "public"
-    tables = {(row["schema"], row["table"]) for row in rows} | _unnamed_partitions(autogen_context, default)
+    # partitions that nobody names are made by pg_partman, a cron job or a person: with their table they stay, change and go
+    named = _named(autogen_context, default)
+    tables = {
+        (row["schema"], row["table"]) for row in rows
+        if row["is_ours"] or (named is not None and (row["schema"], row["table"]) not in named)
+    }  # fmt: skip
     if tables:
 
         def not_ours(name: str | None, type_: str, parents: Any) -> bool:
@@ -57,10 +57,9 @@ def leave_ours_out(autogen_context: AutogenContext) -> PriorityDispatchResult:
     return PriorityDispatchResult.CONTINUE
 
 
-def _unnamed_partitions(autogen_context: AutogenContext, default: str) -> set[tuple[str, str]]:
-    connection: Any = autogen_context.connection
+def _named(autogen_context: AutogenContext, default: str) -> set[tuple[str, str]] | None:
+    """Return the tables that the models name; ``None`` where everything is compared."""
     if autogen_context.opts.get(WHOLE):
-        return set()
+        return None
     models = models_of_comparison(autogen_context)
-    named = {(table.schema or default, table.name) for metadata in models for table in metadata.tables.values()}
-    return {(row["schema"], row["table"]) for row in run(connection, _PARTITIONS)} - named
+    return {(table.schema or default, table.name) for metadata in models for table in metadata.tables.values()}
