@@ -4,7 +4,7 @@
 # deadlock as soon as taking back the first one takes a second, and PostgreSQL may end the application's transaction.
 from __future__ import annotations
 
-from functools import partial
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from alembic.runtime.migration import RevisionStep
@@ -30,13 +30,17 @@ def with_tables_locked(steps: Iterable[RevisionStep], context: MigrationContext)
 
 def _locking(step: RevisionStep, context: MigrationContext) -> RevisionStep:
     if isinstance(step, RevisionStep) and not step.is_upgrade and getattr(step.revision.module, "change", None):
-        step.migration_fn = partial(_run, step.migration_fn, step.revision, context)
+        step.migration_fn = _locked(step.migration_fn, step.revision, context)
     return step
 
 
-def _run(downgrade: Callable[..., None], script: Script, context: MigrationContext, **kw: Any) -> None:
-    _lock_tables(script, context)
-    downgrade(**kw)
+def _locked(downgrade: Callable[..., None], script: Script, context: MigrationContext) -> Callable[..., None]:
+    @wraps(downgrade)  # Alembic logs its name
+    def locked(**kw: Any) -> None:
+        _lock_tables(script, context)
+        downgrade(**kw)
+
+    return locked
 
 
 def _lock_tables(script: Script, context: MigrationContext) -> None:

@@ -26,7 +26,10 @@ def shop(key: Any) -> sa.MetaData:
 
 @pytest.mark.parametrize(("held", "wanted"), [("users", "orders"), ("orders", "users")])
 @pytest.mark.parametrize("shipped", [False, True], ids=["expand and copy", "contract"])
-def test_who_holds_one_table_and_wants_the_other_goes_on(case: Case, held: str, wanted: str, shipped: bool) -> None:
+def test_who_holds_one_table_and_wants_the_other_goes_on(
+    case: Case, held: str, wanted: str, shipped: bool, caplog: pytest.LogCaptureFixture
+) -> None:  # fmt: skip
+    caplog.set_level("DEBUG", "alembic")  # then Alembic says each function's name
     case.begin(shop(sa.Integer), "INSERT INTO users VALUES (1); INSERT INTO orders VALUES (1, 1)")
     before = case.catalog
     case.revise(shop(sa.BigInteger))
