@@ -133,11 +133,12 @@ class Case:
         with self.engine.connect() as c:
             return read_catalog(c, leave_out=frozenset({"alembic_version"}))
 
-    def created(self, models: sa.MetaData) -> Catalog:
-        """What ``create_all()`` makes of models."""
+    def created(self, models: sa.MetaData, unsaid: str = "") -> Catalog:
+        """What ``create_all()`` makes of models, and SQL of what they do not say."""
         engine = sa.create_engine(self.cluster.url(self.make_database()), poolclass=sa.NullPool)
         self._create(engine, models)
         with engine.connect() as c:
+            c.exec_driver_sql(unsaid or "SELECT")
             return read_catalog(c)
 
     @contextmanager
@@ -210,10 +211,12 @@ def milestone(case: Case, old: sa.MetaData, new: sa.MetaData, rows: str = "") ->
     return {_phase(text): text for text in texts}
 
 
-def stop_everywhere(case: Case, new: sa.MetaData, phase: str) -> int:
+def stop_everywhere(case: Case, new: sa.MetaData, phase: str, unsaid: str = "") -> int:
     """Stop a phase behind each of its steps: it goes on to the end from there, and is taken back from there.
 
     The database is where the phase begins.
+
+    :param unsaid: SQL that makes what the models do not say.
 
     :returns: how many steps there are.
     """
@@ -233,7 +236,7 @@ def stop_everywhere(case: Case, new: sa.MetaData, phase: str) -> int:
                 case.run(f"UPDATE alembic_version SET version_num = '{at}'")
                 case.upgrade(revision[1])
                 if phase == "contract":
-                    assert_same(case.created(new), case.catalog, f"stopped behind {n} steps")
+                    assert_same(case.created(new, unsaid), case.catalog, f"stopped behind {n} steps")
             case.downgrade("-1")
             assert_same(before, case.catalog, f"taken back behind {n} steps")
     return len(steps)

@@ -103,7 +103,7 @@ def collated(sql: str | None, collation: str, column: str) -> str:
 def type_sql(type_: Any) -> str:
     """Return a type as PostgreSQL calls it."""
     text = str(made_type(type_).compile(dialect=postgresql.dialect())).lower()  # type: ignore[no-untyped-call,unused-ignore]
-    text = re.sub(r' collate ".*"', "", text).replace("varchar", "character varying")
+    text = re.sub(r' collate (?:"(?:[^"]|"")+"|[^\s"]+)', "", text).replace("varchar", "character varying")
     text = re.sub(r"^float(\(\d+\))?$", lambda found: _float(found[1]), text)
     names = {"timestamp": "timestamp without time zone", "char": "character", "decimal": "numeric"}
     return names.get(text, text)
