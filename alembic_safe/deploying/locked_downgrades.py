@@ -45,6 +45,7 @@ def _locked(downgrade: Callable[..., None], script: Script, context: MigrationCo
 
 def _lock_tables(script: Script, context: MigrationContext) -> None:
     from alembic_safe.database.failures import sqlstate_of
+    from alembic_safe.errors import Findings
     from alembic_safe.inspecting.changes import changes
     from alembic_safe.operations.living import find_table
     from alembic_safe.operations.lock_together import lock_together
@@ -52,7 +53,11 @@ def _lock_tables(script: Script, context: MigrationContext) -> None:
     connection: Any = context.connection
     if context.script is None:
         return
-    settles = next((one.settles for one in changes(context.script) if script.revision in one.revisions), ())
+    try:
+        known = changes(context.script)
+    except Findings:
+        return  # files that contradict each other keep nobody from going back
+    settles = next((one.settles for one in known if script.revision in one.revisions), ())
     named = dict.fromkeys((line.schema, line.table) for line in settles)
     found = [find_table(connection, table, schema) for schema, table in named]
     tables = [table for table in found if table is not None]

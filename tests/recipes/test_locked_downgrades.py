@@ -45,3 +45,13 @@ def test_who_holds_one_table_and_wants_the_other_goes_on(
         client.commit()
         going.result()
     assert case.catalog.objects.keys() == before.objects.keys()
+
+
+def test_files_that_contradict_each_other_keep_nobody_from_going_back(case: Case) -> None:
+    case.begin(shop(sa.Integer), "INSERT INTO users VALUES (1); INSERT INTO orders VALUES (1, 1)")
+    before = case.catalog
+    case.revise(shop(sa.BigInteger))
+    case.upgrade()
+    (case.contracts / "notes.py").write_text("no contract")
+    case.downgrade("base")
+    assert case.catalog.objects.keys() == before.objects.keys()
