@@ -48,6 +48,15 @@ def pytest_report_header() -> str:
     return f"PostgreSQL {VERSION} (embedded; ALEMBIC_SAFE_TEST_POSTGRES chooses 16 or 18)"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Make every case long that ``@pytest.mark.cases`` does not name: by its id, or how that begins or ends."""
+    for item in items:
+        named = item.get_closest_marker("cases")
+        if named is not None and not any(f"-{case}-" in f"-{item.callspec.id}-" for case in named.args):  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(autouse=True)
 def no_env_py_outlives_its_test() -> Iterator[None]:
     """Take away what an env.py that ran in this process leaves: log handlers on a closed stream, the project's models."""

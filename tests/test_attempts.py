@@ -747,6 +747,7 @@ def test_an_autovacuum_is_got_past_by_a_role_that_is_not_shown_what_it_is(vacuum
         c.execute("DROP ROLE shop")
 
 
+@pytest.mark.long
 def test_an_autovacuum_that_prevents_wraparound_is_named_and_left_alone(vacuumed: Target) -> None:
     with vacuumed.session() as c:
         rows_are_no_reason = (

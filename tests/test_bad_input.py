@@ -66,6 +66,7 @@ def test_a_wrong_password_is_neither_shown_nor_taken(guarded: Guarded, tmp_path:
         assert_stopped(project.run(*command), 10, "password authentication failed", guarded.user)
 
 
+@pytest.mark.cases("%(here)s 100%")
 @pytest.mark.parametrize("password", ["p%40ss@/w:rd", "%(here)s 100%", "ж'\"\\ b=c&d?e#f"])
 def test_a_password_with_characters_of_urls_and_ini_files_gets_there_and_is_not_shown(
     password: str, guarded: Guarded, tmp_path: Path

@@ -72,6 +72,7 @@ def test_a_vacuum_may_take_longer_than_a_statement_of_the_role(
     assert "not vacuumed" not in said
 
 
+@pytest.mark.cases("1")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_copy_may_pause_for_longer_than_a_session_of_the_role_may_be_idle(
     project: Project, cluster: Cluster, database: str, workers: int
@@ -81,6 +82,7 @@ def test_a_copy_may_pause_for_longer_than_a_session_of_the_role_may_be_idle(
     assert "pausing" in copied(project, cluster, database, options, begin_with(idle_session_timeout="900ms") + COPY)
 
 
+@pytest.mark.long
 def test_a_session_that_vacuums_may_wait_for_its_next_turn(project: Project, cluster: Cluster, database: str) -> None:
     filled(cluster, database, SLOWED)
     said = copied(project, cluster, database, body=begin_with(idle_session_timeout="900ms") + COPY)

@@ -50,6 +50,7 @@ def lines_after(text: str, start: str, kinds: tuple[str, ...]) -> list[str]:
     return re.findall(rf"(?:{'|'.join(kinds)}) [^;]*;", said)
 
 
+@pytest.mark.cases("LATIN1")
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_a_database_in_another_encoding_is_deployed_to_and_its_journal_says_what_it_can(
     encoding: str, cluster: Cluster, tmp_path: Path

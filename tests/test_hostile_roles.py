@@ -182,6 +182,7 @@ def test_timeouts_set_on_the_role_do_not_cost_us_the_deploy_lock(
     assert_done(project.run("safe-upgrade", "--backup"), "at a4")
 
 
+@pytest.mark.long
 def test_a_backup_may_take_longer_than_a_session_of_the_role_may_be_idle(
     project: Project, cluster: Cluster, database: str
 ) -> None:
@@ -215,6 +216,7 @@ def test_a_statement_timeout_of_the_role_stops_a_revision_and_nothing_else(
     assert_stopped(done, 6, "a4 (slow) failed", "statement timeout", "a4_slow.py", "the database stands at a3")
 
 
+@pytest.mark.long
 def test_an_idle_in_transaction_timeout_of_the_role_does_not_end_a_revision_that_thinks(
     project: Project, cluster: Cluster, database: str
 ) -> None:

@@ -332,6 +332,7 @@ ONCE_FAILED = {
 }  # fmt: skip
 
 
+@pytest.mark.cases("compared")
 @pytest.mark.parametrize("compares", [False, True], ids=["", "compared"])
 @pytest.mark.parametrize("pair", ONCE_FAILED.values(), ids=list(ONCE_FAILED))
 def test_pairs_that_once_failed(sweep: Sweep, pair: Pair, *, compares: bool) -> None:

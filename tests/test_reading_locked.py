@@ -56,6 +56,7 @@ def locked(cluster: Cluster, database: str, table: str) -> Iterator[None]:
         holder.rollback()
 
 
+@pytest.mark.cases('"Order %"')
 @pytest.mark.parametrize("table", TABLES)
 def test_a_table_that_somebody_holds_ends_every_command_and_says_who(
     shop: Project, cluster: Cluster, database: str, table: str

@@ -204,6 +204,7 @@ def test_a_database_that_is_not_empty_is_left_alone(project: Project, cluster: C
     assert rows(cluster, database, "SELECT to_regclass('users')") == [(None,)]
 
 
+@pytest.mark.long
 def test_values_that_are_made_anew_each_time_are_made_anew(project: Project, cluster: Cluster, database: str) -> None:
     with_template(project)
     project.revision("a4", "a3", "tokens", """

@@ -60,6 +60,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator
     cluster.drop("squash_keep")
 
 
+@pytest.mark.long
 def test_a_kept_revision_runs_on_a_new_database_as_it_is_written(
     kept: tuple[Project, Project, str], cluster: Cluster, make_database: Callable[..., str]
 ) -> None:

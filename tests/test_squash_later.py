@@ -73,6 +73,7 @@ def test_a_squash_of_a_squash_still_knows_every_original(
     assert other.run("current", check=0).stdout.strip() == "a1"
 
 
+@pytest.mark.long
 def test_pruning_asks_the_databases_and_leaves_word_for_the_late(
     app: Project, cluster: Cluster, make_database: Callable[..., str]
 ) -> None:
@@ -129,6 +130,7 @@ def commit(project: Project, message: str) -> None:
     git(project, "commit", "-q", "-m", message)
 
 
+@pytest.mark.long
 def test_a_branch_whose_revision_follows_a_replaced_one_is_rebased(project: Project) -> None:
     with_template(project)
     git(project, "init", "-q")
@@ -210,6 +212,7 @@ def test_an_original_that_a_merge_brings_back_is_taken_out(project: Project) -> 
     assert git(project, "status", "--porcelain").split() == ["D", "migrations/versions/a3_mails.py"]
 
 
+@pytest.mark.long
 def test_a_remark_that_git_carries_into_the_archive_is_found(project: Project) -> None:
     with_template(project)
     git(project, "init", "-q")

@@ -126,6 +126,7 @@ def test_it_refuses_a_database_that_only_says_to_be_at_its_start(
     assert rows(cluster, database, "SELECT version_num FROM alembic_version") == [("a3",)]
 
 
+@pytest.mark.long
 def test_it_is_checked_and_undone(folded: Project) -> None:
     assert "1 squash: as certified, and proven again" in folded.run("squash", "--check", check=0).stdout
     path = folded.folder / "migrations" / "versions" / "a6_plans_and_names.py"

@@ -66,6 +66,7 @@ def test_a_new_database_takes_it_and_others_do_not(
     on(project, cluster.url("squash_short"))
 
 
+@pytest.mark.long
 def test_check_proves_it_again_and_undo_takes_it_away(app: tuple[Project, dict[str, bytes], str]) -> None:
     project, before, _ = app
     assert "1 squash: as certified, and proven again" in project.run("squash", "--check", check=0).stdout

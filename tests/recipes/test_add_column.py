@@ -116,6 +116,7 @@ def modes(*labels: str) -> sa.Enum:
     return sa.Enum(*labels, name="mode")
 
 
+@pytest.mark.cases("of the row")
 @pytest.mark.parametrize(
     "fill", ["'x'", "CASE WHEN id > 1 THEN 'x'::mode ELSE 'y' END"], ids=["constant", "of the row"]
 )
@@ -135,6 +136,7 @@ def test_a_label_of_a_type_that_is_called_like_a_new_column_comes_first(case: Ca
     assert case.run("SELECT mode FROM users") == [("y",)]
 
 
+@pytest.mark.cases("constant")
 @pytest.mark.parametrize(
     ("named", "kw"),
     [

@@ -21,6 +21,7 @@ def users(type_: Any, **kw: Any) -> sa.MetaData:
     return metadata
 
 
+@pytest.mark.cases("from one to another")
 @pytest.mark.parametrize(
     ("old", "new", "info"),
     [

@@ -315,6 +315,7 @@ def counted(*key: Any, **kw: Any) -> sa.MetaData:
     return metadata
 
 
+@pytest.mark.cases("old3")
 @pytest.mark.parametrize(
     ("old", "new"),
     [

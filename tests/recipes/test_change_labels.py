@@ -359,6 +359,7 @@ def test_what_nothing_makes_again_is_refused_by_name(case: Case, more: str, name
         case.revise(orders("open", "done", info=RENAMED))
 
 
+@pytest.mark.cases("True")
 @pytest.mark.parametrize("is_array", [False, True])
 def test_a_default_whose_label_becomes_another_that_was_there_is_what_it_was_on_the_way_back(
     case: Case, is_array: bool

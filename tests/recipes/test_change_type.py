@@ -250,6 +250,7 @@ def test_indexes_with_an_order_and_a_condition_are_built_for_the_new_column(case
     assert_same(case.created(models(sa.BigInteger, more=True)), case.catalog, "the end")
 
 
+@pytest.mark.cases("another")
 @pytest.mark.parametrize("index", ["another", "none"])
 def test_an_index_that_leaves_a_column_whose_type_changes_is_no_news_until_the_contract(case: Case, index: str) -> None:
     def models(type_: Any, *columns: str) -> sa.MetaData:
@@ -463,6 +464,7 @@ def test_a_partial_index_over_a_text_that_becomes_an_enum_is_built_as_the_models
 DELETED = {"up": "CASE WHEN deleted THEN '2000-01-01 00:00+00'::timestamptz END", "down": "deleted IS NOT NULL"}
 
 
+@pytest.mark.cases("deleted_at")
 @pytest.mark.parametrize("to", ["deleted", "deleted_at"])
 def test_a_milestone_converts_as_the_models_say_where_the_server_has_no_cast(case: Case, to: str) -> None:
     def files(name: str, type_: Any, **info: str) -> sa.MetaData:

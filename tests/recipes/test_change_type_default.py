@@ -66,6 +66,7 @@ def test_the_default_is_what_the_models_say_and_on_the_way_back_what_it_was(case
     walk(case, *both(name))
 
 
+@pytest.mark.cases("a default comes", "a word becomes an enum")
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_milestone_gives_the_column_its_default_in_the_moment_of_the_swap(case: Case, name: str) -> None:
     old, new, rows = both(name)
