@@ -17,9 +17,9 @@ from alembic_safe.authoring.change_operations import CastColumnOp, DefaultOp, Fi
 from alembic_safe.authoring.change_records import Ways
 from alembic_safe.authoring.enum_changes import enum_of
 from alembic_safe.authoring.recipes.conversions import is_free, unsaid
-from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.failures import sqlstate_of, sqlstate_when_run
 from alembic_safe.database.sql_words import verbatim
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import quoted
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.retired import newest, read_retired
@@ -173,21 +173,12 @@ class ColumnChanges:
         :raises Refused: with the words for the model.
         """
         for sql, cast, type_ in zip((said.up, said.down), casts, types, strict=True):
-            if not sql and not self._has_cast(f"SELECT {cast} FROM (SELECT NULL::{type_} AS {quoted(id_.name)}) AS x"):
+            asked = verbatim(f"SELECT {cast} FROM (SELECT NULL::{type_} AS {quoted(id_.name)}) AS x")
+            if not sql and sqlstate_when_run(self.connection, asked) == _NO_SUCH_CAST:
                 raise unsaid(self._shown(id_), *types, said.up, said.down)
 
     def _shown(self, id_: ObjectId) -> str:
         return ".".join([*([id_.schema] if id_.schema != self.default else []), id_.parent, id_.name])
-
-    def _has_cast(self, sql: str) -> bool:
-        savepoint = self.connection.begin_nested()
-        try:
-            run(self.connection, verbatim(sql))
-        except DBAPIError as error:
-            return sqlstate_of(error) != _NO_SUCH_CAST
-        finally:
-            savepoint.rollback()
-        return True
 
     def retire(self, id_: ObjectId) -> None:
         """Retire a column that is made anew as something else."""

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from alembic_safe.inspecting.catalog_records import ObjectId
 
 
+def is_known(op: ops.MigrateOperation) -> bool:
+    """Tell whether an operation is Alembic's or ours: what another package's does nobody knows."""
+    return type(op).__module__.startswith(("alembic.", "alembic_safe."))
+
+
 def plain_text(sql: str) -> TextClause:
     """Return SQL of which no part is a parameter."""
     return text(for_text(sql))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alembic_safe.authoring.change_operations import SqlOp
+from alembic_safe.authoring.change_operations import SqlOp, is_known
 from alembic_safe.authoring.recipes.naming import named_in
 from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of
 from alembic_safe.errors import NextStep, Refused
@@ -38,8 +38,8 @@ def require_nothing_holds(settles: Iterable[Settle], every: Sequence[MigrateOper
 
 
 def _takes_away(op: MigrateOperation, held: Holding, facts: Facts) -> bool:
-    if not type(op).__module__.startswith(("alembic.", "alembic_safe.")):
-        return True  # nobody knows what another package's operation does
+    if not is_known(op):
+        return True
     if type(op) is SqlOp:
         return named_in(op.sql, held.names[-1])
     table = table_of(op, facts)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from alembic.operations import ops
 
-from alembic_safe.authoring.change_operations import DropTypeOp, SqlOp
+from alembic_safe.authoring.change_operations import DropTypeOp, SqlOp, is_known
 from alembic_safe.authoring.contracts import contract_steps
 from alembic_safe.authoring.held_columns import require_nothing_holds
 from alembic_safe.authoring.keeping import UNDO
@@ -54,7 +54,12 @@ RECIPES: tuple[Recipe, ...] = (
 )  # fmt: skip
 """Asked in this order, each of every operation; the first that knows one has it."""
 _LONGEST = 60
-_LAST = ("rename_index", "rename_constraint", "retire_table", "swap_enum", "drop_type", "finish")
+_WAITED_FOR, _OTHERS, _OF_FINAL_NAMES = "what others wait for", "all others", "what is true of a column's final name"
+_ORDER = (
+    _WAITED_FOR, "drop_column", _OTHERS, "rename_index", "rename_constraint", "retire_table", "swap_enum", _OF_FINAL_NAMES,
+    "drop_type", "finish",
+)  # fmt: skip
+"""In which order a contract does what it does: verbs, and what those have in common that have no place as a verb."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,7 @@ def _plan(
     lines |= dict.fromkeys(_finish(op, facts) for op in ends)
     # what takes a name over, and a table as a whole, comes when everything else has gone
     settles = tuple(sorted(lines, key=_place(tuple(lines))))
-    others = tuple(dict.fromkeys(f"{type(op).__module__}.{type(op).__name__}" for op in first if not _is_known(op)))
+    others = tuple(dict.fromkeys(f"{type(op).__module__}.{type(op).__name__}" for op in first if not is_known(op)))
     after = [Step(op.sql if len(op.sql) < _LONGEST else f"{op.sql[:_LONGEST]}...", (op,)) for op in waiting]
     copy_steps = (*(step for one in found for step in one.copy), *late, *after)
     require_free_names((*expand, *copy_steps), first, facts)
@@ -207,7 +212,7 @@ def _plan(
     )  # fmt: skip
 
 
-def _place(lines: Sequence[Settle]) -> Callable[[Settle], float]:
+def _place(lines: Sequence[Settle]) -> Callable[[Settle], int]:
     """Return where a line stands among the others.
 
     Foreign keys go before the keys that they refer to, a generated column before those that it is computed from, and a
@@ -216,18 +221,16 @@ def _place(lines: Sequence[Settle]) -> Callable[[Settle], float]:
     fresh = frozenset(line.facts.get("new", "") for line in lines)
     swapped = {(one.schema, one.table, one.name) for one in lines if one.verb == "swap_columns" and "enum" in one.facts}
 
-    def place(line: Settle) -> float:
-        if line.verb in _LAST:
-            return _LAST.index(line.verb) + 1
-        if line.verb != "swap_columns" and (line.schema, line.table, line.name) in swapped:
-            # what is said of a column by its final name is true when it has that name
-            return _LAST.index("swap_enum") + 1.5
-        is_first = (line.verb == "set_not_null" and line.name in fresh) or (
+    def sort(line: Settle) -> str:
+        is_last = line.verb in _ORDER[_ORDER.index(_OTHERS) :]
+        if not is_last and line.verb != "swap_columns" and (line.schema, line.table, line.name) in swapped:
+            return _OF_FINAL_NAMES
+        is_waited_for = (line.verb == "set_not_null" and line.name in fresh) or (
             line.verb == "drop_constraint" and line.facts.get("type") == "foreignkey"
         )
-        return -1 if is_first else -0.5 if line.verb == "drop_column" else 0
+        return _WAITED_FOR if is_waited_for else line.verb if line.verb in _ORDER else _OTHERS
 
-    return place
+    return lambda line: _ORDER.index(sort(line))
 
 
 def _ends(every: Sequence[ops.MigrateOperation]) -> list[SqlOp]:
@@ -274,8 +277,3 @@ def _words(found: Sequence[Phased], settles: Sequence[Settle], facts: Facts, oth
     contract = contract_words(settles, facts.default_schema)
     untouched = tuple(f"{name} is another package's operation, and stands as that package wrote it." for name in others)
     return Words((*every("ordinary"), *untouched), every("expand"), every("copy"), contract)
-
-
-def _is_known(op: ops.MigrateOperation) -> bool:
-    """Tell whether an operation is Alembic's or ours."""
-    return any(kind.__module__.startswith(("alembic.", "alembic_safe.")) for kind in type(op).__mro__[:1])

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import DBAPIError
+
 from alembic_safe.database.blockers import SESSION, Blocker, Wait
+from alembic_safe.database.statements import run
 from alembic_safe.errors import LockNotObtained, NextStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy import Connection
 
     from alembic_safe.database.timeouts import Outcome
 
@@ -144,6 +147,16 @@ def sqlstate_of(error: BaseException) -> str:
             if isinstance(state, str):
                 return state
         seen = seen.__cause__
+    return ""
+
+
+def sqlstate_when_run(connection: Connection, sql: str) -> str:
+    """Run a query under a savepoint, and return the SQLSTATE with which it fails; empty where it runs."""
+    try:
+        with connection.begin_nested():
+            run(connection, sql)
+    except DBAPIError as error:
+        return sqlstate_of(error) or "unknown"
     return ""
 
 
