@@ -1,9 +1,10 @@
 """How does a test run ``python -m MODULE`` as a process of its own without waiting for the imports each time?
 
-A process that has imported what others wrote (Alembic, SQLAlchemy, psycopg: 0.4 s of CPU) forks one process for each
-run; what is ours is imported there, as in any process. Such a run has its own pid, environment, folder, standard streams
-and exit code, and ends as an interpreter ends. What an interpreter decides when it starts cannot be had this way: where
-the environment says something else of that, a new interpreter is started (see :func:`fits`).
+A process that has imported what others wrote (Alembic, SQLAlchemy, psycopg: 0.4 s of CPU), and our lower rooms (0.1 s),
+forks one process for each run; the rooms above, which tell Alembic of their operations when they are imported, are
+imported there, as in any process. Such a run has its own pid, environment, folder, standard streams and exit code, and
+ends as an interpreter ends. What an interpreter decides when it starts cannot be had this way: where the environment says
+something else of that, a new interpreter is started (see :func:`fits`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from typing import TYPE_CHECKING, NoReturn
 from tests.patience import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,9 +108,11 @@ class _Forker:
             ours = (
                 f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests import warm; warm._serve(int(sys.argv[1]))"
             )
+            # what is run before may keep something of ours from being imported
+            rest = [str(listener.fileno()), *(["bare"] if before else [])]
             others = {name: value for name, value in os.environ.items() if not name.startswith(_AT_START)}
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"{before}\n{ours}", str(listener.fileno())], env=others | dict(start),
+                [sys.executable, "-c", f"{before}\n{ours}", *rest], env=others | dict(start),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[listener.fileno()],
             )  # fmt: skip
 
@@ -210,9 +213,12 @@ class Started:
         return line.decode()
 
 
+_THEIRS = ("alembic.command", "alembic.config", "sqlalchemy.dialects.postgresql.psycopg", "click", "tenacity")
+
+
 def _serve(listener_fd: int) -> None:
     """Fork whenever somebody asks, until nobody can any more: what the process that forks does all the time."""
-    for module in ("alembic.command", "alembic.config", "sqlalchemy.dialects.postgresql.psycopg", "click", "tenacity"):
+    for module in (*_THEIRS, *(() if "bare" in sys.argv else _ours())):
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # else each of them, at its end, would copy all of this to find that nothing of it is garbage
@@ -242,6 +248,13 @@ def _serve(listener_fd: int) -> None:
                 for stream in streams:
                     os.close(stream)
                 talk.sendall(f"{pid}\n".encode())
+
+
+def _ours() -> Iterator[str]:
+    """Yield the names of the modules of the lower rooms: all they do on import is to define."""
+    for room in ("database", "inspecting", "operations"):
+        for path in sorted((ROOT / "alembic_safe" / room).glob("*.py")):
+            yield f"alembic_safe.{room}.{path.stem}".removesuffix(".__init__")
 
 
 def _read_order(talk: socket.socket) -> tuple[dict[str, object], list[int]]:
