@@ -152,12 +152,18 @@ def sqlstate_of(error: BaseException) -> str:
 
 def sqlstate_when_run(connection: Connection, sql: str) -> str:
     """Run a query under a savepoint, and return the SQLSTATE with which it fails; empty where it runs."""
+    error = error_when_run(connection, sql)
+    return "" if error is None else sqlstate_of(error) or "unknown"
+
+
+def error_when_run(connection: Connection, sql: str) -> DBAPIError | None:
+    """Run a statement under a savepoint, and return what it fails with; where it runs, what it did stays."""
     try:
         with connection.begin_nested():
             run(connection, sql)
     except DBAPIError as error:
-        return sqlstate_of(error) or "unknown"
-    return ""
+        return error
+    return None
 
 
 def ways_past(blockers: tuple[Blocker, ...]) -> list[NextStep]:

@@ -6,9 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError
-
-from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.failures import error_when_run, sqlstate_of
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
@@ -112,16 +110,12 @@ def _set_default(connection: Connection, table: LivingTable, column: str, expres
     literal = literal_of(expression)
     tries = [f"{literal}::{type_}", expression] if literal else [expression, f"CAST({expression} AS {type_})"]
     for said in tries:
-        savepoint = connection.begin_nested()
-        try:
-            run(connection, f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(column)} SET DEFAULT {verbatim(said)}")
-        except DBAPIError as error:
-            savepoint.rollback()
-            if sqlstate_of(error) not in OF_NO_USE:
-                raise
-        else:
-            savepoint.commit()
+        set_default = f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(column)} SET DEFAULT {verbatim(said)}"
+        error = error_when_run(connection, set_default)
+        if error is None:
             return
+        if sqlstate_of(error) not in OF_NO_USE:
+            raise error
     raise Refused(
         f"{table.shown}.{column} is of type {type_} now, and its default is not: {expression}.",
         next_steps=[
