@@ -9,16 +9,18 @@ from alembic.operations import ops
 from sqlalchemy import Column
 
 from alembic_safe.errors import Findings, NextStep, Refused
+from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.changes import open_changes
 from alembic_safe.inspecting.created_names import name_of_created
+from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.inspecting.operation_table import table_of_operation
 from alembic_safe.operations.not_null import proof_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from alembic.autogenerate.api import AutogenContext
-    from sqlalchemy import MetaData, Table
+    from sqlalchemy import Table
 
     from alembic_safe.inspecting.changes import Change
     from alembic_safe.inspecting.comparison import Difference
@@ -44,21 +46,21 @@ def subtract_open_changes(autogen_context: AutogenContext, upgrade_ops: ops.Upgr
         return
     default = connection.dialect.default_schema_name or "public"
     found = open_changes(script)
-    require_no_contradiction(found, models_of_comparison(autogen_context), default)
+    require_no_contradiction(found, tables_of(models_of(autogen_context), default))
     lines = [line for change in found for line in change.settles]
     if lines:
         _subtract(upgrade_ops, _Explained(lines, default, autogen_context))
 
 
-def require_no_contradiction(found: Iterable[Change], models: Iterable[MetaData], default: str) -> None:
+def require_no_contradiction(found: Iterable[Change], tables: Mapping[ObjectId, Table]) -> None:
     """Stop where models have what an open change takes away.
 
+    :param tables: those of the models.
     :raises Findings: naming both.
     """
-    tables = {(table.schema or default, table.name): table for metadata in models for table in metadata.tables.values()}
     for change in found:
         for line in change.settles:
-            table = tables.get((line.schema, line.table))
+            table = tables.get(ObjectId("table", line.schema, line.table))
             what = None if table is None else _contradicted(line, table)
             if what is not None:
                 raise Findings(
@@ -164,7 +166,7 @@ class _Explained:
         return bool(there and made) and not context.impl.compare_type(Column(new, made[0]["type"]), there[0])
 
     def _tables(self, op: ops.AlterColumnOp) -> list[Table]:
-        every = [table for metadata in models_of_comparison(self.autogen_context) for table in metadata.tables.values()]
+        every = [table for metadata in models_of(self.autogen_context) for table in metadata.tables.values()]
         return [one for one in every if (one.schema, one.name) == (op.schema, op.table_name)]
 
 
@@ -211,9 +213,3 @@ def _subtract_from_column(op: ops.AlterColumnOp, explained: _Explained) -> None:
         op.modify_server_default = False
     if op.modify_type is not None and explained.leads_to(op):
         op.modify_type = None
-
-
-def models_of_comparison(autogen_context: AutogenContext) -> tuple[MetaData, ...]:
-    """Return the models that one comparison is about."""
-    given: Any = autogen_context.metadata
-    return tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
