@@ -46,10 +46,11 @@ def subtract_open_changes(autogen_context: AutogenContext, upgrade_ops: ops.Upgr
         return
     default = connection.dialect.default_schema_name or "public"
     found = open_changes(script)
-    require_no_contradiction(found, tables_of(models_of(autogen_context), default))
+    tables = tables_of(models_of(autogen_context), default)
+    require_no_contradiction(found, tables)
     lines = [line for change in found for line in change.settles]
     if lines:
-        _subtract(upgrade_ops, _Explained(lines, default, autogen_context))
+        _subtract(upgrade_ops, _Explained(lines, default, tables, autogen_context))
 
 
 def require_no_contradiction(found: Iterable[Change], tables: Mapping[ObjectId, Table]) -> None:
@@ -124,8 +125,11 @@ def is_settled(difference: Difference, lines: Iterable[Settle]) -> bool:
 class _Explained:
     """What lines of ``settles`` say, to be asked of one operation at a time."""
 
-    def __init__(self, lines: Iterable[Settle], default: str, autogen_context: AutogenContext) -> None:
+    def __init__(
+        self, lines: Iterable[Settle], default: str, tables: Mapping[ObjectId, Table], autogen_context: AutogenContext
+    ) -> None:
         self.default = default
+        self.tables = tables
         self.autogen_context = autogen_context
         self.news: dict[tuple[str, str, str], str] = {}
         self.said: set[tuple[str, str, str, str]] = set()
@@ -155,19 +159,14 @@ class _Explained:
         new = self.news.get((schema, op.table_name, op.column_name))
         if new is None:
             return self.says("set_type", op, op.column_name)
-        there = [
-            one for table in self._tables(op) for one in table.columns if one.name == op.column_name
-        ]  # fmt: skip
+        table = self.tables.get(ObjectId("table", schema, op.table_name))
+        there = [one for one in (() if table is None else table.columns) if one.name == op.column_name]
         made = [
             one for one in self.autogen_context.inspector.get_columns(op.table_name, schema=op.schema)
             if one["name"] == new
         ]  # fmt: skip
         context = self.autogen_context.migration_context
         return bool(there and made) and not context.impl.compare_type(Column(new, made[0]["type"]), there[0])
-
-    def _tables(self, op: ops.AlterColumnOp) -> list[Table]:
-        every = [table for metadata in models_of(self.autogen_context) for table in metadata.tables.values()]
-        return [one for one in every if (one.schema, one.name) == (op.schema, op.table_name)]
 
 
 def _subtract(container: ops.OpContainer, explained: _Explained) -> None:
