@@ -9,6 +9,7 @@ from alembic_safe import renamed_from
 from alembic_safe.authoring.renames import Evidence, Question, Rename, composed, marked, read_renames, renamed, settle
 from alembic_safe.errors import WrongUsage
 from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
+from alembic_safe.inspecting.models import tables_of
 
 HANDLE = Rename("column", "public", "users", "nick", "handle")
 
@@ -79,7 +80,7 @@ def test_a_label_that_goes_while_another_comes_is_a_question() -> None:
 def test_the_marker_of_a_column_and_of_a_table_is_read_from_its_info() -> None:
     metadata = sa.MetaData()
     sa.Table("people", metadata, sa.Column("handle", sa.Text, info=renamed_from("nick")), info=renamed_from("users"))
-    assert marked([metadata], "public") == (
+    assert marked(tables_of([metadata], "public")) == (
         Rename("table", "public", "", "users", "people"), Rename("column", "public", "people", "nick", "handle"),
     )  # fmt: skip
 

@@ -18,9 +18,9 @@ from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.created_names import name_of_check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from sqlalchemy import Connection, MetaData
+    from sqlalchemy import Connection, Table
 
 
 def without_check(type_: Any) -> Any:
@@ -33,10 +33,11 @@ def without_check(type_: Any) -> Any:
 
 
 def with_checks_apart(
-    operations: Iterable[ops.MigrateOperation], models: Sequence[MetaData], connection: Connection, default: str
+    operations: Iterable[ops.MigrateOperation], tables: Mapping[ObjectId, Table], connection: Connection, default: str
 ) -> Iterator[ops.MigrateOperation]:
     """Yield operations in which the check of a column's type is an operation of its own.
 
+    :param tables: those of the models.
     :param connection: where a check of its name may be already.
     :param default: the schema of a table that says none.
     """
@@ -52,7 +53,7 @@ def with_checks_apart(
         else:
             made.column = made.column._copy()  # noqa: SLF001 - what Alembic's own operations do
             made.column.type, name = bare, str(made.column.name)
-        check = _check_of(models, made.schema or default, made.table_name, name, default)
+        check = _check_of(tables, ObjectId("column", made.schema or default, name, made.table_name))
         if check is None:
             yield made
             continue
@@ -67,18 +68,14 @@ def _added_type(op: ops.MigrateOperation) -> Any:
     return op.column.type if isinstance(op, ops.AddColumnOp) else None
 
 
-def _check_of(
-    models: Sequence[MetaData], schema: str, table_name: str, column: str, default: str
-) -> tuple[ObjectId, str] | None:  # fmt: skip
+def _check_of(tables: Mapping[ObjectId, Table], column: ObjectId) -> tuple[ObjectId, str] | None:
     """Return the check that the models' column has from its type, and its condition."""
-    for table in (table for metadata in models for table in metadata.tables.values()):
-        if (table.schema or default, table.name) != (schema, table_name):
+    table = tables.get(ObjectId("table", column.schema, column.parent))
+    for one in () if table is None else table.constraints:
+        if not isinstance(one, CheckConstraint) or not getattr(one, "_type_bound", False):
             continue
-        for one in table.constraints:
-            if not isinstance(one, CheckConstraint) or not getattr(one, "_type_bound", False):
-                continue
-            if [str(part.name) for part in one.columns] == [column]:
-                return ObjectId("constraint", schema, name_of_check(one, column), table_name), sql_text(one.sqltext)
+        if [str(part.name) for part in one.columns] == [column.name]:
+            return column._replace(kind="constraint", name=name_of_check(one, column.name)), sql_text(one.sqltext)
     return None
 
 

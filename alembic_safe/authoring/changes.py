@@ -31,6 +31,7 @@ from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
 from alembic_safe.inspecting.difference_sql import undo_sql
+from alembic_safe.inspecting.models import tables_of
 from alembic_safe.inspecting.retired import newest, read_retired
 from alembic_safe.operations.registration import register
 from alembic_safe.operations.retire_column import RetireColumnOp
@@ -84,13 +85,14 @@ class _Work:
         self.done: list[Change] = []
         self.added_labels: list[str] = []
         self._now: Catalog | None = None
-        self.without = left_out(context, aim.models, self.read())
+        self.tables = tables_of(aim.models, self.default)
+        self.without = left_out(context, self.tables, self.read())
         self.columns = ColumnChanges(
             self.connection, self.do, self.default, aim.fills, aim.casts, aim.catalog, aim.accept, aim.ways
         )
         self.rest = CatalogChanges(
             self.connection, aim.catalog, self.do, self.read, self.found, self.columns.retire,
-            functools.partial(said_index, aim.models, self.default),
+            functools.partial(said_index, self.tables),
         )  # fmt: skip
 
     def run(self) -> Changes:
@@ -192,7 +194,7 @@ class _Work:
         for type_, wanted, held in self._labels(now):
             if enum_labels.after_additions(wanted, held) == wanted or (early and self._goes(type_, now)):
                 continue
-            said = labels_said(self.aim.models, self.default).get(type_, {})
+            said = labels_said(self.tables.values(), self.default).get(type_, {})
             self.do(labels_changed(self.connection, type_, wanted, held, said))
 
     def _goes(self, type_: ObjectId, now: Catalog) -> bool:
@@ -264,11 +266,7 @@ class _Work:
         return RetireColumnOp(op.table_name, op.to_column(), schema=op.schema, accept=self.aim.accept)
 
     def _create_table(self, op: ops.CreateTableOp) -> None:
-        table = next(
-            table for metadata in self.aim.models for table in metadata.tables.values()
-            if (table.schema or self.default, table.name) == (op.schema or self.default, op.table_name)
-        )  # fmt: skip
-        made = with_types_made(op, table)
+        made = with_types_made(op, self.tables[ObjectId("table", op.schema or self.default, op.table_name)])
         kept = newest(read_retired(self.connection), op.schema or self.default, op.table_name)
         if kept is not None:
             self.do(RestoreTableOp(made, accept=self.aim.accept))

@@ -23,6 +23,7 @@ from alembic_safe.errors import Missing, NextStep, WrongUsage
 from alembic_safe.inspecting.catalog import PUBLIC, PUBLIC_AS_INSTALLED, read_catalog
 from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
 from alembic_safe.inspecting.expected import catalogs_at
+from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.inspecting.models_catalog import Ground, ground_of, models_catalog
 from alembic_safe.inspecting.target import Target, look_at, version_tables
 
@@ -104,12 +105,12 @@ def read_project(config: Config, script: ScriptDirectory, settings: Settings) ->
         schemas.append(str(run(connection, "SELECT current_schema() AS it")[0]["it"]))
         target = look_at(context, settings)
         leave_out = version_tables(target, context)
-        given = context.opts.get("target_metadata")
-        models = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
+        models = models_of(context)
+        tables = tables_of(models, context.dialect.default_schema_name or "public")
         found.append(
             Project(
                 place_of(connection), target, ground_of(connection), models, leave_out,
-                functools.partial(left_out, context, models), (configured(context, kw),),
+                functools.partial(left_out, context, tables), (configured(context, kw),),
             )
         )  # fmt: skip
         connection.rollback()

@@ -24,11 +24,11 @@ from alembic_safe.inspecting.open_differences import belongs_to
 from alembic_safe.operations.enum_types import CreateEnumTypeOp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from alembic.operations.ops import MigrateOperation
     from alembic.runtime.migration import MigrationContext
-    from sqlalchemy import Connection, MetaData, Table
+    from sqlalchemy import Connection, Table
     from sqlalchemy.schema import SchemaItem
 
     from alembic_safe.authoring.renames import Rename
@@ -68,16 +68,15 @@ def enums_of(tables: Iterable[Table], default: str) -> dict[ObjectId, tuple[str,
     return found
 
 
-def labels_said(models: Iterable[MetaData], default: str) -> dict[ObjectId, dict[str, str]]:
+def labels_said(tables: Iterable[Table], default: str) -> dict[ObjectId, dict[str, str]]:
     """Return what the models say of labels that go: ``info={"enum": {"finished": "done"}}`` on a column."""
     found: dict[ObjectId, dict[str, str]] = {}
-    for metadata in models:
-        for table in metadata.tables.values():
-            for column in table.columns:
-                enum = enum_of(column.type)
-                said = column.info.get(ENUM)
-                if enum is not None and isinstance(said, dict):
-                    found.setdefault(_id(enum, default), {}).update({str(k): str(v) for k, v in said.items()})
+    for table in tables:
+        for column in table.columns:
+            enum = enum_of(column.type)
+            said = column.info.get(ENUM)
+            if enum is not None and isinstance(said, dict):
+                found.setdefault(_id(enum, default), {}).update({str(k): str(v) for k, v in said.items()})
     return found
 
 
@@ -112,12 +111,13 @@ def label_renamed(connection: Connection, rename: Rename, now: Catalog) -> Chang
 
 
 def with_enums(
-    context: MigrationContext, operations: Sequence[MigrateOperation], models: Sequence[MetaData],
-    without: Iterable[ObjectId], answered: Callable[[], Iterable[Rename]], still_open: Iterable[Change],
+    context: MigrationContext, operations: Sequence[MigrateOperation], tables: Mapping[ObjectId, Table],
+    without: Collection[ObjectId], answered: Callable[[], Iterable[Rename]], still_open: Iterable[Change],
 ) -> list[MigrateOperation]:  # fmt: skip
     """Return operations together with those for enums whose labels differ.
 
     :param operations: autogenerate's, or a milestone's, which speaks of enums already.
+    :param tables: those of the models.
     :param without: the tables that ``env.py`` keeps from autogenerate.
     :param answered: returns what people answered in pushes, asked where labels differ.
     :param still_open: an enum to which such a change gives the labels of the models is left to it.
@@ -127,11 +127,6 @@ def with_enums(
     default = context.dialect.default_schema_name or "public"
     swaps = [(change, line) for change in still_open for line in change.settles if line.verb == "swap_enum"]
     settled = {(line.schema, name) for _, line in swaps for name in _types(line)}
-    left_out = {(id_.schema, id_.name) for id_ in without}
-    tables = [
-        table for metadata in models for table in metadata.tables.values()
-        if (table.schema or default, table.name) not in left_out
-    ]  # fmt: skip
     found: list[MigrateOperation] = []
     spoken_of: set[ObjectId] = set()
     given: dict[ObjectId, tuple[str, ...]] = {}
@@ -145,7 +140,7 @@ def with_enums(
             given[theirs] = tuple(map(str, getattr(op, "new_values", ())))
         else:
             found.append(op)
-    said_by_models = enums_of(tables, default)
+    said_by_models = enums_of((table for id_, table in tables.items() if id_ not in without), default)
     wanted = given | {
         id_: labels for id_, labels in said_by_models.items()
         if id_ not in spoken_of and (id_.schema, id_.name) not in settled
@@ -157,7 +152,7 @@ def with_enums(
             one.old: one.new for one in answered()
             if one.kind == "label" and (one.schema, one.table) == (type_.schema, type_.name)
         }  # fmt: skip
-        return answers | labels_said(models, default).get(type_, {})
+        return answers | labels_said(tables.values(), default).get(type_, {})
 
     if any(type(op).__name__ == "CreateEnumOp" and type(op).__module__.startswith(_THEIRS) for op in found):
         return [*_differing(connection, wanted, said), *found]

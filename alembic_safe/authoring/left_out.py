@@ -6,34 +6,31 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import MetaData, Table
 
-from alembic_safe.inspecting.catalog_records import ObjectId
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from alembic.runtime.migration import MigrationContext
 
-    from alembic_safe.inspecting.catalog_records import Catalog
+    from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
 
 # include_object(object, name, type, reflected, compare_to), behind its first three
 _OF_THE_MODELS = (False, None)
 _OF_THE_DATABASE = (True, None)
 
 
-def left_out(context: MigrationContext, models: Sequence[MetaData], database: Catalog) -> frozenset[ObjectId]:
-    """Return the tables that ``env.py`` keeps from autogenerate, by its ``include_object`` or ``include_name``."""
+def left_out(context: MigrationContext, tables: Mapping[ObjectId, Table], database: Catalog) -> frozenset[ObjectId]:
+    """Return the tables that ``env.py`` keeps from autogenerate, by its ``include_object`` or ``include_name``.
+
+    :param tables: those of the models.
+    """
     default = context.dialect.default_schema_name or "public"
     include_object, include_name = context.opts.get("include_object"), context.opts.get("include_name")
     found: set[ObjectId] = set()
-    mapped: dict[ObjectId, Table] = {}
-    for metadata in models:
-        for table in metadata.tables.values():
-            mapped[ObjectId("table", table.schema or default, table.name)] = table
-    for id_, table in mapped.items():
+    for id_, table in tables.items():
         if include_object is not None and not include_object(table, table.name, "table", *_OF_THE_MODELS):
             found.add(id_)
     for id_ in database.objects:
-        if id_.kind != "table" or id_ in mapped:
+        if id_.kind != "table" or id_ in tables:
             continue
         schema = None if id_.schema == default else id_.schema
         parents = {

@@ -24,6 +24,7 @@ from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.holding import holding_of
 from alembic_safe.inspecting.leaning import leaning_on
+from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.inspecting.operation_table import table_of_operation
 from alembic_safe.operations.retire_column import RetireColumnOp
 
@@ -49,7 +50,8 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
     wanted = {id_ for op in operations for id_ in (*getattr(op, "tables", ()), _table(op, default))}
     former = former_names(operations, default)
     named = [former.get(table, table) for table in (_table(op, default) for op in typed)]
-    facts = facts_of(context, wanted, set(named))
+    models = tables_of(models_of(context), default)
+    facts = facts_of(context, models, wanted, set(named))
     connection: Any = context.connection
     columns = [
         ObjectId("column", table.schema, str(op.column_name), table.name)
@@ -58,11 +60,11 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
     for id_ in columns:
         table = facts.tables.get(ObjectId("table", id_.schema, id_.parent))
         if table is not None:
-            say_predicates_of(table, id_, models_of(context), default)
+            say_predicates_of(table, id_, models)
     types = dict(zip(columns, (op.modify_type for op in typed), strict=True))
     becoming = {facts.column(op.table_name, op.schema, op.column_name) for op in typed}
     facts = replace(
-        facts, defaults=defaults_of_models(models_of(context), default, becoming),
+        facts, defaults=defaults_of_models(models, becoming),
         unfit=of_no_use(connection, types, facts.catalog),
     )  # fmt: skip
     relabelled = [id_ for op in operations if isinstance(op, ChangeLabelsOp) for id_ in op.columns]
@@ -81,9 +83,13 @@ def _going(op: MigrateOperation, former: Mapping[ObjectId, ObjectId], default: s
         yield ObjectId("column", table.schema, str(name), table.name)
 
 
-def facts_of(context: MigrationContext, wanted: Iterable[ObjectId], referred: Collection[ObjectId] = ()) -> Facts:
+def facts_of(
+    context: MigrationContext, models: Mapping[ObjectId, Table], wanted: Iterable[ObjectId],
+    referred: Collection[ObjectId] = (),
+) -> Facts:  # fmt: skip
     """Read what the recipes need to know of some tables.
 
+    :param models: the tables of the models, which say more of theirs.
     :param wanted: those that are not there are left out.
     :param referred: those of which also the tables with foreign keys to them are wanted.
     """
@@ -103,15 +109,8 @@ def facts_of(context: MigrationContext, wanted: Iterable[ObjectId], referred: Co
                 _complete(found, id_, catalog)
                 _sorted(found, inspect(connection).get_indexes(found.name, found.schema))
                 tables[id_] = found
-    models = models_of(context)
-    said = {**said_of_columns(models, default), **_said_of_tables(models, default)}
-    return Facts(catalog.server_version, default, catalog, tables, said)
-
-
-def models_of(context: MigrationContext) -> tuple[MetaData, ...]:
-    """Return what ``env.py`` has as ``target_metadata``."""
-    given = context.opts.get("target_metadata")
-    return tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
+    said_of_tables = {id_: dict(table.info) for id_, table in models.items() if table.info}
+    return Facts(catalog.server_version, default, catalog, tables, {**said_of_columns(models), **said_of_tables})
 
 
 def _reflected(connection: Connection, id_: ObjectId, default: str) -> Table | None:
@@ -149,15 +148,6 @@ def _sorted(table: Table, reflected: Sequence[ReflectedIndex]) -> None:
             for part in index.expressions
         ]
         index.expressions = said
-
-
-def _said_of_tables(models: Iterable[MetaData], default: str) -> dict[ObjectId, dict[str, Any]]:
-    return {
-        ObjectId("table", table.schema or default, table.name): dict(table.info)
-        for metadata in models
-        for table in metadata.tables.values()
-        if table.info
-    }
 
 
 def _table(op: MigrateOperation, default: str) -> ObjectId:

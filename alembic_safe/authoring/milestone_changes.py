@@ -106,7 +106,7 @@ def find(
         connection: Any = context.connection
         before = read_catalog(connection, leave_out=version_tables(context))
         connection.rollback()
-        hidden = left_out(context, side.models, before)
+        hidden = left_out(context, side.tables, before)
         settled = _renames(side, looked_at(models, hidden), looked_at(before, hidden), given, accept, ask)
         one = _apply(context, side, models, before, settled.renames)
         on_found(context, one)
@@ -119,12 +119,12 @@ def find(
 def _apply(
     context: MigrationContext, side: Side, models: Catalog, before: Catalog, renames: tuple[Rename, ...]
 ) -> Found:
-    said = said_of_columns(side.models, side.ground.default_schema)
+    said = said_of_columns(side.tables)
     fills = fills_of(said, before) | moved_fills(said, before) | _fills(side)
     # no row stands in a shadow: what may change in a conversion was consented to where there are rows
     aim = Aim(side.models, models, renames, fills=fills, casts=_consented(side, models), ways=_ways(said, renames))
     plan = make_plan(
-        models, before, renames, keep=frozenset(), without=left_out(context, side.models, before),
+        models, before, renames, keep=frozenset(), without=left_out(context, side.tables, before),
         default_schema=side.ground.default_schema, fills=aim.fills,
     )  # fmt: skip
     dirty = False
@@ -165,12 +165,12 @@ def _renames(
     default = side.ground.default_schema
     evidence = Evidence(
         given=read_renames(given, models, before, default),
-        marked=marked(side.models, default),
+        marked=marked(side.tables),
         remembered=_remembered(side),
         not_renamed=_gone_by_a_push(side, before)
         | _accepted(accept, before, default)
-        | sources_of(said_of_columns(side.models, default))
-        | moved_sources(said_of_columns(side.models, default)),
+        | sources_of(said_of_columns(side.tables))
+        | moved_sources(said_of_columns(side.tables)),
     )
     settled = settle(models, before, evidence, ask)
     # a label that went and one that came: on a shadow no row hangs on it, and a push has asked the rows

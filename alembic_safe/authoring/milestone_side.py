@@ -12,15 +12,18 @@ from alembic_safe.database.guard import Intent
 from alembic_safe.database.replay_connection import place_of
 from alembic_safe.errors import NextStep, Refused, WrongUsage
 from alembic_safe.inspecting.catalog import read_catalog
+from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.inspecting.models_catalog import Ground, ground_of
 from alembic_safe.inspecting.target import look_at, version_tables
 from alembic_safe.inspecting.unrecorded import Unrecorded, unrecorded
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
-    from sqlalchemy import MetaData
+    from sqlalchemy import MetaData, Table
 
     from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
     from alembic_safe.inspecting.target import Target
@@ -35,6 +38,7 @@ class Side:
 
     :param place: which database it is, as a replay names it.
     :param models: what ``env.py`` has as ``target_metadata``.
+    :param tables: those of the models.
     :param ground: what the models find there.
     :param catalog: what it is.
     :param pushed: the pushes that no revision file knows of.
@@ -44,6 +48,7 @@ class Side:
     target: Target
     place: str
     models: tuple[MetaData, ...]
+    tables: Mapping[ObjectId, Table]
     ground: Ground
     catalog: Catalog
     pushed: Unrecorded
@@ -72,10 +77,12 @@ def look(config: Config, script: ScriptDirectory, settings: Settings, *, stamps:
             require_writable(target)
         connection: Any = context.connection
         models, catalog = _models(context), read_catalog(connection, leave_out=version_tables(target, context))
+        ground = ground_of(connection)
+        tables = tables_of(models, ground.default_schema)
         found.append(
             Side(
-                target, place_of(connection), models, ground_of(connection), catalog, unrecorded(connection, target),
-                left_out(context, models, catalog),
+                target, place_of(connection), models, tables, ground, catalog, unrecorded(connection, target),
+                left_out(context, tables, catalog),
             )
         )  # fmt: skip
 
@@ -84,14 +91,13 @@ def look(config: Config, script: ScriptDirectory, settings: Settings, *, stamps:
 
 
 def _models(context: MigrationContext) -> tuple[MetaData, ...]:
-    given = context.opts.get("target_metadata")
-    if given is None:
+    if context.opts.get("target_metadata") is None:
         raise WrongUsage(
             "env.py gives Alembic no models: target_metadata is None, so there is nothing to make revisions from.",
             detail=["In env.py:  target_metadata = Base.metadata"],
             next_steps=[NextStep("write a revision by hand", 'alembic revision -m "..."')],
         )
-    return tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    return models_of(context)
 
 
 def require_files_head(script: ScriptDirectory, side: Side) -> None:

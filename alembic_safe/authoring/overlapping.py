@@ -15,10 +15,10 @@ from sqlalchemy import ForeignKeyConstraint
 
 from alembic_safe.authoring.change_operations import AddLabelOp, SqlOp
 from alembic_safe.authoring.enum_operations import ChangeLabelsOp
-from alembic_safe.authoring.looking import models_of
 from alembic_safe.authoring.recipes.naming import named_in
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.changes import open_changes
+from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.inspecting.open_differences import belongs_to, require_no_contradiction
 from alembic_safe.inspecting.operation_table import table_of_operation
 from alembic_safe.operations.retire_column import RetireColumnOp
@@ -63,7 +63,7 @@ def require_no_overlap(context: MigrationContext, operations: Sequence[ops.Migra
     default = context.dialect.default_schema_name or "public"
     found = open_changes(context.script)
     if operations:
-        require_no_contradiction(found, models_of(context), default)
+        require_no_contradiction(found, tables_of(models_of(context), default))
     enums = {(op.type_.schema, op.type_.name) for op in operations if isinstance(op, (AddLabelOp, ChangeLabelsOp))}
     for change in found:
         for line in change.settles:

@@ -16,6 +16,7 @@ from alembic_safe.authoring.phases import Plan
 from alembic_safe.authoring.recipes.records import Words
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.changes import assignments, open_changes
+from alembic_safe.inspecting.models import models_of, tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,8 +54,9 @@ def park_anew(
     :return: the files.
     """
     found: list[Path] = []
+    models = tables_of(models_of(context), context.dialect.default_schema_name or "public")
     for change in wanted:
-        facts = facts_of(context, {ObjectId("table", line.schema, line.table) for line in change.settles})
+        facts = facts_of(context, models, {ObjectId("table", line.schema, line.table) for line in change.settles})
         words = Words(contract=contract_words(change.settles, facts.default_schema))
         plan = Plan((), (), (), (), contract_steps(change.settles, facts), change.settles, words)
         run = PlannedRun(plan, (), context.opts["upgrade_token"], context.opts["downgrade_token"])

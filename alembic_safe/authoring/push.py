@@ -36,6 +36,7 @@ from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NOTHING_CHANGED, Missing, NextStep, SafeError
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.inspecting.models_catalog import ground_of, models_catalog
 from alembic_safe.inspecting.target import look_at
 from alembic_safe.operations.rows_back import bring_rows_back, places_for
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
-    from sqlalchemy import Connection, MetaData
+    from sqlalchemy import Connection, MetaData, Table
 
     from alembic_safe.authoring.push_finding import Finding
     from alembic_safe.authoring.push_plan import Plan
@@ -63,6 +64,7 @@ class Side:
     """One database of ``env.py`` as the first look found it.
 
     :param models: its models.
+    :param tables: their tables.
     :param wanted: what they are as a database.
     :param extra: what only the database has, and no earlier push answered for.
     :param known: what of it the history made.
@@ -71,6 +73,7 @@ class Side:
 
     target: Target
     models: tuple[MetaData, ...]
+    tables: Mapping[ObjectId, Table]
     ground: Ground
     wanted: ModelsCatalog
     extra: frozenset[ObjectId] = frozenset()
@@ -116,8 +119,7 @@ def _look(context: MigrationContext, script: ScriptDirectory, settings: Settings
     pending = () if unknown else tuple(step.revision.revision for step in steps_to(script, target.heads, "heads"))
     if unknown or pending:
         raise not_at_head(target, unknown, pending)
-    given = context.opts.get("target_metadata")
-    models = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
+    models = models_of(context)
     if not models:
         raise metadata_missing(script)
     ground = ground_of(connection)
@@ -128,17 +130,18 @@ def _look(context: MigrationContext, script: ScriptDirectory, settings: Settings
             tell=lambda note: tell(Noted("Shadow", note.text)),
         ),
     )  # fmt: skip
-    extra = _extra(context, target, models, wanted.catalog)
+    tables = tables_of(models, ground.default_schema)
+    extra = _extra(context, target, tables, wanted.catalog)
     connection.rollback()
-    return Side(target, models, ground, wanted, extra, applied=frozenset(known))
+    return Side(target, models, tables, ground, wanted, extra, applied=frozenset(known))
 
 
 def _extra(
-    context: MigrationContext, target: Target, models: tuple[MetaData, ...], wanted: Catalog
+    context: MigrationContext, target: Target, tables: Mapping[ObjectId, Table], wanted: Catalog
 ) -> frozenset[ObjectId]:
     connection: Any = context.connection
     database = read_catalog(connection, leave_out=version_tables(context))
-    found = differences(wanted, database, without=left_out(context, models, database))
+    found = differences(wanted, database, without=left_out(context, tables, database))
     extra = {one.object for one in found if one.is_extra}
     if extra and target.journals is not None and journal_pushes.has_pushes(connection, target.journals):
         pushed = journal_pushes.pushed_objects(connection, target.journals, target.version_table)
@@ -225,8 +228,8 @@ class _Push:
     def _prepared(self) -> bool:
         """Make the plan and ask the rows; tell whether there is anything to do."""
         database = read_catalog(self.connection, leave_out=version_tables(self.context))
-        without = left_out(self.context, self.side.models, database)
-        said = said_of_columns(self.side.models, self.default)
+        without = left_out(self.context, self.side.tables, database)
+        said = said_of_columns(self.side.tables)
         self.fills = fills_of(said, database) | moved_fills(said, database)
         self.fills |= dict(read_fills(self.request.fills, self.models, self.default))
         if not differences(self.models, database, without=without):
@@ -267,11 +270,11 @@ class _Push:
             remembered = tuple(Rename(a.kind, a.schema, a.parent, a.old, a.new) for a in answers)  # type: ignore[arg-type]
         evidence = Evidence(
             given=read_renames(self.request.renames, models, database, self.default),
-            marked=marked(self.side.models, self.default),
+            marked=marked(self.side.tables),
             remembered=remembered,
             not_renamed=self._accepted(database, "drop-column", "drop-table", "keep-column", "keep-table")
-            | sources_of(said_of_columns(self.side.models, self.default))
-            | moved_sources(said_of_columns(self.side.models, self.default)),
+            | sources_of(said_of_columns(self.side.tables))
+            | moved_sources(said_of_columns(self.side.tables)),
         )
         asking = self.request.asking
 

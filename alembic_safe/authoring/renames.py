@@ -14,9 +14,9 @@ from alembic_safe.errors import NextStep, WrongUsage
 from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import MetaData
+    from sqlalchemy import Table
 
     from alembic_safe.inspecting.catalog_records import Value
 
@@ -255,19 +255,17 @@ def _worded(value: Value, id_: ObjectId, rename: Rename) -> Value:
     return value
 
 
-def marked(models: Sequence[MetaData], default_schema: str) -> tuple[Rename, ...]:
+def marked(tables: Mapping[ObjectId, Table]) -> tuple[Rename, ...]:
     """Return what the models themselves say: ``renamed_from`` in the ``info`` of a table or of a column."""
     found: list[Rename] = []
-    for metadata in models:
-        for table in metadata.tables.values():
-            schema = table.schema or default_schema
-            if RENAMED_FROM in table.info:
-                found.append(Rename("table", schema, "", str(table.info[RENAMED_FROM]), table.name))
-            found.extend(
-                Rename("column", schema, table.name, str(column.info[RENAMED_FROM]), column.name)
-                for column in table.columns
-                if RENAMED_FROM in column.info
-            )
+    for id_, table in tables.items():
+        if RENAMED_FROM in table.info:
+            found.append(Rename("table", id_.schema, "", str(table.info[RENAMED_FROM]), table.name))
+        found.extend(
+            Rename("column", id_.schema, table.name, str(column.info[RENAMED_FROM]), column.name)
+            for column in table.columns
+            if RENAMED_FROM in column.info
+        )
     return tuple(found)
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from alembic_safe import MERGED_FROM, SPLIT_FROM
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.models import columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from sqlalchemy import MetaData
+    from sqlalchemy import Table
 
     from alembic_safe.inspecting.catalog_records import Catalog
 
@@ -39,15 +40,9 @@ class Reshaping:
         return ObjectId("column", self.schema, name, self.table)
 
 
-def said_of_columns(models: Iterable[MetaData], default: str) -> dict[ObjectId, Mapping[str, Any]]:
-    """Return the ``info`` of the models' columns, where it is not empty."""
-    return {
-        ObjectId("column", table.schema or default, column.name, table.name): dict(column.info)
-        for metadata in models
-        for table in metadata.tables.values()
-        for column in table.columns
-        if column.info
-    }
+def said_of_columns(tables: Mapping[ObjectId, Table]) -> dict[ObjectId, Mapping[str, Any]]:
+    """Return the ``info`` of the columns of the models' tables, where it is not empty."""
+    return {id_: dict(column.info) for id_, column in columns_of(tables).items() if column.info}
 
 
 def reshapings(said: Mapping[ObjectId, Mapping[str, Any]]) -> tuple[Reshaping, ...]:

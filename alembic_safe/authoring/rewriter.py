@@ -14,22 +14,24 @@ from alembic_safe.authoring.bound_checks import with_checks_apart
 from alembic_safe.authoring.enum_changes import enums_of, with_enums
 from alembic_safe.authoring.keeping import keeping_rows, reverses
 from alembic_safe.authoring.left_out import left_out
-from alembic_safe.authoring.looking import look, models_of
+from alembic_safe.authoring.looking import look
 from alembic_safe.authoring.overlapping import require_no_overlap, synced_columns
 from alembic_safe.authoring.phase_files import prepare
 from alembic_safe.authoring.phase_scripts import KEY, Arranged, PlannedRun, arrange, say_more
 from alembic_safe.authoring.phases import ordinary, split
 from alembic_safe.authoring.renamed_operations import with_renames
 from alembic_safe.authoring.renames import Rename, marked
-from alembic_safe.inspecting.catalog_records import Catalog
+from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
 from alembic_safe.inspecting.changes import changes, open_changes
+from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.operations.registration import register
 from alembic_safe.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from alembic.runtime.migration import MigrationContext
+    from sqlalchemy import Table
 
     Hook = Callable[[MigrationContext, Any, list[Any]], None]
 
@@ -120,8 +122,9 @@ def _rewrite(context: MigrationContext, directive: ops.MigrationScript) -> list[
 
 def _keep_rows(context: MigrationContext, upgrade: ops.UpgradeOps, downgrade: ops.DowngradeOps) -> None:
     given = list(flattened(upgrade.ops))
-    renamed = with_renames(context, given, _evidence(context, given))
-    wanted = list(keeping_rows(_with_checks(context, _with_enums(context, renamed))))
+    tables = tables_of(models_of(context), context.dialect.default_schema_name or "public")
+    renamed = with_renames(context, given, _evidence(context, given, tables))
+    wanted = list(keeping_rows(_with_checks(context, _with_enums(context, renamed, tables), tables)))
     if any(one is not other for one, other in zip(wanted, given, strict=False)) or len(wanted) != len(given):
         upgrade.ops[:] = wanted
         downgrade.ops[:] = reverses(wanted)
@@ -130,38 +133,38 @@ def _keep_rows(context: MigrationContext, upgrade: ops.UpgradeOps, downgrade: op
         downgrade.ops[:] = kept
 
 
-def _with_enums(context: MigrationContext, operations: list[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
+def _with_enums(
+    context: MigrationContext, operations: list[ops.MigrateOperation], tables: Mapping[ObjectId, Table]
+) -> list[ops.MigrateOperation]:
     """Return operations together with what enums differ in; Alembic does not compare their labels."""
     connection: Any = context.connection
-    models = models_of(context)
-    default = context.dialect.default_schema_name or "public"
-    if connection is None or not enums_of((table for one in models for table in one.tables.values()), default):
+    if connection is None or not enums_of(tables.values(), context.dialect.default_schema_name or "public"):
         return operations
-    without = left_out(context, models, Catalog({}, 0))
+    without = left_out(context, tables, Catalog({}, 0))
     still_open = () if context.script is None else open_changes(context.script)
-    return with_enums(context, operations, models, without, lambda: _answered(context), still_open)
+    return with_enums(context, operations, tables, without, lambda: _answered(context), still_open)
 
 
 def _with_checks(
-    context: MigrationContext, operations: list[ops.MigrateOperation]
-) -> list[ops.MigrateOperation]:  # fmt: skip
+    context: MigrationContext, operations: list[ops.MigrateOperation], tables: Mapping[ObjectId, Table]
+) -> list[ops.MigrateOperation]:
     """Return operations with the checks that come along with types in operations of their own."""
     connection: Any = context.connection
     if connection is None:
         return operations
     default = context.dialect.default_schema_name or "public"
-    return list(with_checks_apart(operations, models_of(context), connection, default))
+    return list(with_checks_apart(operations, tables, connection, default))
 
 
-def _evidence(context: MigrationContext, operations: Iterable[ops.MigrateOperation]) -> tuple[Rename, ...]:
+def _evidence(
+    context: MigrationContext, operations: Iterable[ops.MigrateOperation], tables: Mapping[ObjectId, Table]
+) -> tuple[Rename, ...]:
     """Return the renames that a person has said: in the models, or in answer to a push of this database."""
     kinds = {type(op) for op in operations}
     columns = {ops.AddColumnOp, ops.DropColumnOp} <= kinds
     if not columns and not {ops.CreateTableOp, ops.DropTableOp} <= kinds:
         return ()
-    default = context.dialect.default_schema_name or "public"
-    said = marked(models_of(context), default)
-    return (*said, *_answered(context))
+    return (*marked(tables), *_answered(context))
 
 
 def _answered(context: MigrationContext) -> tuple[Rename, ...]:

@@ -26,6 +26,7 @@ from alembic_safe.errors import Findings, Missing, NextStep, ProofFailed, Refuse
 from alembic_safe.inspecting.changes import changes
 from alembic_safe.inspecting.comparison import compare
 from alembic_safe.inspecting.expected import catalogs_of, replayed
+from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.inspecting.open_differences import require_no_contradiction
 from alembic_safe.inspecting.target import look_at
 from alembic_safe.inspecting.with_contracts import with_contracts
@@ -111,7 +112,7 @@ def settle(config: Config, settings: Settings, request: Request, tell: Callable[
         return Settled(())
     known = _known(request.url, chosen) if request.url is not None else None
     project = _look(config, script, settings, tell)
-    require_no_contradiction(chosen, project.models, project.default_schema)
+    require_no_contradiction(chosen, tables_of(project.models, project.default_schema))
     if request.check:
         return Settled(chosen, known, proven=_check(config, script, project.wish, chosen))
     anew = _park_missing(config, script, project.wish, chosen)
@@ -168,9 +169,7 @@ def _look(config: Config, script: ScriptDirectory, settings: Settings, tell: Cal
         wish = ShadowWish(
             target.endpoint, needs_of(connection), settings, protected=target.identity.protected, tell=tell
         )
-        given = context.opts.get("target_metadata")
-        models = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
-        found.append(_Project(wish, models, context.dialect.default_schema_name or "public"))
+        found.append(_Project(wish, models_of(context), context.dialect.default_schema_name or "public"))
         connection.rollback()
 
     run_env(config, script, work)

@@ -16,6 +16,7 @@ from alembic_safe.database.replay_connection import Swap, elsewhere_refused
 from alembic_safe.database.replay_failure import out_of_time, replay_failed
 from alembic_safe.database.sent_ahead import SentAheadFailed
 from alembic_safe.errors import OutOfTime
+from alembic_safe.inspecting.models import models_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -207,9 +208,7 @@ def models_on(config: Config, script: ScriptDirectory) -> tuple[ModelsOf, ...]:
 
     def work(context: MigrationContext, kw: dict[str, Any]) -> None:
         del kw
-        given = context.opts.get("target_metadata")
-        several = given if isinstance(given, (list, tuple)) else () if given is None else (given,)
-        found.append(ModelsOf(tuple(several), dict(context.opts)))
+        found.append(ModelsOf(models_of(context), dict(context.opts)))
 
     run_env(config, script, work)
     return tuple(found)

@@ -10,6 +10,7 @@ from alembic_safe.database.steps import CopyEvidence
 from alembic_safe.deploying.events import Noted
 from alembic_safe.errors import Findings, NextStep
 from alembic_safe.inspecting.changes import changes
+from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.inspecting.open_differences import require_no_contradiction
 from alembic_safe.inspecting.syncs import read_syncs
 
@@ -64,9 +65,8 @@ def _require_models_agree(upgrade: Upgrade, found: list[Change]) -> None:
 
     :raises Findings: naming both.
     """
-    given = upgrade.context.opts.get("target_metadata")
-    models = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
-    require_no_contradiction(found, models, upgrade.context.dialect.default_schema_name or "public")
+    default = upgrade.context.dialect.default_schema_name or "public"
+    require_no_contradiction(found, tables_of(models_of(upgrade.context), default))
 
 
 def note_evidence(

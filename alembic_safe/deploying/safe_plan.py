@@ -205,7 +205,7 @@ def _mapped(upgrade: Upgrade) -> dict[tuple[str, str], frozenset[str]]:
     """Return what the models have; nothing where the plan ends before the revision that they belong to."""
     if upgrade.request.revision not in {"head", "heads"}:
         return {}
-    return mapped_columns(upgrade.context.opts, upgrade.context.dialect.default_schema_name or "public")
+    return mapped_columns(upgrade.context, upgrade.context.dialect.default_schema_name or "public")
 
 
 def _trace(upgrade: Upgrade, plan: Plan, catalog: Catalog, *, dry_run: bool) -> tuple[Trace | None, str, str]:

@@ -9,16 +9,18 @@ from alembic.operations import ops
 from sqlalchemy import Column
 
 from alembic_safe.errors import Findings, NextStep, Refused
+from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.changes import open_changes
 from alembic_safe.inspecting.created_names import name_of_created
+from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.inspecting.operation_table import table_of_operation
 from alembic_safe.operations.not_null import proof_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from alembic.autogenerate.api import AutogenContext
-    from sqlalchemy import MetaData, Table
+    from sqlalchemy import Table
 
     from alembic_safe.inspecting.changes import Change
     from alembic_safe.inspecting.comparison import Difference
@@ -44,21 +46,22 @@ def subtract_open_changes(autogen_context: AutogenContext, upgrade_ops: ops.Upgr
         return
     default = connection.dialect.default_schema_name or "public"
     found = open_changes(script)
-    require_no_contradiction(found, models_of_comparison(autogen_context), default)
+    tables = tables_of(models_of(autogen_context), default)
+    require_no_contradiction(found, tables)
     lines = [line for change in found for line in change.settles]
     if lines:
-        _subtract(upgrade_ops, _Explained(lines, default, autogen_context))
+        _subtract(upgrade_ops, _Explained(lines, default, tables, autogen_context))
 
 
-def require_no_contradiction(found: Iterable[Change], models: Iterable[MetaData], default: str) -> None:
+def require_no_contradiction(found: Iterable[Change], tables: Mapping[ObjectId, Table]) -> None:
     """Stop where models have what an open change takes away.
 
+    :param tables: those of the models.
     :raises Findings: naming both.
     """
-    tables = {(table.schema or default, table.name): table for metadata in models for table in metadata.tables.values()}
     for change in found:
         for line in change.settles:
-            table = tables.get((line.schema, line.table))
+            table = tables.get(ObjectId("table", line.schema, line.table))
             what = None if table is None else _contradicted(line, table)
             if what is not None:
                 raise Findings(
@@ -122,8 +125,11 @@ def is_settled(difference: Difference, lines: Iterable[Settle]) -> bool:
 class _Explained:
     """What lines of ``settles`` say, to be asked of one operation at a time."""
 
-    def __init__(self, lines: Iterable[Settle], default: str, autogen_context: AutogenContext) -> None:
+    def __init__(
+        self, lines: Iterable[Settle], default: str, tables: Mapping[ObjectId, Table], autogen_context: AutogenContext
+    ) -> None:
         self.default = default
+        self.tables = tables
         self.autogen_context = autogen_context
         self.news: dict[tuple[str, str, str], str] = {}
         self.said: set[tuple[str, str, str, str]] = set()
@@ -153,19 +159,14 @@ class _Explained:
         new = self.news.get((schema, op.table_name, op.column_name))
         if new is None:
             return self.says("set_type", op, op.column_name)
-        there = [
-            one for table in self._tables(op) for one in table.columns if one.name == op.column_name
-        ]  # fmt: skip
+        table = self.tables.get(ObjectId("table", schema, op.table_name))
+        there = [one for one in (() if table is None else table.columns) if one.name == op.column_name]
         made = [
             one for one in self.autogen_context.inspector.get_columns(op.table_name, schema=op.schema)
             if one["name"] == new
         ]  # fmt: skip
         context = self.autogen_context.migration_context
         return bool(there and made) and not context.impl.compare_type(Column(new, made[0]["type"]), there[0])
-
-    def _tables(self, op: ops.AlterColumnOp) -> list[Table]:
-        every = [table for metadata in models_of_comparison(self.autogen_context) for table in metadata.tables.values()]
-        return [one for one in every if (one.schema, one.name) == (op.schema, op.table_name)]
 
 
 def _subtract(container: ops.OpContainer, explained: _Explained) -> None:
@@ -211,9 +212,3 @@ def _subtract_from_column(op: ops.AlterColumnOp, explained: _Explained) -> None:
         op.modify_server_default = False
     if op.modify_type is not None and explained.leads_to(op):
         op.modify_type = None
-
-
-def models_of_comparison(autogen_context: AutogenContext) -> tuple[MetaData, ...]:
-    """Return the models that one comparison is about."""
-    given: Any = autogen_context.metadata
-    return tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)

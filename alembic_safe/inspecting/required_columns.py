@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.statements import run
+from alembic_safe.inspecting.models import models_of
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import psycopg
+    from alembic.runtime.migration import MigrationContext
 
 # bits 0 (row), 1 (before) and 2 (insert) of tgtype, in PostgreSQL's trigger.h; a sync of ours fills what it keeps equal
 _REQUIRED = """
@@ -48,19 +48,17 @@ def required_columns(connection: psycopg.Connection[Any]) -> tuple[Required, ...
     return tuple(Required(row["schema"], row["table"], row["name"], tuple(row["triggers"])) for row in rows)
 
 
-def mapped_columns(options: Mapping[str, Any], default_schema: str) -> dict[tuple[str, str], frozenset[str]]:
+def mapped_columns(context: MigrationContext, default_schema: str) -> dict[tuple[str, str], frozenset[str]]:
     """Return the columns of each table that the models have, by schema and name; pure.
 
-    :param options: what ``env.py`` gave to ``configure()``; without models nothing is returned.
+    :param context: as ``env.py`` configured it; without models nothing is returned.
     :param default_schema: where tables without a schema are.
     """
-    given = options.get("target_metadata")
-    models = given if isinstance(given, (list, tuple)) else () if given is None else (given,)
-    translated = dict(options.get("schema_translate_map") or {})
+    translated = dict(context.opts.get("schema_translate_map") or {})
     return {
         (translated.get(table.schema, table.schema) or default_schema, table.name): frozenset(
             column.name for column in table.columns
         )
-        for metadata in models
+        for metadata in models_of(context)
         for table in metadata.tables.values()
     }

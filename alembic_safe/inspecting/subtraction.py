@@ -9,7 +9,9 @@ from alembic.util import PriorityDispatchResult
 from alembic_safe.database.environment import OWN_SCHEMA, PREFIX
 from alembic_safe.database.journal_tables import TABLES
 from alembic_safe.database.statements import run
-from alembic_safe.inspecting.open_differences import WHOLE, models_of_comparison
+from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.models import models_of, tables_of
+from alembic_safe.inspecting.open_differences import WHOLE
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 
@@ -38,10 +40,10 @@ def leave_ours_out(autogen_context: AutogenContext) -> PriorityDispatchResult:
     schemas = {row["schema"] for row in rows if row["own_schema"]}
     default = connection.dialect.default_schema_name or "public"
     # partitions that nobody names are made by pg_partman, a cron job or a person: with their table they stay, change and go
-    named = _named(autogen_context, default)
+    named = None if autogen_context.opts.get(WHOLE) else tables_of(models_of(autogen_context), default).keys()
     tables = {
         (row["schema"], row["table"]) for row in rows
-        if row["is_ours"] or (named is not None and (row["schema"], row["table"]) not in named)
+        if row["is_ours"] or (named is not None and ObjectId("table", row["schema"], row["table"]) not in named)
     }  # fmt: skip
     if tables:
 
@@ -55,11 +57,3 @@ def leave_ours_out(autogen_context: AutogenContext) -> PriorityDispatchResult:
         # private, and in Alembic since 1.4; tests/compat holds it against every supported version
         autogen_context._name_filters = [*autogen_context._name_filters, not_ours]  # noqa: SLF001
     return PriorityDispatchResult.CONTINUE
-
-
-def _named(autogen_context: AutogenContext, default: str) -> set[tuple[str, str]] | None:
-    """Return the tables that the models name; ``None`` where everything is compared."""
-    if autogen_context.opts.get(WHOLE):
-        return None
-    models = models_of_comparison(autogen_context)
-    return {(table.schema or default, table.name) for metadata in models for table in metadata.tables.values()}
