@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from alembic_safe.database.copying_pacing import LOOK_EVERY, BatchSize, Pauses
 from alembic_safe.database.copying_plan import Plan
 from alembic_safe.database.copying_progress import Progress, into_log
-from alembic_safe.database.copying_ranges import Range, leaves_of, ranges_of
+from alembic_safe.database.copying_ranges import Range, by_block, leaves_of, ranges_of
 from alembic_safe.database.copying_session import (
     BATCH_SETTINGS,
     InCallersTransaction,
@@ -48,7 +48,7 @@ FEWEST_BATCHES = 1000
 LEAST_LIMIT = 5000
 """Rows of a batch that a small table is copied with all the same, where they fit the time."""
 MOST_PASSES = 20
-"""How often a table without a key is walked: a row that is updated meanwhile may move behind the walk."""
+"""How often a table is walked block by block: a row that is updated meanwhile may move behind the walk."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,9 @@ class Request:
 
     :param key: the columns to walk along; ``None``: looked up.
     :param batch_rows: rows of one batch; ``None``: as many as fit the time.
-    :param writes: whether it writes the rows that it walks over: then they leave dead ones behind, and where the table has
-        no key, some may have moved behind the walk.
+    :param writes: whether it writes the rows that it walks over: then they leave dead ones behind, and where the table is
+        walked block by block, some may have moved behind the walk.
+    :param in_any_order: a row that it has written wants nothing more, so it may be met again: see :func:`leaves_of`.
     :param keeps_cursor: whether a later run goes on where this one stood.
     """
 
@@ -93,6 +94,7 @@ class Request:
     doing: str = "copying"
     writes: bool = True
     keeps_cursor: bool = True
+    in_any_order: bool = False
 
 
 def copy_table(place: Place, table: LivingTable, request: Request) -> Copied:
@@ -100,7 +102,7 @@ def copy_table(place: Place, table: LivingTable, request: Request) -> Copied:
 
     :raises CopyUnfinished: when the time is over; what is done is committed.
     """
-    leaves = leaves_of(place.get_bind(), table, request.key)
+    leaves = leaves_of(place.get_bind(), table, request.key, in_any_order=request.in_any_order)
     if place.runner is None:
         return _in_callers_transaction(place, table, leaves, request)
     return _Copy(place, place.runner, table, leaves, request).run()
@@ -115,7 +117,7 @@ def _in_callers_transaction(place: Place, table: LivingTable, leaves: Sequence[L
         # nobody else's write is seen before the end, so no row moves: one pass is enough
         for range_ in ranges_of(connection, leaves, 1):
             leaf = by_oid[range_.leaf]
-            size = _size(leaf, request.batch_rows, LONG_BATCH, most=200_000)
+            size = _size(leaf, range_, request.batch_rows, LONG_BATCH, most=200_000)
             session = InCallersTransaction(connection)
             walk = Walk(session, request.work, leaf, range_, "", size, progress.count, progress.begin_at)
             walk.run()
@@ -123,8 +125,8 @@ def _in_callers_transaction(place: Place, table: LivingTable, leaves: Sequence[L
     return Copied(rows, written)
 
 
-def _size(leaf: Leaf, batch_rows: int | None, target: float, most: int) -> BatchSize:
-    if leaf.key:
+def _size(leaf: Leaf, range_: Range, batch_rows: int | None, target: float, most: int) -> BatchSize:
+    if not range_.is_by_block:
         return BatchSize(target, size=batch_rows or 500, most=most, fixed=batch_rows is not None)
     in_a_block = max(1, leaf.rows // max(1, leaf.blocks))
     blocks = max(1, (batch_rows or 500) // in_a_block)
@@ -162,7 +164,7 @@ class _Copy:
             self.pauses = Pauses(lookout, self.leaves, self.options, self._paused)
             # the cursors go by the numbers; what is said of a partition that has gone is left out
             rows, written = self._walk([(f"{n}", one) for n, one in enumerate(plan.ranges) if one.leaf in self.numbers])
-            rows, written = self._walk_again_where_rows_move(rows, written)
+            rows, written = self._walk_again_where_rows_move(plan, rows, written)
             self._say_that_a_vacuum_is_waited_for()
             self.vacuuming.finish(lambda: self._go_on(self.main))
         done = replace(plan, is_done=True, rows=rows, written=written)
@@ -196,15 +198,17 @@ class _Copy:
         if plan.is_done:
             self.runner.commit()
 
-    def _walk_again_where_rows_move(self, rows: int, written: int) -> tuple[int, int]:
-        """Walk tables without a key until nothing is left: a row that is updated meanwhile may move behind the walk."""
-        if not self.request.writes or all(leaf.key for leaf in self.leaves):
+    def _walk_again_where_rows_move(self, plan: Plan, rows: int, written: int) -> tuple[int, int]:
+        """Walk blocks until nothing is left: a row that is updated meanwhile may move behind the walk."""
+        # what an earlier run walked block by block this one may know to lie in the order of its key
+        moving = {leaf.table.oid for leaf in self.leaves if leaf.by_block}
+        moving |= {one.leaf for one in plan.ranges if one.is_by_block and one.leaf in self.numbers}
+        if not self.request.writes or not moving:
             return rows, written
         for number in range(MOST_PASSES):
             # where a row has moved to may be behind what was the last block before
             now = leaves_of(self.main.connection, self.table, self.request.key)
-            moving = [leaf for leaf in now if not leaf.key and leaf.table.oid in self.numbers]
-            ranges = ranges_of(self.main.connection, moving, 1)
+            ranges = [one for leaf in now if leaf.table.oid in moving for one in by_block(leaf, 1)]
             # no name of these may be that of a range which a later run adds to the plan
             _, more = self._walk([(f"again-{number}-{n}", one) for n, one in enumerate(ranges)])
             written += more
@@ -264,7 +268,7 @@ class _Copy:
         number = self.numbers[range_.leaf]
         leaf = self.leaves[number]
         most = max(LEAST_LIMIT, min(20_000, leaf.rows // FEWEST_BATCHES))
-        size = _size(leaf, self.request.batch_rows, self.options.target, most)
+        size = _size(leaf, range_, self.request.batch_rows, self.options.target, most)
 
         def after(batch: Batch) -> None:
             self._after_batch(session, number, batch)

@@ -29,6 +29,14 @@ SELECT c.reltuples::bigint AS rows,
 """
 _ROWS_IN_A_BLOCK = 60
 """What is assumed of a table that was never analyzed."""
+_SCATTERED = """
+SELECT abs(s.correlation) < :least AS it FROM pg_catalog.pg_stats s, pg_catalog.pg_settings g
+WHERE s.schemaname = :schema AND s.tablename = :name AND s.attname = :column AND NOT s.inherited
+  AND g.name = 'shared_buffers' AND CAST(:blocks AS bigint) > g.setting::bigint * CAST(:share AS double precision)
+"""
+_LEAST_CORRELATION = 0.5
+_SHARE_OF_BUFFERS = 0.25
+"""Of shared_buffers: what one table may take without driving out what others need."""
 _SAMPLED = 2000
 """Rows looked at to cut a table into parts that are about equal."""
 
@@ -37,14 +45,16 @@ _SAMPLED = 2000
 class Leaf:
     """A table that holds rows: a plain one, or a partition.
 
-    :param key: the columns it is walked along, each with its type; empty: its blocks.
+    :param key: the columns that tell its rows apart, each with its type; empty: it has none.
     :param rows: about how many it has.
+    :param by_block: it is walked block by block, not along its key.
     """
 
     table: LivingTable
     key: tuple[tuple[str, str], ...]
     rows: int
     blocks: int
+    by_block: bool = False
 
     @property
     def columns(self) -> str:
@@ -59,7 +69,7 @@ class Range:
     :param leaf: which table that holds rows, by its oid: partitions come and go between two runs.
     :param after: the key behind which it begins, as text; ``None``: with the first row.
     :param last: the last key that belongs to it.
-    :param first_block: the first block, where there is no key; ``end_block``: the one behind the last.
+    :param first_block: the first block, where it is walked block by block; ``end_block``: the one behind the last.
     """
 
     leaf: int
@@ -68,11 +78,20 @@ class Range:
     first_block: int = 0
     end_block: int = 0
 
+    @property
+    def is_by_block(self) -> bool:
+        """Whether it is walked block by block, as the run decided that cut it."""
+        return self.end_block > 0
 
-def leaves_of(connection: Connection, table: LivingTable, key: Sequence[str] | None) -> tuple[Leaf, ...]:
+
+def leaves_of(
+    connection: Connection, table: LivingTable, key: Sequence[str] | None, *, in_any_order: bool = False
+) -> tuple[Leaf, ...]:
     """Return the tables that hold the rows.
 
     :param key: the columns that the revision file names; ``None``: the primary key, or another one.
+    :param in_any_order: rows may be met twice or behind the walk; then a large table whose rows do not lie in the order of
+        its key is walked block by block: along a random key every row of a batch is on another block.
     :raises Refused: when the columns that are named are no key.
     """
     tables = [table]
@@ -80,16 +99,27 @@ def leaves_of(connection: Connection, table: LivingTable, key: Sequence[str] | N
         rows = run(connection, _LEAVES, {"oid": table.oid})
         found = (find_table(connection, row["name"], row["schema"]) for row in rows)
         tables = [leaf for leaf in found if leaf is not None]
-    return tuple(_leaf(connection, leaf, key) for leaf in tables)
+    return tuple(_leaf(connection, leaf, key, in_any_order=in_any_order and key is None) for leaf in tables)
 
 
-def _leaf(connection: Connection, table: LivingTable, key: Sequence[str] | None) -> Leaf:
+def _leaf(connection: Connection, table: LivingTable, key: Sequence[str] | None, *, in_any_order: bool) -> Leaf:
     size = run(connection, _SIZE, {"oid": table.oid})[0]
     rows = size["blocks"] * _ROWS_IN_A_BLOCK
     if size["rows"] >= 0 and size["known_blocks"] > 0:
         # as the planner does: the density of the last look, the size of now
         rows = round(size["rows"] / size["known_blocks"] * size["blocks"])
-    return Leaf(table, key_of(connection, table, key, without=""), max(rows, 0), size["blocks"])
+    found = key_of(connection, table, key, without="")
+    by_block = not found or (in_any_order and _is_scattered(connection, table, found[0][0], size["blocks"]))
+    return Leaf(table, found, max(rows, 0), size["blocks"], by_block)
+
+
+def _is_scattered(connection: Connection, table: LivingTable, column: str, blocks: int) -> bool:
+    """Whether rows that follow each other in a key lie all over a table that is too large to be kept in memory."""
+    asked = {
+        "schema": table.schema, "name": table.name, "column": column, "blocks": blocks, "least": _LEAST_CORRELATION,
+        "share": _SHARE_OF_BUFFERS,
+    }  # fmt: skip
+    return any(row["it"] for row in run(connection, _SCATTERED, asked))
 
 
 def ranges_of(connection: AnyConnection, leaves: Sequence[Leaf], parts: int) -> tuple[Range, ...]:
@@ -100,7 +130,7 @@ def ranges_of(connection: AnyConnection, leaves: Sequence[Leaf], parts: int) -> 
     found: list[Range] = []
     for leaf in leaves:
         wanted = parts if leaf.rows >= parts * _SAMPLED else 1
-        found.extend(_by_key(connection, leaf, wanted) if leaf.key else _by_block(leaf, wanted))
+        found.extend(by_block(leaf, wanted) if leaf.by_block else _by_key(connection, leaf, wanted))
     return tuple(found)
 
 
@@ -127,7 +157,8 @@ def _cuts(connection: AnyConnection, leaf: Leaf, parts: int) -> list[tuple[str, 
     return list(dict.fromkeys(keys[len(keys) * part // parts] for part in range(1, parts) if len(keys) > parts))
 
 
-def _by_block(leaf: Leaf, parts: int) -> list[Range]:
+def by_block(leaf: Leaf, parts: int) -> list[Range]:
+    """Cut a table into ranges of blocks."""
     edges = [leaf.blocks * part // parts for part in range(parts + 1)]
     return [
         Range(leaf.table.oid, first_block=first, end_block=end)

@@ -119,7 +119,7 @@ class Walk:
             return walked, written
 
     def _step(self) -> tuple[int, int, tuple[str, ...] | None, int, bool]:
-        if not self.leaf.key:
+        if self.range.is_by_block:
             end = min(self._block + self.size.size, self.range.end_block)
             params: dict[str, Any] = {"first": f"({self._block},0)", "behind": f"({end},0)"}
             self._locking_since = time.monotonic()

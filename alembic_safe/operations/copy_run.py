@@ -53,12 +53,14 @@ class Backfill:
 
     :param copy: the same for the same columns of the same table; a column that was dropped and added again is another.
     :param alias: what the expressions may call the table.
+    :param is_synced: it writes the new columns of a sync, each row once: when they are filled, the triggers keep them.
     """
 
     copy: str
     alias: str
     set_: str
     condition: str
+    is_synced: bool
 
     def on_batch(self, session: Session, leaf: Leaf, condition: str, params: dict[str, Any]) -> int:
         """Write the rows of a batch that want it."""
@@ -83,7 +85,7 @@ def backfill(operations: Operations, op: BackfillOp) -> Copied:
     else:
         say_what_is_fired(connection, table, list(op.set_))
     place = Place(operations.get_bind, runner, settings)
-    copied = copy_table(place, table, Request(work, op.key, op.batch_rows))
+    copied = copy_table(place, table, Request(work, op.key, op.batch_rows, in_any_order=work.is_synced))
     if runner is None:
         # a statement behind this one may alter the table, which waiting foreign key checks would forbid
         run(connection, "SET CONSTRAINTS ALL IMMEDIATE")
@@ -124,7 +126,7 @@ def _work(
     numbers = {name: targets[name]["number"] for name in op.set_}
     words = json.dumps([table.oid, numbers, op.set_, op.where, op.key, "backfill"])
     copy = hashlib.sha256(words.encode()).hexdigest()[:16]
-    return Backfill(copy, table.name, set_, condition)
+    return Backfill(copy, table.name, set_, condition, sync is not None)
 
 
 def _is_volatile(
