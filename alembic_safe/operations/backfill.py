@@ -66,7 +66,7 @@ class BackfillOp(AlterTableOp):
             zone UTC.
         :param where: only the rows for which this SQL expression is true. Needed where an expression is volatile.
         :param key: the columns to walk along, which must be unique and NOT NULL; unset: the primary key, else another
-            such key, else the table's blocks in order.
+            such key, else the table's blocks in order; these also for columns in sync of a large table with a random key.
         :param quiet: keep the table's own triggers from firing (``session_replication_role``, which needs a superuser or
             ``GRANT SET ON PARAMETER``).
         :param batch_rows: rows of one batch; unset: as many as take about 25 ms.
