@@ -90,7 +90,7 @@ def belongs_to(shown: str, change: Change, line: Settle, *detail: str) -> Refuse
 
 
 def _contradicted(line: Settle, table: Table) -> str | None:
-    column = table.columns.get(line.name) if line.name else None
+    column = next((one for one in table.columns if one.name == line.name), None)
     if line.verb == "retire_table":
         return f"have the table {table.fullname}"
     if line.verb in {"retire_column", "drop_column"} and column is not None:

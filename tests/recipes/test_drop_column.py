@@ -102,3 +102,5 @@ def test_models_that_map_it_again_contradict_the_open_change(case: Case) -> None
                 ask(old)
             assert "no-more-fax" in str(stopped.value)
             assert "retire_column public.users.fax" in str(stopped.value)
+    with pytest.raises(Findings, match=r"have the column users\.fax"):
+        case.check(users(sa.Column("fax", sa.Text, key="telefax")))
