@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.envpy import script_of
-from alembic_safe.database.replay import ReplayStep, models_on, replay, run_on_shadow
+from alembic_safe.database.replay import ReplayStep, replay, run_on_shadow
 from alembic_safe.database.shadow import Shadow, open_shadow
 from alembic_safe.database.shadow_needs import needs_of
 from alembic_safe.errors import ReplayFailed
@@ -427,14 +427,6 @@ def test_work_on_a_shadow_has_everything_that_env_py_configures(project: Project
             lambda context, _: found.extend(compare_metadata(context, context.opts["target_metadata"])),
         )  # fmt: skip
     assert [(what, table, column.name) for what, _, table, column in found] == [("add_column", "users", "phone")]
-
-
-def test_the_models_of_env_py_are_had_without_a_statement_of_ours(project: Project) -> None:
-    with_env(project, ENV_PY.replace("target_metadata = None", MODELS))
-    models = models_on(project.config, script_of(project.config))
-    assert [sorted(metadata.tables) for one in models for metadata in one.metadata] == [["left_out", "users"]]
-    assert models[0].metadata[0].naming_convention["ix"] == "index__%(table_name)s"
-    assert tables(target_of(project)) == []
 
 
 REPLAYING = """

@@ -16,7 +16,6 @@ from alembic_safe.database.replay_connection import Swap, elsewhere_refused
 from alembic_safe.database.replay_failure import out_of_time, replay_failed
 from alembic_safe.database.sent_ahead import SentAheadFailed
 from alembic_safe.errors import OutOfTime
-from alembic_safe.inspecting.models import models_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import RevisionStep
     from alembic.script import ScriptDirectory
-    from sqlalchemy import MetaData
 
     from alembic_safe.database.shadow import Shadow
     from alembic_safe.database.shadow_patience import Patience
@@ -185,33 +183,6 @@ def run_on_shadow(
     :raises Missing: when ``env.py`` cannot be run, or its database cannot be reached.
     """
     _run_swapped(config, script, Swap(shadow, one_by_one=True), work)
-
-
-@dataclass(frozen=True)
-class ModelsOf:
-    """The models of one context, as ``env.py`` hands them to Alembic.
-
-    :param metadata: one MetaData or several; empty where env.py has none.
-    :param options: everything env.py gave to ``configure()``.
-    """
-
-    metadata: tuple[MetaData, ...]
-    options: dict[str, Any]
-
-
-def models_on(config: Config, script: ScriptDirectory) -> tuple[ModelsOf, ...]:
-    """Return the models of each context; env.py connects as always, and no statement of ours follows.
-
-    :raises Missing: when ``env.py`` cannot be run, or its database cannot be reached.
-    """
-    found: list[ModelsOf] = []
-
-    def work(context: MigrationContext, kw: dict[str, Any]) -> None:
-        del kw
-        found.append(ModelsOf(models_of(context), dict(context.opts)))
-
-    run_env(config, script, work)
-    return tuple(found)
 
 
 def _run_swapped(
