@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from alembic_safe.database.copying_pacing import LOOK_EVERY, BatchSize, Pauses
 from alembic_safe.database.copying_plan import Plan
 from alembic_safe.database.copying_progress import Progress, into_log
-from alembic_safe.database.copying_ranges import Range, by_block, leaves_of, ranges_of
+from alembic_safe.database.copying_ranges import Range, leaves_of, ranges_in_blocks, ranges_of
 from alembic_safe.database.copying_session import (
     BATCH_SETTINGS,
     InCallersTransaction,
@@ -200,15 +200,13 @@ class _Copy:
 
     def _walk_again_where_rows_move(self, plan: Plan, rows: int, written: int) -> tuple[int, int]:
         """Walk blocks until nothing is left: a row that is updated meanwhile may move behind the walk."""
-        # what an earlier run walked block by block this one may know to lie in the order of its key
-        moving = {leaf.table.oid for leaf in self.leaves if leaf.by_block}
-        moving |= {one.leaf for one in plan.ranges if one.is_by_block and one.leaf in self.numbers}
+        moving = {one.leaf for one in plan.ranges if one.is_by_block and one.leaf in self.numbers}
         if not self.request.writes or not moving:
             return rows, written
         for number in range(MOST_PASSES):
             # where a row has moved to may be behind what was the last block before
             now = leaves_of(self.main.connection, self.table, self.request.key)
-            ranges = [one for leaf in now if leaf.table.oid in moving for one in by_block(leaf, 1)]
+            ranges = [one for leaf in now if leaf.table.oid in moving for one in ranges_in_blocks(leaf, 1)]
             # no name of these may be that of a range which a later run adds to the plan
             _, more = self._walk([(f"again-{number}-{n}", one) for n, one in enumerate(ranges)])
             written += more

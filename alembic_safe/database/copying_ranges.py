@@ -47,7 +47,7 @@ class Leaf:
 
     :param key: the columns that tell its rows apart, each with its type; empty: it has none.
     :param rows: about how many it has.
-    :param by_block: it is walked block by block, not along its key.
+    :param by_block: it is to be cut into blocks, not along its key.
     """
 
     table: LivingTable
@@ -130,7 +130,7 @@ def ranges_of(connection: AnyConnection, leaves: Sequence[Leaf], parts: int) -> 
     found: list[Range] = []
     for leaf in leaves:
         wanted = parts if leaf.rows >= parts * _SAMPLED else 1
-        found.extend(by_block(leaf, wanted) if leaf.by_block else _by_key(connection, leaf, wanted))
+        found.extend(ranges_in_blocks(leaf, wanted) if leaf.by_block else _by_key(connection, leaf, wanted))
     return tuple(found)
 
 
@@ -157,7 +157,7 @@ def _cuts(connection: AnyConnection, leaf: Leaf, parts: int) -> list[tuple[str, 
     return list(dict.fromkeys(keys[len(keys) * part // parts] for part in range(1, parts) if len(keys) > parts))
 
 
-def by_block(leaf: Leaf, parts: int) -> list[Range]:
+def ranges_in_blocks(leaf: Leaf, parts: int) -> list[Range]:
     """Cut a table into ranges of blocks."""
     edges = [leaf.blocks * part // parts for part in range(parts + 1)]
     return [
