@@ -49,12 +49,21 @@ def pytest_report_header() -> str:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Make every case long that ``@pytest.mark.cases`` does not name: by its id, or how that begins or ends."""
+    unmet: dict[str, set[str]] = {}
     for item in items:
         named = item.get_closest_marker("cases")
-        if named is not None and not any(f"-{case}-" in f"-{item.callspec.id}-" for case in named.args):  # type: ignore[attr-defined]
+        if named is None:
+            continue
+        met = {case for case in named.args if f"-{case}-" in f"-{item.callspec.id}-"}  # type: ignore[attr-defined]
+        unmet.setdefault(item.nodeid.partition("[")[0], {*named.args}).difference_update(met)
+        if not met:
             item.add_marker(pytest.mark.long)
+    wrong = [f"{test}: {sorted(cases)}" for test, cases in unmet.items() if cases]
+    # who asks for one case by its id gets no other
+    if wrong and not any("[" in word for word in config.args):
+        raise pytest.UsageError("@pytest.mark.cases names cases that are none", *wrong)
 
 
 @pytest.fixture(autouse=True)
