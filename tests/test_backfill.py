@@ -477,6 +477,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no such column": ({"set_": {"z": "a"}}, "there is no column z"),
     "generated": ({"set_": {"g": "a"}}, "g is a generated column"),
     "no key": ({"set_": {"b": "a"}, "key": "a"}, "is no key"),
+    "a key and what may be NULL": ({"set_": {"b": "a"}, "key": ("a", "id")}, "is no key"),
+    "a key and what is not there": ({"set_": {"b": "a"}, "key": ("id", "z")}, "is no key"),
     "no SQL": ({"set_": {"b": "a ||"}}, "is no expression over the columns"),
 }
 

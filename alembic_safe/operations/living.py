@@ -200,17 +200,19 @@ def key_of(
     rows = rows_of(connection, KEYS, {"oid": table.oid})
     types = {tuple(row["columns"]): row["types"] for row in rows if without not in row["columns"]}
     keys = list(types)
-    if given is not None and not any(set(key) <= set(given) for key in keys):
+    chosen = tuple(given) if given is not None else next(iter(keys), ())
+    if chosen in types or not chosen:
+        return tuple(zip(chosen, types.get(chosen, ()), strict=True))
+    # a key and more columns: what is NULL in one of them would be neither before nor behind any other row
+    found = [column for name in chosen if (column := find_column(connection, table, name)) is not None]
+    tells_apart = without not in chosen and any({*key} <= {*chosen} for key in keys)
+    if not tells_apart or len(found) < len(chosen) or not all(column.not_null for column in found):
         known = "; ".join(", ".join(key) for key in keys) or "none"
         raise Refused(
-            f"{table.shown}: ({', '.join(given)}) is no key: nothing holds its values unique and NOT NULL.",
+            f"{table.shown}: ({', '.join(chosen)}) is no key: nothing holds its values unique and NOT NULL.",
             detail=[f"Keys of the table: {known}."],
         )
-    chosen = tuple(given) if given is not None else next(iter(keys), ())
-    if chosen in types:
-        return tuple(zip(chosen, types[chosen], strict=True))
-    found = [find_column(connection, table, name) for name in chosen]
-    return tuple((column.name, column.type) for column in found if column is not None)
+    return tuple((column.name, column.type) for column in found)
 
 
 def keys_return(reads: Reads, table: LivingTable, key: Sequence[str]) -> bool:
