@@ -93,8 +93,8 @@ class Cluster:
 
     @classmethod
     def start(cls, version: int = VERSION, **conf: str) -> Cluster:
-        """Make and start a cluster; ``conf`` are lines of ``postgresql.conf``."""
-        with cls._new(version) as cluster:
+        """Make and start a cluster; ``conf`` are lines of ``postgresql.conf``. One that waits for its disk is given one."""
+        with cls._new(version, None if conf.get("fsync") == "on" else _in_memory()) as cluster:
             cluster.run(
                 "initdb", "-A", "trust", "-E", "utf8", "--no-sync", "--locale=C", "-U", "postgres", "-D", cluster.data
             )
@@ -104,17 +104,17 @@ class Cluster:
 
     def copy(self, *options: str) -> Cluster:
         """Make and start a physical copy of the running server; ``options`` are pg_basebackup's."""
-        with self._new(self.version) as copy:
+        with self._new(self.version, _in_memory()) as copy:
             copy.run("pg_basebackup", *self.where, "-D", copy.data, "-c", "fast", "--no-sync", *options)
             copy._launch()
         return copy
 
     @classmethod
     @contextmanager
-    def _new(cls, version: int) -> Iterator[Cluster]:
+    def _new(cls, version: int, place: Path | None) -> Iterator[Cluster]:
         """Yield a cluster that has a folder, and nothing in it yet; nothing stays of it when the block fails."""
         # not below pytest's tmp_path: a socket's path has at most 107 bytes, and the server's user must reach it
-        cluster = cls(Path(tempfile.mkdtemp(prefix="as-pg-", dir=_in_memory())), 0, version)
+        cluster = cls(Path(tempfile.mkdtemp(prefix="as-pg-", dir=place)), 0, version)
         cluster.folder.chmod(0o755)
         if os.geteuid() == 0:
             ensure_user_exists(SYSTEM_USER)
