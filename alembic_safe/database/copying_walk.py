@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from alembic_safe.database.copying_ranges import between, key_in, key_text, parameters
+from alembic_safe.database.copying_ranges import between, key_in, key_text
 from alembic_safe.database.failures import LOCK_FAILURES, sqlstate_of
 from alembic_safe.database.statements import run
 from alembic_safe.database.steps import CopyState
@@ -126,9 +126,7 @@ class Walk:
             written = self.work.on_batch(self.session, self.leaf, BLOCKS, params)
             share = (end - self._block) / max(1, self.leaf.blocks)
             return round(self.leaf.rows * share), written, None, end, end >= self.range.end_block
-        condition = between(self.leaf, is_first=self._after is None)
-        params = parameters("after", self._after)
-        last = parameters("upto", self.range.last)
+        condition, params = between(self.leaf, self._after, self.range.last)
         # as text only the one key that is wanted, not all that are skipped
         source = (
             f"SELECT {self.leaf.columns} FROM ONLY {self.leaf.table.quoted} WHERE {condition} ORDER BY {self.leaf.columns}"
@@ -136,11 +134,11 @@ class Walk:
         )
         found = run(
             self.session.connection, f"SELECT {key_text(self.leaf)} FROM ({source}) AS upto",
-            {**params, **last, "skip": self.size.size - 1},
+            {**params, "skip": self.size.size - 1},
         )  # fmt: skip
         upto = key_in(self.leaf, found[0]) if found else self.range.last
-        walked = self.size.size if found else self._rest({**params, **last}, condition)
-        params |= parameters("upto", upto)
+        walked = self.size.size if found else self._rest(params, condition)
+        condition, params = between(self.leaf, self._after, upto)
         self._locking_since = time.monotonic()
         written = self.work.on_batch(self.session, self.leaf, condition, params)
         return walked, written, upto, 0, not found or upto == self.range.last
