@@ -682,6 +682,7 @@ def wait_for_autovacuum(target: Target) -> str:
         return str(eventually(lambda: c.execute(query).fetchone(), "the autovacuum")[0])
 
 
+@pytest.mark.long
 def test_a_prepared_transaction_is_named_and_waited_for(vacuumed: Target) -> None:
     with vacuumed.session() as c:
         c.execute("CREATE TABLE users (id int)")

@@ -220,7 +220,7 @@ def test_dead_rows_are_vacuumed_away_as_it_goes(place: Stepwise) -> None:
     eventually(lambda: place.all("SELECT pg_stat_get_vacuum_count('t'::regclass) > 0")[0][0], "a vacuum")
 
 
-@pytest.mark.cases("the deploy-1")
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("ends", ["the time", "the deploy"])
 def test_a_vacuum_is_waited_for_only_while_the_copy_may_go_on(place: Stepwise, ends: str, workers: int) -> None:

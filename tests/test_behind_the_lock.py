@@ -118,6 +118,7 @@ def two_enums(place: Stepwise) -> None:
 
 
 @pytest.mark.parametrize("case", [*MEANWHILE, *ONLY_SWAPPED, *OF_ENUMS])
+@pytest.mark.cases("a view", "a right", "an index")
 def test_a_swap_of_enums_sees_what_somebody_did_before_it_had_the_locks(place: Stepwise, case: str) -> None:
     meanwhile = {**MEANWHILE, **ONLY_SWAPPED, **OF_ENUMS}[case].replace("c + 1", "c::text || '!'")
     two_enums(place)

@@ -144,6 +144,7 @@ def uncopied(cluster: Any, database: str) -> Any:
 
 
 @pytest.mark.parametrize("down", ["downgrade", "back out"])
+@pytest.mark.cases("back out")
 def test_a_copy_runs_again_when_its_revision_is_applied_again(project, cluster, database, down):
     words(project, cluster, database, UP)
     if down == "downgrade":

@@ -62,6 +62,7 @@ def copied(project: Project, cluster: Cluster, database: str, options: str = "",
     return done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_a_vacuum_may_take_longer_than_a_statement_of_the_role(
     project: Project, cluster: Cluster, database: str
 ) -> None:
@@ -72,7 +73,7 @@ def test_a_vacuum_may_take_longer_than_a_statement_of_the_role(
     assert "not vacuumed" not in said
 
 
-@pytest.mark.cases("1")
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_copy_may_pause_for_longer_than_a_session_of_the_role_may_be_idle(
     project: Project, cluster: Cluster, database: str, workers: int

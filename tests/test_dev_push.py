@@ -387,6 +387,7 @@ def test_json_is_one_object_with_changes_findings_and_the_way_on(filled: PushPro
     assert said["error"]["next"][-1]["command"] == "alembic dev-push --accept drop-column:users.nick"
 
 
+@pytest.mark.long
 def test_a_serial_key_becomes_a_bigint_identity_at_once_or_in_two_pushes(app: PushProject) -> None:
     models = 'sa.Table("s", metadata, sa.Column("id", {}, primary_key=True), sa.Column("v", sa.Integer))'
     app.push(models.format("sa.Integer"))

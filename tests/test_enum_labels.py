@@ -52,6 +52,7 @@ ARRAYS = (
 )
 
 
+@pytest.mark.long
 def test_a_label_goes_that_stands_in_the_default_of_an_array(app: PushProject) -> None:
     app.push(ARRAYS.format('"n", "o"', "{o}", "{o,o}"))
     app.rows("INSERT INTO b (s) VALUES ('{n}')")

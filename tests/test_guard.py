@@ -130,6 +130,7 @@ def test_a_marker_hidden_by_row_security_counts_as_protected(production: Project
 
 
 @pytest.mark.parametrize("name", ['a "b" c', "100%", "we:ird", "Ümläut.dot", "x" * 63, "{name}", "it's"])
+@pytest.mark.cases("100%", "it's", 'a "b" c')
 def test_a_schema_of_any_name_holds_the_marker(project: Project, made: Made, name: str) -> None:
     escaped = name.replace("%", "%%")
     project.settings(f"schema = {escaped}")

@@ -174,6 +174,7 @@ def set_for(cluster: Cluster, database: str, **settings: str) -> None:
             )
 
 
+@pytest.mark.long
 def test_timeouts_set_on_the_role_do_not_cost_us_the_deploy_lock(
     project: Project, cluster: Cluster, database: str
 ) -> None:

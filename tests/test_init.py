@@ -211,6 +211,7 @@ def test_every_template_is_wired_and_then_upgrades_what_is_configured_or_what_is
     assert tables(cluster, databases[1]) == (DONE if template == "multidb" else set())
 
 
+@pytest.mark.long
 def test_a_single_engine_handed_to_an_environment_for_several_databases_reaches_none_of_them(
     tmp_path: Path, cluster: Cluster, make_database: Callable[..., str], run: Callable[..., Done]
 ) -> None:

@@ -64,6 +64,7 @@ def test_they_are_no_difference(project: Project) -> None:
     assert "elsewhere" not in said
 
 
+@pytest.mark.long
 def test_a_push_makes_no_sequence_of_a_table_that_it_does_not_make(project: Project) -> None:
     done = project.run("dev-push")
     assert "elsewhere" not in done.stdout

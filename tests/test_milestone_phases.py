@@ -99,7 +99,7 @@ sa.Table("leaves", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.C
 """
 
 
-@pytest.mark.cases("and its key gets another type")
+@pytest.mark.long
 @pytest.mark.parametrize("key", ["Integer", "BigInteger"], ids=["", "and its key gets another type"])
 def test_a_table_is_renamed_together_with_columns_of_foreign_keys(
     app: ModelsProject, cluster: Cluster, database: str, key: str
@@ -203,7 +203,7 @@ DEFAULTS = {
 """A column's definition before and after, and its default in the end."""
 
 
-@pytest.mark.cases("compared")
+@pytest.mark.long
 @pytest.mark.parametrize("env_py", [COMPARING, ENV_WITH_REWRITER], ids=["compared", "not compared"])
 def test_defaults_come_and_go_with_types_and_come_back(
     tmp_path: Path, cluster: Cluster, database: str, env_py: str
@@ -241,7 +241,7 @@ SHORTER = 'sa.Column("{}", sa.String(3))'
 CONVERTED = "users.nick=coalesce(length(nick), 0)"
 
 
-@pytest.mark.cases("said how", "accepted and then renamed")
+@pytest.mark.cases("said how")
 @pytest.mark.parametrize(
     ("pushes", "up"),
     [
@@ -282,7 +282,7 @@ def test_a_milestone_converts_by_the_plain_cast_where_a_push_was_told_to(
     app.run("milestone", "-m", "shorter", check=0)
 
 
-@pytest.mark.cases("pushed")
+@pytest.mark.long
 @pytest.mark.parametrize("pushed", [True, False], ids=["pushed", "generated"])
 def test_a_default_that_changes_with_its_enums_labels_comes_back(
     tmp_path: Path, cluster: Cluster, database: str, *, pushed: bool

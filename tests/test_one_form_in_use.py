@@ -79,6 +79,7 @@ def test_a_milestone_leads_to_the_models_and_back(case: Case, change: str) -> No
 
 
 @pytest.mark.parametrize("change", ["a renamed column", "a column that goes"])
+@pytest.mark.cases("a renamed column")
 def test_phases_of_an_autogenerate_lead_to_the_models_and_back(case: Case, change: str) -> None:
     walk(case, *CHANGES[change], rows="INSERT INTO c (k) VALUES ('a')")
 

@@ -80,7 +80,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterat
     cluster.drop("overlapping")
 
 
-@pytest.mark.cases("amount")
+@pytest.mark.long
 @pytest.mark.parametrize("of", ["handle", "amount"])
 def test_a_column_takes_no_null_any_more_while_its_earlier_change_is_open(case: Case, of: str) -> None:
     never: dict[str, Any] = {"nullable": False, "info": {"fill": "'7'"}}

@@ -373,6 +373,7 @@ def test_the_live_command_prints_a_line_per_second_and_a_verdict(cluster, shop):
     assert lines[-1] == "Nothing failed and nothing was lost."
 
 
+@pytest.mark.long
 def test_the_live_command_ends_with_one_when_something_was_lost(cluster, shop):
     process = subprocess.Popen(
         [sys.executable, "-m", "shop.live", "--rate", "60", "--seconds", "2"], cwd=SAMPLE,

@@ -74,6 +74,7 @@ def prepared(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("way", ["swap", "plan"])
+@pytest.mark.cases("swap")
 def test_files_are_moved_as_a_whole_or_not_at_all(tmp_path: Path, way: str) -> None:
     before = tree(prepared(tmp_path / "begun") / "versions")
     after = {"later.py": b"# later\n", "n.py": b"# the squash\n"}

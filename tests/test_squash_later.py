@@ -177,6 +177,7 @@ def test_a_branch_whose_revision_follows_one_in_a_folded_range_is_rebased(projec
     project.run("squash", "--check", check=0)
 
 
+@pytest.mark.long
 def test_an_original_that_a_merge_brings_back_is_taken_out(project: Project) -> None:
     with_template(project)
     versions = project.folder / "migrations" / "versions"

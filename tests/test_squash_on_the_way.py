@@ -106,6 +106,7 @@ def edited(texts: dict[Path, str], old: str) -> Iterator[None]:
             path.write_text(text)
 
 
+@pytest.mark.long
 def test_files_that_do_not_go_on_in_a_second_run_are_no_obstacle(tmp_path: Path, cluster: Cluster) -> None:
     """Alembic makes an enum once in a run, whoever asks again: a database that stands between the two cannot go on."""
     cluster.create("squash_twice")

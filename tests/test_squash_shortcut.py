@@ -41,6 +41,7 @@ def test_the_folder_of_the_revisions_is_as_it_was(app: tuple[Project, dict[str, 
     assert project.run("heads", check=0).stdout.strip() == "a4 (head)"
 
 
+@pytest.mark.long
 def test_a_new_database_takes_it_and_others_do_not(
     app: tuple[Project, dict[str, bytes], str], cluster: Cluster, make_database: Callable[..., str]
 ) -> None:

@@ -86,6 +86,7 @@ def test_vendored_originals_run_when_the_application_is_another_one(
     assert "shop/plans/words.py: changed" in project.run("squash", "--check", check=4).stderr
 
 
+@pytest.mark.long
 def test_what_the_originals_import_is_told_where_nothing_is_copied(project: Project) -> None:
     with_template(project)
     application(project)

@@ -273,6 +273,7 @@ def play(place: Stepwise, conversion: str, steps: list[tuple[str, int, int, int]
     max_examples=5, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @given(steps=STEPS)
+@pytest.mark.cases("lossy both ways", "one becomes two", "labels of an enum")
 def test_nothing_is_lost_and_nothing_contradicts_itself(
     sync_place: Stepwise, conversion: str, steps: list[tuple[str, int, int, int]]
 ) -> None:

@@ -55,6 +55,7 @@ def echo(side: Side, *, per_migration: bool) -> Side:
 
 
 @pytest.mark.parametrize("per_migration", [False, True], ids=["one-transaction", "transaction-per-migration"])
+@pytest.mark.cases("one-transaction")
 def test_a_stock_command_sends_one_question_of_ours_and_autogenerate_one_more(
     tmp_path: Path, cluster: Cluster, make_database: Callable[..., str], per_migration: bool
 ):

@@ -116,7 +116,7 @@ def modes(*labels: str) -> sa.Enum:
     return sa.Enum(*labels, name="mode")
 
 
-@pytest.mark.cases("of the row")
+@pytest.mark.long
 @pytest.mark.parametrize(
     "fill", ["'x'", "CASE WHEN id > 1 THEN 'x'::mode ELSE 'y' END"], ids=["constant", "of the row"]
 )
@@ -152,6 +152,7 @@ def test_a_check_that_a_new_column_says_itself_comes_by_a_milestone(case: Case, 
     assert f"op.validate_constraint('{named or 'users_n_check'}', 'users')" in "".join(texts.values())
 
 
+@pytest.mark.long
 def test_a_check_that_a_column_of_a_new_table_says_itself_comes_by_a_milestone(case: Case) -> None:
     new = users()
     sa.Table(

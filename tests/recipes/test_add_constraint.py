@@ -70,6 +70,7 @@ def test_a_check_that_says_something_else_is_read_beside_the_writers(case: Case)
     assert found == [("above", "CHECK ((size > 1))")]
 
 
+@pytest.mark.long
 def test_a_check_that_leaves_a_column_whose_type_changes_has_its_name_in_the_end(case: Case) -> None:
     def above(type_: Any, column: str) -> sa.MetaData:
         metadata = sa.MetaData()

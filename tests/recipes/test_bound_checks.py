@@ -31,6 +31,7 @@ def tasks(*labels: str, named: str | None = "kind", convention: Any = None, **kw
     [("kind", None, "kind"), ("kind", CONVENTION, "ck_tasks_kind"), (None, None, "tasks_kind_check")],
     ids=["a name", "a convention", "no name"],
 )
+@pytest.mark.cases("a convention")
 def test_a_longer_label_changes_type_and_check(case: Case, named: str | None, convention: Any, called: str) -> None:
     kw = {"named": named, "convention": convention}
     texts = walk(case, tasks("a", "b", **kw), tasks("a", "b", "three", **kw), ROWS)
@@ -40,6 +41,7 @@ def test_a_longer_label_changes_type_and_check(case: Case, named: str | None, co
     assert "create_constraint" not in "".join(texts.values())
 
 
+@pytest.mark.long
 def test_a_shorter_label_goes_both_ways_meanwhile(case: Case) -> None:
     info = {"up": "substr(kind, 1, 1)::varchar(1)", "down": "kind::varchar(5)"}
     walk(case, tasks("a", "b", "three"), tasks("a", "b", info=info), ROWS)
@@ -57,6 +59,7 @@ def test_a_column_that_may_be_empty_comes_without_a_lock_under_which_rows_are_re
 
 
 @pytest.mark.parametrize("labels", [("a", "b", "three"), ("a", "b", "c")], ids=["longer", "of the same length"])
+@pytest.mark.cases("of the same length")
 def test_a_milestone_finds_the_labels_whether_or_not_the_type_changes(case: Case, labels: tuple[str, ...]) -> None:
     texts = milestone(case, tasks("a", "b"), tasks(*labels), ROWS)
     assert "op.validate_constraint('kind" in "".join(texts.values())

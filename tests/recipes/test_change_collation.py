@@ -21,7 +21,7 @@ def users(type_: Any, **kw: Any) -> sa.MetaData:
     return metadata
 
 
-@pytest.mark.cases("from one to another")
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "new", "info"),
     [
@@ -53,6 +53,7 @@ def test_what_stands_on_it_is_built_beside_it(case: Case, old: Any, new: Any, in
     assert_same(before, case.catalog, "back")
 
 
+@pytest.mark.long
 def test_where_nothing_stands_on_it_it_is_ordinary(case: Case) -> None:
     texts = milestone(case, users(sa.Text()), users(sa.Text(collation="C")), ROWS)
     assert set(texts) == {""}

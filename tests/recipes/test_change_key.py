@@ -52,6 +52,7 @@ def test_a_key_and_what_refers_to_it_change_together(case: Case) -> None:
     assert case.run("INSERT INTO users (boss) VALUES (3) RETURNING id") == [(4,)]
 
 
+@pytest.mark.long
 def test_an_identity_goes_on_counting_and_what_keeps_its_type_goes_on_referring(case: Case) -> None:
     walk(case, shop(sa.Integer, sa.Integer, sa.Identity()), shop(sa.BigInteger, sa.Integer, sa.Identity()), ROWS)
     assert case.run("INSERT INTO users (boss) VALUES (3) RETURNING id") == [(4,)]
@@ -236,6 +237,7 @@ def people(type_: Any, **kw: Any) -> sa.MetaData:
 
 
 @pytest.mark.parametrize("type_", [sa.Integer(), sa.BigInteger()], ids=str)
+@pytest.mark.cases("INTEGER")
 def test_a_foreign_key_without_a_name_that_changes_is_no_news_until_the_contract(case: Case, type_: Any) -> None:
     rows = "INSERT INTO people VALUES (DEFAULT); INSERT INTO engineers VALUES (1, 1)"
     walk(case, people(sa.Integer()), people(type_, ondelete="CASCADE"), rows)
@@ -315,7 +317,7 @@ def counted(*key: Any, **kw: Any) -> sa.MetaData:
     return metadata
 
 
-@pytest.mark.cases("old3")
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -349,6 +351,7 @@ def test_a_key_gets_another_type_and_another_way_to_count_which_goes_on_where_it
 
 
 @pytest.mark.parametrize("counts", [{"start": 100, "minvalue": 100}, {"increment": -1}])
+@pytest.mark.cases("counts0")
 def test_a_count_that_cannot_go_on_where_it_stood_goes_on_as_near_as_it_can(case: Case, counts: Any) -> None:
     new = counted(sa.Integer, sa.Identity(**counts))
     milestone(case, counted(sa.Integer), new, "INSERT INTO s (v) VALUES (1), (2)")

@@ -251,6 +251,7 @@ def own() -> tuple[Any, ...]:
     return (sa.Column("status_new", sa.Text),)
 
 
+@pytest.mark.long
 def test_a_column_of_somebody_s_that_has_the_name_is_left_alone(case: Case) -> None:
     case.begin(orders("open", "finished", more=own()), "INSERT INTO orders VALUES (1, 'finished', 'mine')")
     there_and_back(case, orders("open", "done", info=RENAMED, more=own()))
@@ -359,7 +360,7 @@ def test_what_nothing_makes_again_is_refused_by_name(case: Case, more: str, name
         case.revise(orders("open", "done", info=RENAMED))
 
 
-@pytest.mark.cases("True")
+@pytest.mark.long
 @pytest.mark.parametrize("is_array", [False, True])
 def test_a_default_whose_label_becomes_another_that_was_there_is_what_it_was_on_the_way_back(
     case: Case, is_array: bool

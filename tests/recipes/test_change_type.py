@@ -101,6 +101,7 @@ def test_a_way_that_reads_another_column_is_refused_by_name(case: Case, word: st
     assert "fill" in str(stopped.value)
 
 
+@pytest.mark.long
 def test_where_the_other_column_goes_too_one_takes_the_place_of_both(case: Case) -> None:
     info = merged_from(
         ("price", "unit"), up=IN_EURO, down=("euros * 100", "CASE WHEN euros IS NOT NULL THEN 'cent' END")
@@ -205,6 +206,7 @@ def test_what_nothing_makes_again_is_refused_by_name(case: Case, more: str, name
         case.revise(orders(sa.BigInteger))
 
 
+@pytest.mark.long
 def test_two_columns_whose_long_names_begin_alike_stand_beside_two_others(case: Case) -> None:
     names = ["n" * 60 + ending for ending in ("abc", "abd")]
 
@@ -268,6 +270,7 @@ def test_an_index_that_leaves_a_column_whose_type_changes_is_no_news_until_the_c
 
 
 @pytest.mark.parametrize("initially", [None, "DEFERRED"])
+@pytest.mark.cases("DEFERRED")
 def test_a_unique_constraint_stays_deferrable_there_and_back(case: Case, initially: str | None) -> None:
     def models(type_: Any) -> sa.MetaData:
         return orders(type_, sa.UniqueConstraint("amount", name="one", deferrable=True, initially=initially))
@@ -387,6 +390,7 @@ def checked(type_: Any, *names: str, kind: str = "check") -> sa.MetaData:
 
 
 @pytest.mark.parametrize("kind", ["check", "unique", "index"])
+@pytest.mark.cases("unique")
 def test_the_name_of_what_is_built_beside_must_be_nobody_s(case: Case, kind: str) -> None:
     case.begin(checked(sa.Integer, "of_it", "of_it_new", kind=kind))
     with case.unchanged(), pytest.raises(Refused, match=r"of_it_new .* there already") as stopped:
@@ -448,6 +452,7 @@ def test_a_new_unique_constraint_includes_the_new_column(case: Case) -> None:
     assert_same(case.created(new), case.catalog, "in the end")
 
 
+@pytest.mark.long
 def test_a_partial_index_over_a_text_that_becomes_an_enum_is_built_as_the_models_say_it(case: Case) -> None:
     def letters(type_: Any, info: dict[str, str]) -> sa.MetaData:
         metadata = sa.MetaData()
@@ -501,6 +506,9 @@ def test_a_milestone_converts_as_the_models_say_where_the_server_has_no_cast(cas
         (sa.Integer(), sa.Text(), {"down": "amount::integer"}, "up is missing"),
     ],
     ids=str,
+)
+@pytest.mark.cases(
+    "BOOLEAN-DATETIME-{}-up and down are missing", "INTEGER-TEXT-{'down': 'amount::integer'}-up is missing"
 )
 def test_a_milestone_refuses_a_conversion_that_nobody_has_said_as_autogenerate_does(
     case: Case, old: Any, new: Any, info: dict[str, str], missing: str

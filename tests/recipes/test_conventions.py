@@ -46,6 +46,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.cases("type")
 def test_a_column_under_a_check_and_a_key_changes_and_goes_back(case: Case, change: str) -> None:
     old, new = CHANGES[change]
     column = new.get("named", "age")
@@ -57,6 +58,7 @@ def test_a_column_under_a_check_and_a_key_changes_and_goes_back(case: Case, chan
     [([], [positive()]), ([positive()], [positive(1)]), ([positive()], []), ([], [unique()])],
     ids=["a check comes", "a check changes", "a check goes", "a key comes"],
 )
+@pytest.mark.cases("a check changes")
 def test_a_milestone_goes_back_where_a_constraint_changes(case: Case, old: list[Any], new: list[Any]) -> None:
     models = users(*new)
     milestone(case, users(*old), models, ROWS)

@@ -66,6 +66,7 @@ def test_what_stands_on_a_computed_column_comes_back_with_it(case: Case) -> None
     walk(case, louder(), users(), "INSERT INTO users VALUES (1, 'Ada')")
 
 
+@pytest.mark.long
 def test_the_end_of_a_computed_column_needs_no_consent(case: Case) -> None:
     texts = milestone(case, louder(), users(), "INSERT INTO users VALUES (1, 'Ada')")
     assert "op.drop_column('users', 'loud'" in texts["contract"]

@@ -69,7 +69,7 @@ def columns_of(case: Case, models: sa.MetaData) -> list[tuple[str, ...]]:
     "how", [*(pytest.param(one, marks=pytest.mark.long) for one in ("autogenerate", "milestone")), "safe-upgrade"]
 )
 @pytest.mark.parametrize("what", CHANGES)
-@pytest.mark.cases("other labels", "another name and type", "two columns of one")
+@pytest.mark.cases("other labels", "two columns of one")
 def test_rows_are_filled_when_the_column_has_taken_its_place(case: Case, what: str, how: str) -> None:
     old, new, name, wanted = CHANGES[what]
     value = " ".join(wanted[0])

@@ -88,6 +88,7 @@ def test_what_goes_with_the_column_is_no_obstacle(case: Case, make: str) -> None
     assert case.run("SELECT * FROM orders ORDER BY 1") == [(1,), (2,)]
 
 
+@pytest.mark.long
 def test_a_view_is_made_again_behind_the_copy_of_a_rename(case: Case) -> None:
     case.begin(orders(total()), f"{ROWS}; {HOLDING['view big']}")
     refused(case, renamed())

@@ -87,7 +87,7 @@ def test_an_expression_keeps_its_colons_and_percent_signs(case: Case) -> None:
     assert_same(case.created(users(index())), case.catalog, "the end")
 
 
-@pytest.mark.cases("included1")
+@pytest.mark.long
 @pytest.mark.parametrize("included", [["b"], ["b", "a"]])
 def test_an_index_comes_back_that_became_one_on_fewer_of_the_columns_that_get_another_type(
     case: Case, included: list[str]

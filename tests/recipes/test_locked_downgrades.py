@@ -26,6 +26,7 @@ def shop(key: Any) -> sa.MetaData:
 
 @pytest.mark.parametrize(("held", "wanted"), [("users", "orders"), ("orders", "users")])
 @pytest.mark.parametrize("shipped", [False, True], ids=["expand and copy", "contract"])
+@pytest.mark.cases("contract-users-orders", "expand and copy-orders-users")
 def test_who_holds_one_table_and_wants_the_other_goes_on(
     case: Case, held: str, wanted: str, shipped: bool, caplog: pytest.LogCaptureFixture
 ) -> None:  # fmt: skip
@@ -47,6 +48,7 @@ def test_who_holds_one_table_and_wants_the_other_goes_on(
     assert case.catalog.objects.keys() == before.objects.keys()
 
 
+@pytest.mark.long
 def test_files_that_contradict_each_other_keep_nobody_from_going_back(case: Case) -> None:
     case.begin(shop(sa.Integer), "INSERT INTO users VALUES (1); INSERT INTO orders VALUES (1, 1)")
     before = case.catalog

@@ -92,6 +92,7 @@ def test_what_is_said_of_the_column_comes_with_it(case: Case) -> None:
     ]
 
 
+@pytest.mark.long
 def test_a_check_that_the_column_says_itself_comes_by_a_milestone(case: Case) -> None:
     column = sa.Column("phone", sa.Text, sa.CheckConstraint("phone <> ''", name="said"), info=PHONE["phone"])
     new = shop(new=(column,))

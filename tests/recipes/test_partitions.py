@@ -65,6 +65,7 @@ def of_parents(catalog: Catalog) -> Catalog:
     [(events, indexed, PARTITIONS), (indexed, events, PARTITIONS), (events, bigger, FLAT), (indexed, both, FLAT)],
     ids=["an index comes", "an index goes", "another type", "another type under an index"],
 )
+@pytest.mark.cases("another type under an index", "an index goes")
 def test_it_stays_whatever_happens_to_its_parent(
     case: Case, old: Callable[[], sa.MetaData], new: Callable[[], sa.MetaData], rows: str
 ) -> None:

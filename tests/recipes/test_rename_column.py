@@ -119,6 +119,7 @@ def test_what_keeps_its_name_gets_it_when_the_old_column_is_gone(case: Case) -> 
     assert "op.rename_constraint('one_name_new', 'one_name', 'users')" in texts["contract"]
 
 
+@pytest.mark.long
 def test_what_stands_on_two_columns_that_are_renamed_is_built_once(case: Case) -> None:
     def users(first: str, last: str, *, now: bool = False) -> sa.MetaData:
         metadata = sa.MetaData()
