@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
+from alembic_safe.database.copying_session import opened
 from alembic_safe.database.steps import CopyOptions
 from tests.stepwise import Stepwise, place
 from tests.stops import assert_done
@@ -131,3 +132,17 @@ def test_a_search_path_of_a_revision_is_that_of_its_workers(project: Project, cl
     formula = "(SELECT items.n FROM items WHERE items.n = t.id)"
     body = path + COPY.replace('"id"', f'"{formula}"')
     copied(project, cluster, database, "copy_workers = 3", body)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_copy_writes_goes_to_the_disk_at_once(place: Stepwise, workers: int) -> None:
+    place.given("CREATE TABLE t (id integer PRIMARY KEY, b text); INSERT INTO t SELECT generate_series(1, 5000)")
+
+    options = CopyOptions(vacuum=False, workers=workers)
+    place.steps("backfill", "t", set_={"b": "current_setting('backend_flush_after')"}, options=options)
+
+    assert place.all("SELECT DISTINCT b FROM t") == [("512kB",)]
+    with place.runner.open() as own:
+        assert own.execute("SELECT current_setting('backend_flush_after')").fetchone() == ("0",)
+    with opened(place.runner) as beside:
+        assert beside.execute("SELECT current_setting('backend_flush_after')").fetchone() == ("512kB",)

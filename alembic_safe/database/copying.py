@@ -21,6 +21,7 @@ from alembic_safe.database.copying_session import (
     OfWorker,
     opened,
     seen_by,
+    written_at_once,
 )
 from alembic_safe.database.copying_vacuum import Vacuuming
 from alembic_safe.database.copying_walk import Walk
@@ -146,7 +147,7 @@ class _Copy:
         self.request = request
         self.options = runner.options
         self.deadline = None if self.options.max_time is None else time.monotonic() + self.options.max_time
-        self.settings = {**FIXED, **BATCH_SETTINGS, **place.settings}
+        self.settings = {**FIXED, **BATCH_SETTINGS, **written_at_once(place.get_bind()), **place.settings}
         self.main = InSteps(runner, place.get_bind, keeps_cursor=request.keeps_cursor)
         self.progress = Progress(table.shown, leaves, request.doing, runner.tell)
         self.stopping = threading.Event()

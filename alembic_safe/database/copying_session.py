@@ -37,13 +37,27 @@ _PATIENT = """
 SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings
 WHERE name IN ('statement_timeout', 'idle_session_timeout', 'transaction_timeout')
 """
+# In blocks of 8 kB, as PostgreSQL's own background writer has it; where a system cannot, 0 is the most.
+_FLUSHED = (
+    "SELECT least(64, max_val::integer)::text AS it FROM pg_catalog.pg_settings WHERE name = 'backend_flush_after'"
+)
 
 
 def opened(runner: StepRunner) -> psycopg.Connection[Any]:
     """Return a connection of a copy, in autocommit, which no timeout of the role ends; the caller closes it."""
     connection = runner.open()
     run(connection, _PATIENT)
+    set_session(connection, written_at_once(connection))
     return connection
+
+
+def written_at_once(connection: AnyConnection) -> dict[str, str]:
+    """Return the setting under which what a session writes goes to the disk at once.
+
+    Else the operating system collects it for half a minute and writes all of it together, and whoever commits meanwhile waits:
+    https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-BACKEND-FLUSH-AFTER.
+    """
+    return {"backend_flush_after": run(connection, _FLUSHED)[0]["it"]}
 
 
 def seen_by(connection: Connection) -> dict[str, str]:
