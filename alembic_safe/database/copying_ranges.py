@@ -184,9 +184,10 @@ def between(leaf: Leaf, after: tuple[str, ...] | None, upto: tuple[str, ...]) ->
 
     :param after: ``None``: nothing is before it.
 
-    It is a row comparison: the index is entered once. Spelled out with OR, it would be walked from its beginning. Of a row
-    comparison the planner assumes that a third of all rows meet it, and would rather read the whole table for each batch;
-    what it knows statistics of are single columns, so each is compared alone where that changes nothing.
+    It is a row comparison: the index is entered once. Spelled out with OR, it would be walked from its beginning. The planner
+    judges each row comparison by its first column and takes the two for independent, so that in the middle of a table it
+    expects a quarter of all rows, and may rather read the whole table for each batch. Single columns between two values it
+    knows from its statistics, so they are compared alone, too, where that changes nothing.
     """
     same = 0
     while after is not None and same < len(upto) - 1 and after[same] == upto[same]:
@@ -195,10 +196,13 @@ def between(leaf: Leaf, after: tuple[str, ...] | None, upto: tuple[str, ...]) ->
     lowest, highest = ([f"CAST(CAST(:{word}_{n} AS text) AS {type_})" for n, (_, type_) in enumerate(leaf.key)]
                        for word in ("after", "upto"))  # fmt: skip
     conditions = [f"{names[n]} = {highest[n]}" for n in range(same)]
-    rest = ", ".join(names[same:])
     parameters: dict[str, object] = {f"upto_{n}": value for n, value in enumerate(upto)}
+    sides = [("<=", "<=", highest)]
     if after is not None:
-        conditions += [f"{names[same]} >= {lowest[same]}", f"({rest}) > ({', '.join(lowest[same:])})"]
+        sides.append((">", ">=", lowest))
         parameters |= {f"after_{n}": after[n] for n in range(same, len(after))}
-    conditions += [f"{names[same]} <= {highest[same]}", f"({rest}) <= ({', '.join(highest[same:])})"]
+    for whole, alone, values in sides:
+        conditions.append(f"({', '.join(names[same:])}) {whole} ({', '.join(values[same:])})")
+        if same < len(names) - 1:
+            conditions.append(f"{names[same]} {alone} {values[same]}")
     return " AND ".join(conditions), parameters

@@ -44,7 +44,10 @@ _FLUSHED = (
 
 
 def opened(runner: StepRunner) -> psycopg.Connection[Any]:
-    """Return a connection of a copy, in autocommit, which no timeout of the role ends; the caller closes it."""
+    """Return a connection of a copy, in autocommit; the caller closes it.
+
+    No timeout of the role ends it, and what it writes goes to the disk at once.
+    """
     connection = runner.open()
     run(connection, _PATIENT)
     set_session(connection, written_at_once(connection))
