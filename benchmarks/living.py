@@ -5,14 +5,18 @@ loop of 300 operations a second runs on the table; in every round the naive stat
 contract) each work on a new table, each behind some seconds in which nothing but the load ran (and what looks at the locks, as
 it does later on). What they notice of the naive statement on another table, which nobody else uses, is printed, too: no lock
 of it is in anybody's way, so that is what the work itself costs them on a machine whose cores and log they share with it.
-Where that alone is more than a claim allows, the claim is held against it instead, and the output says so. Percentiles are of
-all rounds' writes together: of one round alone, the 99.9th would be the second or third worst. Exit 1 when a claim fails.
+Where that alone is more than a claim allows, the claim is held against it instead, and the output says so; and so it is with
+what who knows PostgreSQL would send by hand, and nothing else, to make the change without long locks. Percentiles are of all
+rounds' writes together: of one round alone, the 99.9th would be the second or third worst. What one stretch of time has left
+to be written is on the disk before the next begins, and the deploy leaves the processors to the server and the load (nice
+19): it would not run on the database's machine. Exit 1 when a claim fails.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import os
 import signal
 import statistics
 import subprocess
@@ -31,12 +35,14 @@ from tests.deploys import end_of, start
 from tests.models_project import ENV_WITH_REWRITER, ModelsProject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 IDLE = 10.0
 """Seconds of each control."""
-MOST = 2
-"""How many times the p99.9 of its control a change may have."""
+MOST, LONGEST = 2, 1.5
+"""How many times the p99.9, and the longest write, of its control a change may have."""
+NAIVE = 50
+"""Which part of the naive one's longest write it may have in any case."""
 LOOK_EVERY = 0.002
 """Seconds between two looks at who holds ACCESS EXCLUSIVE: a hold is known to within twice of it."""
 SETTINGS = "environment = production\ncontract_min_age = 0\nrehearse = off"
@@ -61,6 +67,7 @@ class Case:
     """One change: what stands in the models behind it, and the statement that makes it at once.
 
     :param body: the revision's, where it is no change of the models.
+    :param by_hand: the statements that make it without long locks, where that can be said in a few words.
     """
 
     naive: str
@@ -68,16 +75,45 @@ class Case:
     p: str = ""
     pad: str = ""
     body: str = ""
+    by_hand: tuple[str, ...] = ()
 
 
+BATCHES = tuple(
+    statement
+    for first in range(1, 5_000_000, 1_000_000)
+    for statement in (
+        *(f"UPDATE live SET n = id WHERE id BETWEEN {n} AND {n + 4999}" for n in range(first, first + 1_000_000, 5000)),
+        "VACUUM live",
+    )
+)
+"""What a backfill is by hand, of a table of 5 million rows."""
 CASES = {
     "type change": Case("ALTER TABLE live ALTER w TYPE bigint", w="sa.BigInteger"),
-    "not null": Case("ALTER TABLE live ALTER w SET NOT NULL", w="sa.Integer, nullable=False"),
-    "foreign key": Case("ALTER TABLE live ADD FOREIGN KEY (p) REFERENCES parents", p=', sa.ForeignKey("parents.id")'),
-    "index": Case("CREATE INDEX ON live (pad)", pad=", index=True"),
+    "not null": Case(
+        "ALTER TABLE live ALTER w SET NOT NULL",
+        w="sa.Integer, nullable=False",
+        by_hand=(
+            "ALTER TABLE live ADD CONSTRAINT w_set CHECK (w IS NOT NULL) NOT VALID",
+            "ALTER TABLE live VALIDATE CONSTRAINT w_set",
+            "ALTER TABLE live ALTER w SET NOT NULL",
+            "ALTER TABLE live DROP CONSTRAINT w_set",
+        ),
+    ),
+    "foreign key": Case(
+        "ALTER TABLE live ADD FOREIGN KEY (p) REFERENCES parents",
+        p=', sa.ForeignKey("parents.id")',
+        by_hand=(
+            "ALTER TABLE live ADD CONSTRAINT of_parents FOREIGN KEY (p) REFERENCES parents NOT VALID",
+            "ALTER TABLE live VALIDATE CONSTRAINT of_parents",
+        ),
+    ),
+    "index": Case(
+        "CREATE INDEX ON live (pad)", pad=", index=True", by_hand=("CREATE INDEX CONCURRENTLY ON live (pad)",)
+    ),
     "backfill": Case(
         "UPDATE live SET n = id",
         body='    with op.step("copy"):\n        op.backfill("live", set_={"n": "id"})',
+        by_hand=BATCHES,
     ),
 }
 
@@ -183,7 +219,6 @@ class Place:
             made.project = self.project.copied_to(Path(folder) / "app", self.cluster.url("living"))
             with self.cluster.connect("living") as own:
                 own.execute("SELECT sum(hashtext(l::text)) FROM live l")  # in memory, as it is where it was just filled
-            c.execute("CHECKPOINT")
             try:
                 yield made
             finally:
@@ -195,14 +230,31 @@ class Place:
 
     def _deploy(self, release: str) -> None:
         words = ("head", "--release", release, "--no-backup", "--confirm", "living", "--drift", "warn")
-        ended = end_of(start(self.project, *words), timeout=3600)
+        process = start(self.project, *words)
+        os.setpriority(os.PRIO_PROCESS, process.pid, 19)
+        ended = end_of(process, timeout=3600)
         if ended.code:
             raise SystemExit(f"{ended.out}\n{ended.err}")
 
+    def _settled(self) -> None:
+        """Wait until what has been written is on the disk: the kernel would take it there half a minute later."""
+        with self.cluster.connect() as c:
+            c.execute("CHECKPOINT")
+        os.sync()
+        time.sleep(1)
+
     def naive(self) -> None:
         """Make the change in one statement."""
+        self._execute(self.case.naive)
+
+    def by_hand(self) -> None:
+        """Make the change in statements that lock nothing for long."""
+        self._execute(*self.case.by_hand)
+
+    def _execute(self, *statements: str) -> None:
         with self.cluster.connect("living") as c:
-            c.execute(self.case.naive)  # type: ignore[arg-type]
+            for statement in statements:
+                c.execute(statement)  # type: ignore[arg-type]
 
     def _naive_elsewhere(self, until: float) -> None:
         """Make the change in one statement where nobody notices it, again and again."""
@@ -226,22 +278,23 @@ class Place:
             self.project.run("safe-contract", check=0)
             self._deploy("v2")
 
-    def measured(self, *, is_naive: bool) -> tuple[Noticed, Noticed]:
+    def measured(self, change: Callable[[Place], None]) -> tuple[Noticed, Noticed]:
         """Return what was noticed of nothing, and of the change."""
-        if not is_naive:
-            self.write()
+        self.write()
         holds, seen = Holds(self.cluster, "living"), list[Seen]()
         before = self._size()
         with load(self.cluster, "living", self.rows, seen):
             watching = threading.Thread(target=holds.look)
             watching.start()
+            self._settled()
             since = time.monotonic()
             time.sleep(IDLE)
             elsewhere = time.monotonic()
             self._naive_elsewhere(until=elsewhere + IDLE)
-            time.sleep(0.5)
+            until = time.monotonic()
+            self._settled()
             began = time.monotonic()
-            (self.naive if is_naive else self.phased)()
+            change(self)
             ended = time.monotonic()
             holds.ending.set()
             watching.join()
@@ -253,7 +306,7 @@ class Place:
             return tuple(seconds for at, seconds in seen[0].writes if since <= at - seconds <= until) or (0.0,)
 
         idle = Noticed(elsewhere - since, noticed(since, elsewhere - 0.05), 0)
-        idle = replace(idle, elsewhere=noticed(elsewhere, began - 0.55))
+        idle = replace(idle, elsewhere=noticed(elsewhere, until - 0.05))
         return idle, Noticed(ended - began, noticed(began, ended), len(seen[0].failures), holds.seconds, heap)
 
     def _size(self) -> int:
@@ -263,10 +316,29 @@ class Place:
         return int(row[0])
 
 
-def measure(full: Place, case: Case, *, is_naive: bool) -> tuple[Noticed, Noticed]:
-    """Measure one way on a database of its own."""
-    with full.copied(case) as place:
-        return place.measured(is_naive=is_naive)
+@dataclass(frozen=True)
+class Round:
+    """What was noticed of nothing, of the naive statement, of the phases, and of the statements by hand."""
+
+    idle: Noticed
+    naive: Noticed
+    phased: Noticed
+    by_hand: Noticed | None = None
+
+
+def measure(full: Place, case: Case) -> Round:
+    """Measure each way on a database of its own."""
+    ways = {"naive": Place.naive, "phased": Place.phased}
+    if case.by_hand:
+        ways["by_hand"] = Place.by_hand
+    controls, noticed = [], {}
+    for name, way in ways.items():
+        with full.copied(case) as place:
+            control, noticed[name] = place.measured(way)
+        controls.append(control)
+    writes = tuple(one for control in controls for one in control.writes)
+    elsewhere = tuple(one for control in controls for one in control.elsewhere)
+    return Round(replace(controls[0], writes=writes, elsewhere=elsewhere), **noticed)
 
 
 def said(values: list[float], unit: float = 1000) -> str:
@@ -284,52 +356,71 @@ def said_of(rounds: Sequence[Sequence[float]]) -> str:
     return f"{together(*rounds) * 1000:.1f} ({' '.join(f'{high(one) * 1000:.1f}' for one in rounds)})"
 
 
-def claim_of(idle: Sequence[Noticed], phased: Sequence[Noticed]) -> tuple[str, bool]:
+def high_claim(rounds: Sequence[Round]) -> tuple[str, bool]:
     """Return what is claimed of the 99.9th percentile, and whether it is true."""
-    quiet, found = together(*(one.writes for one in idle)), together(*(one.writes for one in phased))
-    elsewhere = together(*(one.elsewhere for one in idle))
-    if found <= MOST * quiet or elsewhere <= MOST * quiet:
+    quiet, found = together(*(one.idle.writes for one in rounds)), together(*(one.phased.writes for one in rounds))
+    controls = {
+        "the naive statement on a table that nobody uses": together(*(one.idle.elsewhere for one in rounds)),
+        "the statements by hand": together(*(one.by_hand.writes for one in rounds if one.by_hand), (0,)),
+    }  # fmt: skip
+    beside, control = max(controls.items(), key=lambda one: one[1])
+    if found <= MOST * quiet or control <= MOST * quiet:
         return f"p99.9 at most {MOST} times the idle one's ({found / quiet:.2f})", found <= MOST * quiet
-    said = f"which alone takes it to {elsewhere / quiet:.1f} times the idle one's"
-    beside = "that beside the naive statement on a table that nobody uses"
-    return f"p99.9 at most {MOST} times {beside} ({found / elsewhere:.2f}), {said}", found <= MOST * elsewhere
+    said = f"which alone takes it to {control / quiet:.1f} times the idle one's"
+    return f"p99.9 at most {MOST} times that beside {beside} ({found / control:.2f}), {said}", found <= MOST * control
 
 
-def show(name: str, pairs: list[tuple[Noticed, Noticed, Noticed]]) -> bool:
-    """Print what was noticed of a case, and which claims hold.
+def longest_claim(rounds: Sequence[Round]) -> tuple[str, bool]:
+    """Return what is claimed of the longest write, and whether it is true."""
 
-    :param pairs: for each round the controls, the naive statement and the phases.
-    """
-    idle, naive, phased = ([pair[n] for pair in pairs] for n in range(3))
+    def share(found: Callable[[Round], Noticed]) -> float:
+        return statistics.median(
+            found(one).longest / max(LONGEST * one.idle.longest, one.naive.longest / NAIVE) for one in rounds
+        )
+
+    claim = f"longest write at most {LONGEST} times the idle one's, or 1/{NAIVE} of the naive one's"
+    alone = share(lambda one: one.by_hand or one.idle)
+    if alone <= 1:
+        return claim, share(lambda one: one.phased) <= 1
+    beside = statistics.median(one.phased.longest / one.by_hand.longest for one in rounds if one.by_hand)
+    by_hand = f"longest write at most {LONGEST} times that of the statements by hand ({beside:.2f})"
+    return f"{by_hand}, which alone is {alone:.1f} times that limit", beside <= LONGEST
+
+
+def show(name: str, rounds: list[Round]) -> bool:
+    """Print what was noticed of a case, and which claims hold."""
+    idle, naive, phased = ([getattr(one, kind) for one in rounds] for kind in ("idle", "naive", "phased"))
+    others = [one.by_hand for one in rounds if one.by_hand]
     print(
         f"{name}: naive {said([one.took for one in naive], 1)} s, in phases {said([one.took for one in phased], 1)} s"
     )
+    by_hand = f" by hand {said_of([one.writes for one in others])}," if others else ""
     print(
         f"  write p99.9 ms    idle {said_of([one.writes for one in idle])},"
         f" naive elsewhere {said_of([one.elsewhere for one in idle])},"
-        f" naive {said_of([one.writes for one in naive])}, in phases {said_of([one.writes for one in phased])}"
+        f" naive {said_of([one.writes for one in naive])},{by_hand}"
+        f" in phases {said_of([one.writes for one in phased])}"
         f" of {sum(len(one.writes) for one in phased)} writes"
     )
     longest = [said([one.longest for one in kind]) for kind in (idle, naive, phased)]
-    print("  longest write ms  idle {}, naive {}, in phases {}".format(*longest))
+    by_hand = f", by hand {said([one.longest for one in others])}" if others else ""
+    print("  longest write ms  idle {}, naive {}, in phases {}".format(*longest) + by_hand)
     holds = [hold for one in phased for hold in one.holds]
     if holds:
         middle, most = statistics.median(holds) * 1000, max(holds) * 1000
         print(f"  ACCESS EXCLUSIVE  {len(holds)} holds, median {middle:.0f} ms, max {most:.0f} ms")
     print(f"  heap x {max(one.heap for one in phased):.2f}, naive x {max(one.heap for one in naive):.2f}")
-    high_claim, is_low_enough = claim_of(idle, phased)
-    may = [max(1.5 * i.longest, n.longest / 50) for i, n, _ in pairs]
-    claims = {
-        high_claim: is_low_enough,
-        "longest write at most 1.5 times the idle one's, or 1/50 of the naive one's":
-            statistics.median(p.longest / most for (_, _, p), most in zip(pairs, may, strict=True)) <= 1,
-        "holds: median at most 20 ms, none over 100 ms": not holds or (statistics.median(holds) <= 0.02 and max(holds) <= 0.1),
-        "heap at most 1.35 times": max(one.heap for one in phased) <= 1.35,
-        "no statement failed": not any(one.failures for one in phased),
-    }  # fmt: skip
-    for claim, holds_true in claims.items():
+    claims = (
+        high_claim(rounds),
+        longest_claim(rounds),
+        ("holds: median at most 20 ms, none over 100 ms",
+         not holds or (statistics.median(holds) <= 0.02 and max(holds) <= 0.1)),
+        ("heap at most 1.35 times", max(one.heap for one in phased) <= 1.35),
+        ("no statement failed", not any(one.failures for one in phased)),
+    )  # fmt: skip
+    for claim, holds_true in claims:
         print(f"  {'holds' if holds_true else 'FAILS'}  {claim}", flush=True)
-    return all(claims.values())
+    return all(holds_true for _, holds_true in claims)
 
 
 def main() -> int:
@@ -351,19 +442,12 @@ def main() -> int:
         "shared_buffers": "256MB",
     }
     cluster = Cluster.start(**conf)
-    done = []
+    done: list[bool] = []
     folder = tempfile.TemporaryDirectory()
     try:
         full = Place(cluster, options.rows, Path(folder.name) / "app")
         print(f"PostgreSQL {VERSION}, {options.rows} rows, {options.rounds} rounds: median (every round)")
-        for name in options.case:
-            pairs = []
-            for _ in range(options.rounds):
-                idle, naive = measure(full, CASES[name], is_naive=True)
-                again, phased = measure(full, CASES[name], is_naive=False)
-                idle = replace(again, writes=idle.writes + again.writes, elsewhere=idle.elsewhere + again.elsewhere)
-                pairs.append((idle, naive, phased))
-            done.append(show(name, pairs))
+        done += [show(name, [measure(full, CASES[name]) for _ in range(options.rounds)]) for name in options.case]
     finally:
         cluster.stop()
         folder.cleanup()
