@@ -212,7 +212,7 @@ def milestone(case: Case, old: sa.MetaData, new: sa.MetaData, rows: str = "") ->
 
 
 def stop_everywhere(case: Case, new: sa.MetaData, phase: str, unsaid: str = "") -> int:
-    """Stop a phase behind each of its steps: it goes on to the end from there, and is taken back from there.
+    """Stop a phase before and behind each of its steps: it goes on to the end from there, and is taken back from there.
 
     The database is where the phase begins.
 
@@ -227,9 +227,9 @@ def stop_everywhere(case: Case, new: sa.MetaData, phase: str, unsaid: str = "") 
     tail = "def downgrade" + text.partition("def downgrade")[2]
     revision = re.search(r"^revision: str = '(\w+)'", text, re.MULTILINE)
     assert revision is not None
-    for n in range(len(steps)):
+    for n in range(len(steps) + 1):
         for goes_on in (True, False):
-            path.write_text(head + "".join(steps[:n]) + "    pass\n\n\n" + tail)
+            path.write_text(head + "".join(steps[:n]).rstrip() + "\n    pass\n\n\n" + tail)
             case.upgrade(revision[1])
             path.write_text(text)
             if goes_on:

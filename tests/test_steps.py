@@ -44,7 +44,15 @@ def steps(cluster, database):
     ]
 
 
-def test_each_step_is_a_transaction_with_its_journal_row_and_the_last_has_the_version_row(project, cluster, database):
+def test_a_single_step_is_one_transaction_with_the_version_row(project, cluster, database):
+    body = 'with op.step("one"):\n    op.create_table("ones", sa.Column("id", sa.Integer))'
+    project.revision("b1", "a3", "one step", body, "pass")
+    safe_upgrade(project)
+    made = rows(cluster, database, "SELECT xmin::text AS it FROM pg_class WHERE relname = 'ones'")
+    assert made == rows(cluster, database, "SELECT xmin::text AS it FROM alembic_version")
+
+
+def test_each_of_several_steps_is_a_transaction_with_its_journal_row(project, cluster, database):
     in_steps(project)
     safe_upgrade(project)
     assert heads(cluster, database) == ["b1"]
@@ -54,7 +62,9 @@ def test_each_step_is_a_transaction_with_its_journal_row_and_the_last_has_the_ve
     xmin = {row["relname"]: row["xmin"] for row in made}
     assert len(set(xmin.values())) == 3
     version = rows(cluster, database, "SELECT xmin::text FROM alembic_version")[0]["xmin"]
-    assert version == xmin["threes"]
+    assert version not in xmin.values(), "nobody waits for the locks of the last step while the revision is written down"
+    ended = rows(cluster, database, "SELECT xmin::text FROM alembic_safe.steps ORDER BY number")
+    assert ended[-1]["xmin"] == version, "closed with it"
     assert steps(cluster, database) == [
         ("up", 1, "one table", 1, True), ("up", 2, "another table", 1, True), ("up", 3, "the last", 1, True),
     ]  # fmt: skip

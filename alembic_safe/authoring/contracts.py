@@ -74,10 +74,7 @@ class _Writing:
 
     def steps_of(self, line: Settle) -> list[Step]:
         """Return what one line stands for; several lines of one lock stand in the step of the first."""
-        rest = line.facts
-        if "goes_with" in rest or "instead_of" in rest or "behind" in rest:
-            return []  # part of the step in which that column, or that table, goes
-        found: list[Step] = getattr(self, f"_{line.verb}")(line, rest)
+        found: list[Step] = [] if line.is_part else getattr(self, f"_{line.verb}")(line, line.facts)
         return found
 
     def _schema(self, line: Settle) -> str | None:
@@ -271,7 +268,26 @@ class _Writing:
     def _rename_index(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         return [Step(f"{rest['to']} has its name", (self._renamed(line),))]
 
-    _rename_constraint = _rename_index
+    def _rename_constraint(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
+        drops = [one for one in self.settles if one.verb == "drop_constraint" and not one.is_part]
+        # part of the step in which the other one goes
+        return [] if any(self._successor(one) == line for one in drops) else self._rename_index(line, rest)
+
+    def _successor(self, line: Settle) -> Settle | None:
+        """Return what gets the name of an index or a constraint that goes, in a step of its own."""
+        renames = (one for one in self.settles if one.verb in {"rename_index", "rename_constraint"} and _of(one, line))
+        return next((one for one in renames if one.facts["to"] == line.name and not one.is_part), None)
+
+    def _replaced(self, line: Settle, new: str) -> Step:
+        """Return the step in which a constraint takes the place of another: by name, a later run could not tell them apart."""
+        rename = RenameConstraintOp(new, line.name, line.table, replace=True, schema=self._schema(line))
+        return Step(
+            f"{new} takes the place of {line.name}", (rename,), undo=(rename.reverse(), *self._made_again(line))
+        )
+
+    def _made_again(self, line: Settle) -> tuple[MigrateOperation, ...]:
+        found = next((one for one in self._table(line).constraints if one.name == line.name), None)
+        return () if found is None else tuple(made_again(found, self._moves(line)))
 
     def _drop_column(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         del rest
@@ -296,20 +312,22 @@ class _Writing:
         if index is not None:
             create = index_for(index, self._table(line), self._moves(line), line.name)
             made_by = index_steps(create)[0].operations[0]
-        drop = DropIndexConcurrentlyOp(line.name, line.table, schema=self._schema(line), made_by=made_by)
+        new = self._successor(line)
+        drop = DropIndexConcurrentlyOp(
+            line.name, line.table, schema=self._schema(line), replaced_by=new.name if new else None, made_by=made_by
+        )
         return [Step(f"index {line.name} goes", (drop,))]
 
     def _drop_constraint(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
-        found = next((one for one in self._table(line).constraints if one.name == line.name), None)
+        new = self._successor(line)
         if rest.get("new"):
-            rename = RenameConstraintOp(rest["new"], line.name, line.table, replace=True, schema=self._schema(line))
-            undo = (rename.reverse(), *(() if found is None else made_again(found, self._moves(line))))
-            return [Step(f"{rest['new']} takes the place of {line.name}", (rename,), undo=undo)]
+            return [self._replaced(line, rest["new"])]
+        if new is not None and new.verb == "rename_constraint":
+            return [self._replaced(line, new.name)]
         drop = ops.DropConstraintOp(
             conv(line.name), line.table, type_=rest.get("type"), schema=self._schema(line), if_exists=True
         )  # fmt: skip
-        undo = () if found is None else made_again(found, self._moves(line))
-        return [Step(f"constraint {line.name} goes", (drop,), undo=undo)]
+        return [Step(f"constraint {line.name} goes", (drop,), undo=self._made_again(line))]
 
     def _finish(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         sql = rest["sql"]

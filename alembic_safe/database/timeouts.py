@@ -55,7 +55,7 @@ class Timeouts:
         self.in_batches = False
         """Whether each transaction says its own timeouts, runs no SQL of a revision's, and is a part when it is committed:
         to watch it would cost more than it does."""
-        self._is_batch = False
+        self._is_batch = self._batch_wrote = False
         self._listeners: dict[str, Callable[..., Any]] = {
             "begin": self._on_begin,
             "commit": self._on_commit,
@@ -100,7 +100,7 @@ class Timeouts:
     def _on_begin(self, connection: Connection) -> None:
         self._settle_commit()
         self._transactions += 1
-        self._is_batch = self.in_batches
+        self._is_batch, self._batch_wrote = self.in_batches, False
         if self._is_batch:
             return
         if _in_autocommit(connection):
@@ -124,7 +124,9 @@ class Timeouts:
         if _in_autocommit(connection):
             return
         if self._is_batch:
-            self._commit_sent = True
+            self._commit_sent = (
+                self._batch_wrote
+            )  # else it set parameters of the session, and nothing is to be known of it
             return
         seen = self._lookout.glance()
         if seen is None:
@@ -145,6 +147,8 @@ class Timeouts:
         self, connection: Connection, cursor: Any, statement: str, parameters: object, context: Any, executemany: bool
     ) -> None:  # fmt: skip
         del statement, parameters, executemany
+        if self._is_batch:
+            self._batch_wrote = self._batch_wrote or cursor.description is None
         if self._speaking or self._is_batch or _in_autocommit(connection):
             return
         if cursor.description is None and not (cursor.rowcount or 0) > 0 and not _is_ours(context):

@@ -34,7 +34,9 @@ CHECK_EVERY = 1.0
 class Steps:
     """Runs the steps of one revision: what ``op.step`` and the copying engine find in the migration context.
 
-    A step is committed when the next one is entered, so that the last one is committed together with the version row.
+    A step is committed when the next one is entered, so that a revision of one step is committed as a whole, with its version
+    row. Where a part is committed already, there is no whole any more, and a step is committed at its end: nobody has to wait
+    for its locks while the version row and the journal are written.
 
     :param direction: ``up``, or ``down`` while a half-done revision is taken back.
     :param watch: opens a second connection to the same database.
@@ -80,7 +82,7 @@ class Steps:
         self._number, self._pending, self._inside, self.begun = 0, None, False, None
 
     def finish(self, *, was_half_done: bool) -> None:
-        """Write that the revision has no more steps; its last one is committed by whoever commits the version row.
+        """Write that the revision has no more steps; what is not committed yet, who commits the version row commits.
 
         :param was_half_done: whether an earlier run has left steps of it, which are at their end now, too.
         """
@@ -123,6 +125,9 @@ class Steps:
         self._tell(StepStarted(self._planned, self._number, name))
         yield
         self._inside, self._pending = False, step
+        if self.is_half_done:
+            self._finish_pending()
+            self.commit()
 
     def commit(self) -> None:
         """Commit what the step did so far, and begin its next transaction."""

@@ -68,6 +68,11 @@ class Settle:
         return found if isinstance(found, dict) else {}
 
     @property
+    def is_part(self) -> bool:
+        """Whether it is done in the step of another line: in the one in which that column, or that table, goes."""
+        return not {"goes_with", "instead_of", "behind"}.isdisjoint(self.facts)
+
+    @property
     def meaning(self) -> str:
         """What the verb means, in words."""
         return VERBS[self.verb]

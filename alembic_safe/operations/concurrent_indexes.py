@@ -77,22 +77,29 @@ class DropIndexConcurrentlyOp(AlterTableOp):
         table_name: str,
         *,
         schema: str | None = None,
+        replaced_by: str | None = None,
         made_by: CreateIndexConcurrentlyOp | None = None,
     ) -> None:
         super().__init__(table_name, schema=schema)
         self.index_name = index_name
+        self.replaced_by = replaced_by
         self.made_by = made_by
 
     @classmethod
     def drop_index_concurrently(
-        cls, operations: Operations, index_name: str, table_name: str, *, schema: str | None = None
-    ) -> None:
+        cls, operations: Operations, index_name: str, table_name: str, *, schema: str | None = None,
+        replaced_by: str | None = None,
+    ) -> None:  # fmt: skip
         """Take an index away, under ``alembic safe-upgrade`` with DROP INDEX CONCURRENTLY.
 
         Where it is not there, nothing happens. A partitioned table's index goes under one short lock: PostgreSQL has no
         other way.
+
+        :param replaced_by: the index or constraint of the table that gets its name in a later step. Where that is not
+            there, it has the name already, and nothing happens: what a run that goes on finds under the name is not
+            what was to be taken away.
         """
-        return operations.invoke(cls(index_name, table_name, schema=schema))
+        return operations.invoke(cls(index_name, table_name, schema=schema, replaced_by=replaced_by))
 
     def reverse(self) -> CreateIndexConcurrentlyOp:
         """Return the operation that builds it again, where its definition is known."""
@@ -124,4 +131,5 @@ def _hidden(value: Any, colon: str) -> Any:
 
 def render_drop_index_concurrently(autogen_context: AutogenContext, op: DropIndexConcurrentlyOp) -> str:
     """Return the line that stands in a revision file."""
-    return call(autogen_context, op.verb, [name_of(op.index_name), name_of(op.table_name)], {}, op.schema)
+    words = {"replaced_by": op.replaced_by}
+    return call(autogen_context, op.verb, [name_of(op.index_name), name_of(op.table_name)], words, op.schema)

@@ -31,6 +31,11 @@ SELECT ARRAY(SELECT pg_get_indexdef(x.indexrelid, n, false) FROM generate_series
   pg_get_expr(x.indpred, x.indrelid) AS predicate, a.amname AS method, coalesce(i.reloptions::text, '') AS storage
 FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_am a ON a.oid = i.relam WHERE x.indexrelid = CAST(:oid AS oid)
 """
+_PART = """
+SELECT EXISTS (SELECT FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+  WHERE x.indrelid = CAST(:table AS oid) AND i.relname = :name)
+OR EXISTS (SELECT FROM pg_constraint WHERE conrelid = CAST(:table AS oid) AND conname = :name) AS it
+"""
 _CLONE = "alembic_safe_clone"
 
 
@@ -57,6 +62,11 @@ def find_index(connection: Connection, schema: str, name: str) -> Index | None:
     """Return the index of that name, or ``None``."""
     rows = run(connection, _NAMED, {"schema": schema, "name": name})
     return Index(**rows[0]) if rows else None
+
+
+def has_part(connection: Connection, table: int, name: str) -> bool:
+    """Tell whether a table has an index or a constraint of that name."""
+    return bool(run(connection, _PART, {"table": table, "name": name})[0]["it"])
 
 
 def indexes_of(connection: Connection, table: int) -> list[Index]:

@@ -16,7 +16,7 @@ from alembic_safe.database.statements import ddl_text, quoted, run
 from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.operations.concurrent_indexes import CreateIndexConcurrentlyOp
 from alembic_safe.operations.dependants import server_words
-from alembic_safe.operations.index_facts import find_index, says_the_same
+from alembic_safe.operations.index_facts import find_index, has_part, says_the_same
 from alembic_safe.operations.index_partitions import build_on_partitions
 from alembic_safe.operations.speaking import concurrently, is_script, place, say, table_of
 
@@ -100,7 +100,7 @@ def drop_index_concurrently(operations: Operations, op: DropIndexConcurrentlyOp)
         return
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
     found = find_index(connection, table.schema, op.index_name)
-    if found is None:
+    if found is None or not (op.replaced_by is None or has_part(connection, table.oid, op.replaced_by)):
         return
     if found.table != table.oid:
         raise Refused(f"op.{op.verb}: index {op.index_name} is not one of {table.shown}.")

@@ -121,7 +121,7 @@ def test_a_constraint_goes_in_the_contract_and_what_it_guarded_is_said(case: Cas
 def test_a_unique_constraint_is_replaced_under_its_name(case: Case) -> None:
     old, new = (users(sa.UniqueConstraint(*columns, name="one")) for columns in (["nick"], ["nick", "team"]))
     texts = walk(case, old, new, ROWS)
-    assert "op.rename_constraint('one_new', 'one', 'users')" in texts["contract"]
+    assert "op.rename_constraint('one_new', 'one', 'users', replace=True)" in texts["contract"]
 
 
 @pytest.mark.parametrize("table", ["t" * 40, "t" * 20, "ü" * 20])

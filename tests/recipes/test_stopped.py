@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NO_STEPS = {
     "change default", "enum: a label comes", "set null again", "add identity", "add check", "replace check", "add unique",
-    "create index", "add foreign key", "add foreign key, partitioned", "create index, partitioned",
+    "replace unique", "create index", "add foreign key", "add foreign key, partitioned", "create index, partitioned",
     "add column, volatile default",
     "drop table", "drop foreign key", "drop index", "drop default", "add column, the same fill",
 }  # fmt: skip
@@ -44,3 +44,35 @@ def test_a_contract_that_stops_goes_on_and_back(case: Case, name: str) -> None:
     case.upgrade()
     case.ship()
     assert stop_everywhere(case, new, "contract", change.unsaid) >= 1
+
+
+def items(*parts: sa.schema.SchemaItem, leaving: bool = False) -> sa.MetaData:
+    metadata = sa.MetaData()
+    columns = [sa.Column("id", sa.Integer, primary_key=True), sa.Column("a", sa.Integer), sa.Column("b", sa.Integer)]
+    sa.Table("items", metadata, *columns, *parts)
+    if leaving:
+        sa.Table("leaving", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    return metadata
+
+
+@pytest.mark.cases("two indexes")
+@pytest.mark.parametrize("everything", [False, True], ids=["two indexes", "everything"])
+def test_what_has_taken_a_name_does_not_go_when_a_contract_goes_on(case: Case, everything: bool) -> None:
+    """Of several that are replaced, the first has its name long before the contract is at its end."""
+    old: list[sa.schema.SchemaItem] = [sa.Index("one", "a"), sa.Index("two", "a")]
+    new: list[sa.schema.SchemaItem] = [sa.Index("one", "a", "b"), sa.Index("two", "b", "a")]
+    if everything:
+        old += [
+            sa.UniqueConstraint("a", name="three"), sa.Index("four", "b"), sa.UniqueConstraint("b", name="five"),
+            sa.UniqueConstraint("a", "b", name="six"), sa.Index("seven", "b", "a"),
+        ]  # fmt: skip
+        new += [
+            sa.UniqueConstraint("a", "id", name="three"), sa.UniqueConstraint("b", "id", name="four"),
+            sa.Index("five", "b", "a", "id"), sa.CheckConstraint("a > 0", name="six"),
+            sa.CheckConstraint("b > 0", name="seven"),
+        ]  # fmt: skip
+    models = items(*new)
+    milestone(case, items(*old, leaving=everything), models, "INSERT INTO items VALUES (1, 1, 1), (2, 2, 2)")
+    case.upgrade()
+    case.ship()
+    assert stop_everywhere(case, models, "contract") > len(new)
