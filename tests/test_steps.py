@@ -62,7 +62,9 @@ def test_each_of_several_steps_is_a_transaction_with_its_journal_row(project, cl
     xmin = {row["relname"]: row["xmin"] for row in made}
     assert len(set(xmin.values())) == 3
     version = rows(cluster, database, "SELECT xmin::text FROM alembic_version")[0]["xmin"]
-    assert version not in xmin.values(), "nobody waits for the locks of the last step while the revision is written down"
+    assert version not in xmin.values(), (
+        "nobody waits for the locks of the last step while the revision is written down"
+    )
     ended = rows(cluster, database, "SELECT xmin::text FROM alembic_safe.steps ORDER BY number")
     assert ended[-1]["xmin"] == version, "closed with it"
     assert steps(cluster, database) == [

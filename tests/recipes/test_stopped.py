@@ -1,4 +1,7 @@
-"""Every change's contract, stopped behind each of its steps: it goes on to the end from there, and is taken back from there."""
+"""Every phase of every change, stopped behind each of its steps: it goes on to the end from there, and is taken back.
+
+test_change_key.py has the keys.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,9 @@ from tests.recipe_cases import milestone, stop_everywhere
 if TYPE_CHECKING:
     from tests.recipe_cases import Case
 
-NO_STEPS = {
-    "change default", "enum: a label comes", "set null again", "add identity", "add check", "replace check", "add unique",
-    "replace unique", "create index", "add foreign key", "add foreign key, partitioned", "create index, partitioned",
-    "add column, volatile default",
-    "drop table", "drop foreign key", "drop index", "drop default", "add column, the same fill",
-}  # fmt: skip
-"""They have no contract, or one of a single step; test_change_key.py has the keys."""
+
+UNDONE_BY_HALF = "add foreign key, partitioned"
+"""Below PostgreSQL 18, a way back from between its two steps leaves the partitions their foreign keys. A defect, to be mended."""
 
 
 def models(text: str) -> sa.MetaData:
@@ -31,19 +30,28 @@ def models(text: str) -> sa.MetaData:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", [name for name in CASES if name not in NO_STEPS and not name.startswith("change key")])
-def test_a_contract_that_stops_goes_on_and_back(case: Case, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [name for name in CASES if name != UNDONE_BY_HALF and not name.startswith("change key")]
+)
+def test_a_phase_that_stops_goes_on_and_back(case: Case, name: str) -> None:
     change = CASES[name]
     old, new = models(change.before), models(change.after)
     rows = "; ".join(part for part in (change.unsaid, change.seed.replace("ROWS", "50")) if part)
     if "milestone" in change.seen_by:
-        milestone(case, old, new, rows)
+        texts = milestone(case, old, new, rows)
+        case.downgrade("base+1")
     else:
-        case.begin(old, rows)
-        case.revise(new)
-    case.upgrade()
+        case.begin(sa.MetaData())
+        case.revise(old, "first")
+        case.upgrade()
+        case.run(rows)
+        texts = case.revise(new)
     case.ship()
-    assert stop_everywhere(case, new, "contract", change.unsaid) >= 1
+    for phase in ("", "expand", "copy", "contract"):
+        if phase in texts:
+            if phase:
+                stop_everywhere(case, new, phase, change.unsaid)
+            case.upgrade("+1")
 
 
 def items(*parts: sa.schema.SchemaItem, leaving: bool = False) -> sa.MetaData:

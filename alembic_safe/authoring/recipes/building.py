@@ -89,8 +89,8 @@ def unique_steps(
     added = AddConstraintUsingIndexOp(
         name, table, name, type_, deferrable=deferrable, initially=initially, schema=schema
     )  # fmt: skip
-    # the index goes together with the constraint that it becomes
-    return (Step(f"index for {name}", (index,), undo=()), Step(f"constraint {name}", (added,)))
+    # the index goes together with the constraint that it has become; one that has become none yet goes by itself
+    return (Step(f"index for {name}", (index,)), Step(f"constraint {name}", (added,)))
 
 
 def foreign_key_steps(create: CreateForeignKeyNotValidOp) -> tuple[Step, ...]:
