@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 UNDONE_BY_HALF = "add foreign key, partitioned"
-"""Below PostgreSQL 18, a way back from between its two steps leaves the partitions their foreign keys. A defect, to be mended."""
+"""Below PostgreSQL 18, a way back from between its two steps leaves the partitions their foreign keys: to be mended."""
 
 
 def models(text: str) -> sa.MetaData:
