@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 import textwrap
+import threading
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -460,6 +462,32 @@ def test_the_private_server_listens_on_its_socket_only_and_stops_with_its_last_u
             assert Path(folder).parent == programs.home
         assert Path(first.host).exists()
     assert not Path(first.host).exists()
+
+
+def test_a_private_server_that_somebody_uses_is_waited_for_when_it_does_not_answer() -> None:
+    programs = embedded_programs(16 if VERSION == 18 else 18)
+    with private_server(programs) as first, ExitStack() as full:
+
+        def fill() -> None:
+            while True:
+                full.enter_context(closing(first.connect()))
+
+        with pytest.raises(Missing, match="too many clients"):
+            fill()
+        found: list[str] = []
+
+        def use() -> None:
+            with private_server(programs) as second:
+                found.append(second.host)
+
+        using = threading.Thread(target=use)
+        using.start()
+        using.join(2)  # longer than it looks whether a server that nobody uses is there
+        assert using.is_alive()
+        full.close()
+        using.join(PATIENCE)
+        assert found == [first.host]
+        first.connect().close()
 
 
 def test_without_the_wheel_a_local_server_serves(

@@ -44,7 +44,7 @@ _CONFIGURATION = {
 def private_server(programs: ServerPrograms) -> Iterator[Endpoint]:
     """Run a server that only this user reaches, through a socket; the last of its users stops it.
 
-    :raises Unusable: when it cannot be started.
+    :raises Unusable: when it cannot be started, or others use it and it does not answer.
     """
     if sys.platform == "win32":
         raise Unusable("a private server needs unix sockets")
@@ -53,9 +53,10 @@ def private_server(programs: ServerPrograms) -> Iterator[Endpoint]:
     with _locked(_start_lock(home)):
         _make_home(home)
         users = _open_lock(home / "users.lock")
+        is_used = not _is_free(users)
         fcntl.flock(users, fcntl.LOCK_SH)
         try:
-            socket = _socket_of(home) or _start(programs, home)
+            socket = _socket_of(home, is_used=is_used) or _start(programs, home)
         except BaseException:
             users.close()
             raise
@@ -98,9 +99,7 @@ def _stop_unused(programs: ServerPrograms, home: Path) -> bool:
     if socket is None:
         return False
     with _open_lock(home / "users.lock") as users:
-        try:
-            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _is_free(users):
             return False
         _run(programs, "pg_ctl", "-w", "-m", "fast", "-D", str(home / "data"), "stop")
     shutil.rmtree(socket, ignore_errors=True)
@@ -140,8 +139,13 @@ def _is_clean(programs: ServerPrograms, data: Path) -> bool:
     return re.search(r"cluster state:\s+shut down\s*$", said, re.MULTILINE) is not None
 
 
-def _socket_of(home: Path) -> str | None:
-    """Return the folder of the running server's socket, or ``None`` when no server runs in this home."""
+def _socket_of(home: Path, *, is_used: bool = False) -> str | None:
+    """Return the folder of the running server's socket, or ``None`` when no server runs in this home.
+
+    :param is_used: somebody uses it, so that it is not thrown away where it has no answer for us: it has no connection
+        to give, or too much to do.
+    :raises Unusable: when it is used, and does not answer for a minute.
+    """
     try:
         lines = (home / "data" / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         os.kill(int(lines[0]), 0)
@@ -152,14 +156,19 @@ def _socket_of(home: Path) -> str | None:
     endpoint = Endpoint(host=socket, port=5432, user=SUPERUSER, database="postgres")
     from alembic_safe.errors import Missing
 
-    for _ in range(3):
+    until = time.monotonic() + (_START_TIMEOUT if is_used else 0.6)
+    while True:
         try:
             endpoint.connect().close()
-        except Missing:  # noqa: PERF203 - three attempts at the most
-            time.sleep(0.2)
+        except Missing as error:  # noqa: PERF203 - the server is what takes time
+            if time.monotonic() < until:
+                time.sleep(0.2)
+            elif is_used:
+                raise Unusable(f"others use the private server, and it does not answer: {error.summary}") from error
+            else:
+                return None
         else:
             return socket
-    return None
 
 
 def _run(programs: ServerPrograms, program: str, *args: str) -> str:
@@ -217,6 +226,15 @@ def _give_to_server_user(folder: Path) -> None:
     user = server_user()
     if user is not None:
         os.chown(folder, pwd.getpwnam(user).pw_uid, _group_of(user))
+
+
+def _is_free(lock: IO[bytes]) -> bool:
+    """Take a lock for ourselves, unless somebody has it; return whether we have it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _open_lock(path: Path) -> IO[bytes]:
