@@ -124,9 +124,8 @@ class Timeouts:
         if _in_autocommit(connection):
             return
         if self._is_batch:
-            self._commit_sent = (
-                self._batch_wrote
-            )  # else it set parameters of the session, and nothing is to be known of it
+            # one that wrote nothing set parameters of the session: however that ended, nothing in the database is in doubt
+            self._commit_sent = self._batch_wrote
             return
         seen = self._lookout.glance()
         if seen is None:
