@@ -46,6 +46,8 @@ NAIVE = 50
 """Which part of the naive one's longest write it may have in any case."""
 LOOK_EVERY = 0.002
 """Seconds between two looks at who holds ACCESS EXCLUSIVE: a hold is known to within twice of it."""
+BATCH = 5000
+"""Rows that a person copies in one statement."""
 SETTINGS = "environment = production\ncontract_min_age = 0\nrehearse = off"
 
 MODELS = """\
@@ -68,7 +70,8 @@ class Case:
     """One change: what stands in the models behind it, and the statement that makes it at once.
 
     :param body: the revision's, where it is no change of the models.
-    :param by_hand: the statements that make it without long locks, where that can be said in a few words.
+    :param by_hand: the statements that make it without long locks, where that can be said in a few words; one that says
+        ``{first}`` and ``{last}`` is sent for every 5 000 rows.
     """
 
     naive: str
@@ -79,15 +82,6 @@ class Case:
     by_hand: tuple[str, ...] = ()
 
 
-BATCHES = tuple(
-    statement
-    for first in range(1, 5_000_000, 1_000_000)
-    for statement in (
-        *(f"UPDATE live SET n = id WHERE id BETWEEN {n} AND {n + 4999}" for n in range(first, first + 1_000_000, 5000)),
-        "VACUUM live",
-    )
-)
-"""What a backfill is by hand, of a table of 5 million rows."""
 CASES = {
     "type change": Case("ALTER TABLE live ALTER w TYPE bigint", w="sa.BigInteger"),
     "not null": Case(
@@ -114,7 +108,7 @@ CASES = {
     "backfill": Case(
         "UPDATE live SET n = id",
         body='    with op.step("copy"):\n        op.backfill("live", set_={"n": "id"})',
-        by_hand=BATCHES,
+        by_hand=("UPDATE live SET n = id WHERE id BETWEEN {first} AND {last}",),
     ),
 }
 
@@ -193,6 +187,14 @@ def load(cluster: Cluster, database: str, rows: int, into: list[Seen]) -> Iterat
             process.wait()
 
 
+def in_batches(statement: str, rows: int) -> Iterator[str]:
+    """Yield a statement for one batch of rows after the other, and a VACUUM behind every million."""
+    for first in range(1, rows + 1, BATCH):
+        yield statement.format(first=first, last=first + BATCH - 1)
+        if (first + BATCH - 1) % 1_000_000 == 0:
+            yield "VACUUM live"
+
+
 class Place:
     """One new database with a filled table, and a project for it."""
 
@@ -250,7 +252,8 @@ class Place:
 
     def by_hand(self) -> None:
         """Make the change in statements that lock nothing for long."""
-        self._execute(*self.case.by_hand)
+        for statement in self.case.by_hand:
+            self._execute(*(in_batches(statement, self.rows) if "{first}" in statement else (statement,)))
 
     def _execute(self, *statements: str) -> None:
         with self.cluster.connect("living") as c:
@@ -443,6 +446,7 @@ def main() -> int:
         "max_wal_size": "8GB",
         "shared_buffers": "256MB",
     }
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and end the load, which would go on
     cluster = Cluster.start(**conf)
     done: list[bool] = []
     folder = tempfile.TemporaryDirectory()
