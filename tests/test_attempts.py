@@ -330,6 +330,17 @@ def test_once_rows_are_written_the_timeout_is_at_least_a_second_and_a_quarter(ta
     assert seen == ["100ms", "1250ms", "100ms"]
 
 
+def test_a_row_of_our_own_is_soon_written_again_and_no_reason_to_wait_longer_for_a_lock(target: Target) -> None:
+    seen = []
+
+    def body(connection: sa.Connection) -> None:
+        run(connection, "UPDATE users SET name = 'm' WHERE id = 1")
+        seen.append(show(connection))
+
+    target.run(body)
+    assert seen == ["100ms"]
+
+
 def test_another_failure_is_not_repeated_and_says_that_all_was_rolled_back(target: Target) -> None:
     calls = []
 
@@ -425,8 +436,33 @@ def test_no_look_at_the_transaction_comes_behind_a_statement_of_ours(
         connection.exec_driver_sql("ALTER TABLE users ADD COLUMN theirs text")
         assert len(looked) == before + 1
 
+    def committing(connection: sa.Connection) -> None:
+        with connection.begin():
+            before = len(looked)
+            run(connection, "ALTER TABLE users ADD COLUMN more text")
+        assert len(looked) == before
+
     monkeypatch.setattr(Lookout, "glance", counted)
     target.run(body)
+    target.run(committing, transaction=False)
+
+
+def test_a_raw_commit_whose_statement_failed_is_seen_beside_statements_of_ours(cluster: Cluster, database: str) -> None:
+    target = make_target(cluster, database, "postgresql+psycopg")
+
+    def body(connection: sa.Connection) -> None:
+        connection.begin()
+        run(connection, "ALTER TABLE users ADD COLUMN ours text")
+        with pytest.raises(sa.exc.DataError):
+            connection.exec_driver_sql("COMMIT; SELECT 1 / 0")
+        run(connection, "ALTER TABLE users ADD COLUMN more text")
+        connection.commit()
+        with connection.begin():
+            connection.exec_driver_sql("SELECT 1 / 0")
+
+    with pytest.raises(AttemptFailed) as caught:
+        target.run(body, transaction=False)
+    assert caught.value.outcome is Outcome.PARTLY_COMMITTED
 
 
 def test_a_commit_that_the_server_refuses_was_rolled_back(target: Target) -> None:

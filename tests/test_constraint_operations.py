@@ -7,7 +7,11 @@ import sqlalchemy as sa
 from alembic.operations.ops import DropConstraintOp
 
 from alembic_safe.errors import Findings, Refused
-from alembic_safe.operations.constraints_not_valid import CreateCheckNotValidOp, CreateForeignKeyNotValidOp
+from alembic_safe.operations.constraints_not_valid import (
+    CreateCheckNotValidOp,
+    CreateForeignKeyNotValidOp,
+    DropForeignKeyOp,
+)
 from alembic_safe.operations.not_null import ProveNotNullOp, SetNotNullOp, proof_name
 from tests.cluster import VERSION
 from tests.stepwise import HOSTILE, Killed, Stepwise, place
@@ -147,15 +151,41 @@ def test_a_foreign_key_that_is_not_valid_yet_holds_new_rows(place: Stepwise) -> 
         place.op("validate_constraint", "fk", "t")
 
 
+PARTITIONED = (
+    "CREATE SCHEMA s; CREATE TABLE p (id integer PRIMARY KEY); INSERT INTO p VALUES (1);"
+    "CREATE TABLE t (id integer, p integer) PARTITION BY RANGE (id);"
+    "CREATE TABLE s.t1 PARTITION OF t FOR VALUES FROM (0) TO (9);"
+    "CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (9) TO (99) PARTITION BY RANGE (id);"
+    "CREATE TABLE s.t21 PARTITION OF t2 FOR VALUES FROM (9) TO (20); INSERT INTO t VALUES (1, 1), (10, 1), (11, NULL)"
+)
+
+
+@pytest.mark.parametrize("how", ["op", "steps"])
+@pytest.mark.parametrize("is_validated", [False, True], ids=["not valid", "validated"])
+def test_a_foreign_key_of_a_partitioned_table_is_taken_back(place: Stepwise, how: str, is_validated: bool) -> None:
+    place.given(PARTITIONED)
+    run = getattr(place, how)
+    run("create_foreign_key_not_valid", *KEY)
+    if is_validated:
+        run("validate_constraint", "fk", "t")
+
+    for _ in range(2):
+        run("drop_foreign_key", "fk", "t")
+
+    assert place.dump() == place.dump(place.twin)
+
+
+def test_another_constraint_of_the_name_stays(place: Stepwise) -> None:
+    place.given(PARENT + "; ALTER TABLE t ADD CONSTRAINT fk CHECK (id > 0)")
+
+    with pytest.raises(Refused, match="another constraint of the name fk"):
+        place.op("drop_foreign_key", "fk", "t")
+    assert place.script("drop_foreign_key", "fk", "t").strip() == 'ALTER TABLE "t" DROP CONSTRAINT IF EXISTS "fk";'
+
+
 @pytest.mark.parametrize("how", ["op", "steps"])
 def test_a_foreign_key_of_a_partitioned_table(place: Stepwise, how: str) -> None:
-    place.given(
-        "CREATE SCHEMA s; CREATE TABLE p (id integer PRIMARY KEY); INSERT INTO p VALUES (1);"
-        "CREATE TABLE t (id integer, p integer) PARTITION BY RANGE (id);"
-        "CREATE TABLE s.t1 PARTITION OF t FOR VALUES FROM (0) TO (9);"
-        "CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (9) TO (99) PARTITION BY RANGE (id);"
-        "CREATE TABLE s.t21 PARTITION OF t2 FOR VALUES FROM (9) TO (20); INSERT INTO t VALUES (1, 1), (10, 1), (11, NULL)"
-    )
+    place.given(PARTITIONED)
     run = getattr(place, how)
 
     for _ in range(2):
@@ -180,7 +210,7 @@ def test_a_foreign_key_and_a_check_are_taken_back_by_their_reverses(place: Stepw
     for op in (CreateForeignKeyNotValidOp(*KEY), CreateCheckNotValidOp("ck", "t", "id > 0")):
         place.op("invoke", op)
         back = op.reverse()
-        assert isinstance(back, DropConstraintOp)
+        assert isinstance(back, (DropForeignKeyOp, DropConstraintOp))
         for _ in range(2):
             place.op("invoke", back)
 

@@ -167,6 +167,18 @@ def test_a_lock_that_is_missed_in_a_later_step_repeats_that_step_alone(project, 
     assert [(name, done) for _, _, name, _, done in steps(cluster, database)] == [("makes", True), ("alters", True)]
 
 
+def test_each_step_waits_for_its_first_lock_no_longer_than_a_revision_without_steps(project, cluster, database):
+    """The row in the journal that it has written by then is soon written again."""
+    asked = "SELECT setting AS it FROM pg_settings WHERE name = 'lock_timeout'"
+    project.revision(
+        "b1", "a3", "asks",
+        f'with op.step("one"):\n    op.execute("CREATE TABLE seen AS {asked}")\n'
+        f'with op.step("two"):\n    op.execute("INSERT INTO seen {asked}")',
+    )  # fmt: skip
+    safe_upgrade(project)
+    assert rows(cluster, database, "SELECT it FROM seen") == [{"it": "100"}, {"it": "100"}]
+
+
 def test_a_lock_that_is_not_had_behind_a_committed_step_is_half_done(project, cluster, database):
     safe_upgrade(project)
     project.revision(

@@ -36,7 +36,7 @@ class FailedAttempt:
     """Counted from 1."""
     sqlstate: str
     lock_timeout: float
-    """Seconds; at its begin, a transaction that wrote rows had at least ``floor_after_writes``."""
+    """Seconds; at its begin: one in which a revision wrote rows had at least ``floor_after_writes`` from then on."""
     seconds: float
     """How long the attempt ran."""
     spent: float

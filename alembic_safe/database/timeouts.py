@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.blockers import Lookout
 
 FLOOR_AFTER_WRITES = 1.25
-"""Seconds: the least lock_timeout of a transaction that has written rows, since to repeat it costs more."""
+"""Seconds: the least lock_timeout of a transaction in which a revision has written rows, since to repeat it costs more."""
 
 _SAVEPOINTS = (ReleaseSavepointClause, RollbackToSavepointClause, SavepointClause)
 _WRITING_TAGS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY"})
@@ -55,7 +55,9 @@ class Timeouts:
         self.in_batches = False
         """Whether each transaction says its own timeouts, runs no SQL of a revision's, and is a part when it is committed:
         to watch it would cost more than it does."""
-        self._is_batch = self._batch_wrote = False
+        self._is_batch = self._wrote = False
+        self._is_ours = True
+        """Whether every statement of the transaction was one that ends none."""
         self._listeners: dict[str, Callable[..., Any]] = {
             "begin": self._on_begin,
             "commit": self._on_commit,
@@ -100,7 +102,7 @@ class Timeouts:
     def _on_begin(self, connection: Connection) -> None:
         self._settle_commit()
         self._transactions += 1
-        self._is_batch, self._batch_wrote = self.in_batches, False
+        self._is_batch, self._wrote, self._is_ours = self.in_batches, False, True
         if self._is_batch:
             return
         if _in_autocommit(connection):
@@ -125,7 +127,10 @@ class Timeouts:
             return
         if self._is_batch:
             # one that wrote nothing set parameters of the session: however that ended, nothing in the database is in doubt
-            self._commit_sent = self._batch_wrote
+            self._commit_sent = self._wrote
+            return
+        if self._is_ours and self._wrote:
+            self._commit_sent = True  # as a look would say, for which everybody waits who waits for its locks
             return
         seen = self._lookout.glance()
         if seen is None:
@@ -135,10 +140,14 @@ class Timeouts:
         else:
             self._commit_sent = seen.has_written
 
-    def _before_statement(self, connection: Connection, *_: object) -> None:
+    def _before_statement(
+        self, connection: Connection, cursor: Any, statement: str, parameters: object, context: Any, executemany: bool
+    ) -> None:  # fmt: skip
+        del cursor, statement, parameters, executemany
         if self._speaking:
             return
         self._settle_commit()
+        self._is_ours = self._is_ours and _is_ours(context)
         # In autocommit even a statement that fails may leave something: an INVALID index.
         self._committed = self._committed or _in_autocommit(connection)
 
@@ -146,13 +155,15 @@ class Timeouts:
         self, connection: Connection, cursor: Any, statement: str, parameters: object, context: Any, executemany: bool
     ) -> None:  # fmt: skip
         del statement, parameters, executemany
-        if self._is_batch:
-            self._batch_wrote = self._batch_wrote or cursor.description is None
-        if self._speaking or self._is_batch or _in_autocommit(connection):
+        if self._speaking:
+            return
+        self._wrote = self._wrote or cursor.description is None
+        if self._is_batch or _in_autocommit(connection):
             return
         if cursor.description is None and not (cursor.rowcount or 0) > 0 and not _is_ours(context):
             self._look_for_raw_commit()
-        if self._raised or not _wrote_rows(cursor):
+        # what is ours is a row of the journal, or of what we remember of a table
+        if self._raised or _is_ours(context) or not _wrote_rows(cursor):
             return
         self._raised = True
         if self.lock_timeout < self._floor:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import AddConstraint
 
 from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.sql_words import verbatim
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import ddl_text, quoted, run, run_at_once
 from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.operations.constraints_not_valid import CreateForeignKeyNotValidOp
 from alembic_safe.operations.dependants import refused_by_restrict, server_words
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from alembic.operations.base import Operations
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, ForeignKeyConstraint
 
     from alembic_safe.operations.constraint_using_index import AddConstraintUsingIndexOp
-    from alembic_safe.operations.constraints_not_valid import CreateCheckNotValidOp, ValidateConstraintOp
+    from alembic_safe.operations.constraints_not_valid import (
+        CreateCheckNotValidOp,
+        DropForeignKeyOp,
+        ValidateConstraintOp,
+    )
     from alembic_safe.operations.living import LivingTable
 
 _PARTITIONED_NOT_VALID = 18
@@ -60,7 +65,7 @@ def create_foreign_key_not_valid(operations: Operations, op: CreateForeignKeyNot
     name = _name(operations, op)
     schema = op.kw.get("source_schema")
     if is_script(operations):
-        _add_not_valid(operations, op, name, op.source_table, schema)
+        operations.impl.add_constraint(_not_valid(operations, op, name, op.source_table, schema))
         return
     connection, table = table_of(operations, op.verb, op.source_table, schema)
     found = _found(connection, table.oid, name)
@@ -74,15 +79,16 @@ def create_foreign_key_not_valid(operations: Operations, op: CreateForeignKeyNot
         ):
             raise _taken(table, name, op.verb)
         return
+    places = [(op.source_table, schema)]
+    if table.kind == "p" and _server(connection) < _PARTITIONED_NOT_VALID:
+        leaves = run(connection, _LEAVES, {"oid": table.oid})
+        places = [(one["name"], one["schema"]) for one in leaves if _found(connection, one["oid"], name) is None]
+    # written before the lock: whoever waits for it waits for that, too
+    statements = [verbatim(ddl_text(AddConstraint(_not_valid(operations, op, name, *one)))) for one in places]
     referent = find_table(connection, op.referent_table, op.kw.get("referent_schema"))
     if referent is not None:
         lock_together(connection, [table, referent], "SHARE ROW EXCLUSIVE")
-    if table.kind == "p" and _server(connection) < _PARTITIONED_NOT_VALID:
-        for leaf in run(connection, _LEAVES, {"oid": table.oid}):
-            if _found(connection, leaf["oid"], name) is None:
-                _add_not_valid(operations, op, name, leaf["name"], leaf["schema"])
-        return
-    _add_not_valid(operations, op, name, op.source_table, schema)
+    run_at_once(connection, statements)
 
 
 def _server(connection: Connection) -> int:
@@ -99,16 +105,35 @@ def _name(operations: Operations, op: CreateForeignKeyNotValidOp) -> str:
     return str(name)
 
 
-def _add_not_valid(
+def _not_valid(
     operations: Operations, op: CreateForeignKeyNotValidOp, name: str, table: str, schema: str | None
-) -> None:
+) -> ForeignKeyConstraint:
     kw = {**op.kw, "source_schema": schema, "postgresql_not_valid": True}
     if schema is not None and op.kw.get("referent_schema") is None and op.kw.get("source_schema") is None:
         # a partition is named with its schema, and what the file leaves to the search path stays with it
         referent = find_table(operations.get_bind(), op.referent_table, None)
         kw["referent_schema"] = referent.schema if referent else None
     one = CreateForeignKeyNotValidOp(name, table, op.referent_table, op.local_cols, op.remote_cols, **kw)
-    operations.impl.add_constraint(one.to_constraint(operations.migration_context))
+    return one.to_constraint(operations.migration_context)
+
+
+def drop_foreign_key(operations: Operations, op: DropForeignKeyOp) -> None:
+    """Run ``op.drop_foreign_key``."""
+    name = quoted(op.constraint_name)
+    if is_script(operations):
+        say(operations, f"ALTER TABLE {place(op.table_name, op.schema)} DROP CONSTRAINT IF EXISTS {name}")
+        return
+    connection, table = table_of(operations, op.verb, op.table_name, op.schema)
+    found = _found(connection, table.oid, op.constraint_name)
+    if found is not None:
+        if found["type"] != "f":
+            raise _taken(table, op.constraint_name, op.verb)
+        run(connection, f"ALTER TABLE {table.quoted} DROP CONSTRAINT {name}")
+        return
+    for leaf in run(connection, _LEAVES, {"oid": table.oid}) if table.kind == "p" else ():
+        of_leaf = _found(connection, leaf["oid"], op.constraint_name)
+        if of_leaf is not None and of_leaf["type"] == "f":
+            run(connection, f"ALTER TABLE {quoted(leaf['schema'], leaf['name'])} DROP CONSTRAINT {name}")
 
 
 def create_check_not_valid(operations: Operations, op: CreateCheckNotValidOp) -> None:

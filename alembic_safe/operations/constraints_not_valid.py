@@ -1,4 +1,4 @@
-"""``op.create_foreign_key_not_valid``, ``op.create_check_not_valid``, ``op.validate_constraint``: what they say."""
+"""Constraints that come NOT VALID, are validated, and are taken back: what these operations say."""
 
 from __future__ import annotations
 
@@ -62,12 +62,42 @@ class CreateForeignKeyNotValidOp(CreateForeignKeyOp):
         )  # fmt: skip
         return operations.invoke(op)
 
-    def reverse(self) -> DropConstraintOp:
+    def reverse(self) -> DropForeignKeyOp:  # type: ignore[override]
         """Return the operation that takes the foreign key away."""
-        return DropConstraintOp(
-            conv(str(self.constraint_name)), self.source_table, type_="foreignkey", schema=self.kw.get("source_schema"),
-            if_exists=True,
-        )  # fmt: skip
+        return DropForeignKeyOp(str(self.constraint_name), self.source_table, schema=self.kw.get("source_schema"))
+
+
+class DropForeignKeyOp(AlterTableOp):
+    """Take a foreign key away, however far making it has come."""
+
+    verb = "drop_foreign_key"
+
+    def __init__(self, constraint_name: str, table_name: str, *, schema: str | None = None) -> None:
+        super().__init__(table_name, schema=schema)
+        self.constraint_name = constraint_name
+
+    @classmethod
+    def drop_foreign_key(
+        cls, operations: Operations, constraint_name: str, table_name: str, *, schema: str | None = None
+    ) -> None:
+        """Take a foreign key away; where it is not there, nothing happens.
+
+        Of a partitioned table also from the partitions that have it while the parent has not: before PostgreSQL 18, so it
+        is between ``op.create_foreign_key_not_valid`` and ``op.validate_constraint``.
+
+        :raises Refused: where the name is another constraint's.
+        """
+        return operations.invoke(cls(constraint_name, table_name, schema=schema))
+
+    def reverse(self) -> Any:
+        """Say that nobody knows what the foreign key was."""
+        raise NotImplementedError(
+            "op.drop_foreign_key has no reverse: say op.create_foreign_key_not_valid in downgrade()"
+        )
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return what ``alembic check`` prints."""
+        return ("drop_foreign_key", self.schema, self.table_name, self.constraint_name)
 
 
 class CreateCheckNotValidOp(AlterTableOp):
@@ -138,6 +168,11 @@ class ValidateConstraintOp(AlterTableOp):
 def render_foreign_key_not_valid(autogen_context: AutogenContext, op: CreateForeignKeyNotValidOp) -> str:
     """Return the line that stands in a revision file."""
     return renamed_call(_add_fk_constraint(autogen_context, op), "create_foreign_key", op.verb)
+
+
+def render_drop_foreign_key(autogen_context: AutogenContext, op: DropForeignKeyOp) -> str:
+    """Return the line that stands in a revision file."""
+    return call(autogen_context, op.verb, [name_of(op.constraint_name), name_of(op.table_name)], {}, op.schema)
 
 
 def render_check_not_valid(autogen_context: AutogenContext, op: CreateCheckNotValidOp) -> str:

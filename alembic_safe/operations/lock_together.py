@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.database.failures import sqlstate_of
-from alembic_safe.database.statements import run
+from alembic_safe.database.statements import current_settings, literal, run, run_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,6 @@ _TRIES = 100
 _MOMENT = "50ms"
 _NOT_AVAILABLE = "55P03"
 _NO_RIGHT = "42501"
-_SET = "SELECT set_config('lock_timeout', :value, true)"
 
 
 def lock_together(connection: Connection, tables: Sequence[LivingTable], mode: str = "ACCESS EXCLUSIVE") -> None:
@@ -33,15 +32,15 @@ def lock_together(connection: Connection, tables: Sequence[LivingTable], mode: s
     :param mode: as ``LOCK TABLE`` calls it.
     :raises DBAPIError: where the first is not to be had within that time, or all of them never together.
     """
-    first, *others = list(dict.fromkeys(tables))
-    allowed = run(connection, "SELECT current_setting('lock_timeout') AS it")[0]["it"]
+    first, *others = (f"LOCK TABLE {table.quoted} IN {mode} MODE" for table in dict.fromkeys(tables))
+    allowed = literal(current_settings(connection, ["lock_timeout"])["lock_timeout"])
+    # at once: whoever waits for the first table waits for every statement behind it
+    behind = [f"SET LOCAL lock_timeout = '{_MOMENT}'", *others, f"SET LOCAL lock_timeout = {allowed}"] if others else []
     for attempt in range(1, _TRIES + 1):
         savepoint = connection.begin_nested()
-        run(connection, f"LOCK TABLE {first.quoted} IN {mode} MODE")
+        run(connection, first)
         try:
-            run(connection, _SET, {"value": _MOMENT})
-            for table in others:
-                run(connection, f"LOCK TABLE {table.quoted} IN {mode} MODE")
+            run_at_once(connection, behind)
         except DBAPIError as error:
             state = sqlstate_of(error)
             if state not in (_NOT_AVAILABLE, _NO_RIGHT) or attempt == _TRIES:
@@ -51,6 +50,5 @@ def lock_together(connection: Connection, tables: Sequence[LivingTable], mode: s
                 return  # whoever may refer to a table may not always lock it: the statement itself does
             time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - so that two who do this do not meet again
             continue
-        run(connection, _SET, {"value": allowed})
         savepoint.commit()
         return

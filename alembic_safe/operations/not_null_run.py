@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.database.failures import sqlstate_of
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import quoted, run, run_at_once
 from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.operations.living import find_column
 from alembic_safe.operations.not_null import proof_name
@@ -68,8 +68,10 @@ def set_not_null(operations: Operations, op: SetNotNullOp) -> None:
         # the next lock shuts readers out: it must not be waited for with the scan behind it
         commit_if_stepwise(operations)
     # two statements: in one, PostgreSQL drops the proof first, and reads every row with everybody shut out
-    run(connection, f"ALTER TABLE {table.quoted} ALTER COLUMN {column_name} SET NOT NULL")
-    run(connection, f"ALTER TABLE {table.quoted} DROP CONSTRAINT {proof}")
+    table_is = f"ALTER TABLE {table.quoted}"
+    run_at_once(
+        connection, [f"{table_is} ALTER COLUMN {column_name} SET NOT NULL", f"{table_is} DROP CONSTRAINT {proof}"]
+    )
 
 
 def _column(connection: Connection, table: LivingTable, name: str, verb: str) -> LivingColumn:

@@ -20,8 +20,10 @@ from alembic_safe.operations.constraint_using_index import AddConstraintUsingInd
 from alembic_safe.operations.constraints_not_valid import (
     CreateCheckNotValidOp,
     CreateForeignKeyNotValidOp,
+    DropForeignKeyOp,
     ValidateConstraintOp,
     render_check_not_valid,
+    render_drop_foreign_key,
     render_foreign_key_not_valid,
     render_validate_constraint,
 )
@@ -81,6 +83,7 @@ _VERBS: tuple[tuple[str, type[Any], str, Any], ...] = (
         "constraint_run",
         render_foreign_key_not_valid,
     ),
+    ("drop_foreign_key", DropForeignKeyOp, "constraint_run", render_drop_foreign_key),
     ("create_check_not_valid", CreateCheckNotValidOp, "constraint_run", render_check_not_valid),
     ("validate_constraint", ValidateConstraintOp, "constraint_run", render_validate_constraint),
     ("add_constraint_using_index", AddConstraintUsingIndexOp, "constraint_run", render_constraint_using_index),
