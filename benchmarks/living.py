@@ -9,8 +9,8 @@ Where that alone is more than a claim allows, the claim is held against it inste
 what who knows PostgreSQL would send by hand, and nothing else, to make the change without long locks. Percentiles are of all
 rounds' writes together, and of ten seconds at least of each, as those of the controls: of the 300 writes of two seconds, the
 99.9th would be the worst one (which is printed, too). What one stretch of time has left to be written is on the disk before
-the next begins, and the deploy leaves the processors to the server and the load (nice 19): it would not run on the database's
-machine. Exit 1 when a claim fails.
+the next begins, and what would not run on the database's machine (the deploy, and the developer's ``safe-contract``) leaves the
+processors to the server and the load (nice 19). Exit 1 when a claim fails.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks.load import Seen
 from tests.cluster import VERSION, Cluster
-from tests.deploys import end_of, start
+from tests.deploys import end_of
 from tests.models_project import ENV_WITH_REWRITER, ModelsProject
+from tests.warm import Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -232,8 +233,11 @@ class Place:
         self.project.run("revision", "--autogenerate", "-m", message, check=0)
 
     def _deploy(self, release: str) -> None:
-        words = ("head", "--release", release, "--no-backup", "--confirm", "living", "--drift", "warn")
-        process = start(self.project, *words)
+        self._run("safe-upgrade", "head", "--release", release, "--no-backup", "--confirm", "living", "--drift", "warn")
+
+    def _run(self, *words: str) -> None:
+        """Run a command that belongs on another machine than the database's."""
+        process = Started(["alembic", *words], self.project.folder, os.environ | self.project.environ)
         os.setpriority(os.PRIO_PROCESS, process.pid, 19)
         ended = end_of(process, timeout=3600)
         if ended.code:
@@ -279,7 +283,7 @@ class Place:
         """Deploy the change, and its contract with the next release."""
         self._deploy("v1")
         if list((self.project.folder / "migrations" / "contracts").glob("*.py")):
-            self.project.run("safe-contract", check=0)
+            self._run("safe-contract")
             self._deploy("v2")
 
     def measured(self, change: Callable[[Place], None]) -> tuple[Noticed, Noticed]:

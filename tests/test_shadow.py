@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import textwrap
 import threading
 import time
 from contextlib import ExitStack, closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url
 
 from alembic_safe.database.embedded import private_server
 from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.server_programs import Unusable, embedded_programs, local_programs
-from alembic_safe.database.shadow import ShadowNote, open_shadow
+from alembic_safe.database.shadow import ShadowNote, open_shadow, url_of
 from alembic_safe.database.shadow_needs import ShadowNeeds, needs_of
 from alembic_safe.database.shadow_server import ShadowServer
 from alembic_safe.database.shadow_sql import create_statement
@@ -488,6 +490,35 @@ def test_a_private_server_that_somebody_uses_is_waited_for_when_it_does_not_answ
         using.join(PATIENCE)
         assert found == [first.host]
         first.connect().close()
+
+
+ELSEWHERE = {
+    "PGHOSTADDR": "127.0.0.1", "PGHOST": "nowhere.invalid", "PGPORT": "1", "PGUSER": "nobody", "PGDATABASE": "nothing",
+    "PGTARGETSESSIONATTRS": "read-only", "PGREQUIREAUTH": "scram-sha-256", "PGCHANNELBINDING": "require",
+    "PGGSSENCMODE": "require", "PGSSLMODE": "verify-full", "PGSSLCERTMODE": "require",
+}  # fmt: skip
+"""What an environment says of the way to the application's own server."""
+
+
+@pytest.mark.parametrize("driver", ["psycopg", *(["psycopg2"] if find_spec("psycopg2") else [])])
+def test_what_the_environment_says_of_another_server_does_not_count_for_ours(
+    monkeypatch: pytest.MonkeyPatch, driver: str
+) -> None:
+    programs = embedded_programs(16 if VERSION == 18 else 18)
+    with private_server(programs) as first:
+        with monkeypatch.context() as environment:
+            for name, value in ELSEWHERE.items():
+                environment.setenv(name, value)
+            with private_server(programs) as second:
+                assert second.host == first.host
+                second.connect().close()
+                engine = create_engine(url_of(second, f"postgresql+{driver}"))
+                with engine.connect() as c:
+                    assert c.exec_driver_sql("SELECT current_database()").scalar_one() == "postgres"
+                engine.dispose()
+                dump = [programs.folder / "pg_dump", "-d", second.conninfo()]
+                subprocess.run(dump, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
+        first.connect().close()  # and did not throw ours away
 
 
 def test_without_the_wheel_a_local_server_serves(

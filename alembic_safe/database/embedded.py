@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from alembic_safe.database.endpoint import Endpoint
+from alembic_safe.database.libpq_words import without_environment
 from alembic_safe.database.server_programs import ServerPrograms, Unusable
 
 if sys.platform != "win32":
@@ -61,7 +62,7 @@ def private_server(programs: ServerPrograms) -> Iterator[Endpoint]:
             users.close()
             raise
     try:
-        yield Endpoint(host=socket, port=5432, user=SUPERUSER, database="postgres")
+        yield _endpoint(socket)
     finally:
         with _locked(_start_lock(home)):
             users.close()
@@ -153,7 +154,7 @@ def _socket_of(home: Path, *, is_used: bool = False) -> str | None:
     except (OSError, ValueError, IndexError):
         return None
     # the number may by now be another process's: only a server answers
-    endpoint = Endpoint(host=socket, port=5432, user=SUPERUSER, database="postgres")
+    endpoint = _endpoint(socket)
     from alembic_safe.errors import Missing
 
     until = time.monotonic() + (_START_TIMEOUT if is_used else 0.6)
@@ -169,6 +170,11 @@ def _socket_of(home: Path, *, is_used: bool = False) -> str | None:
                 return None
         else:
             return socket
+
+
+def _endpoint(socket: str) -> Endpoint:
+    parameters = tuple(without_environment().items())
+    return Endpoint(host=socket, port=5432, user=SUPERUSER, database="postgres", parameters=parameters)
 
 
 def _run(programs: ServerPrograms, program: str, *args: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING, Any
 
 from psycopg.pq import Conninfo
@@ -30,6 +31,23 @@ def place_in_environment() -> dict[str, str | None]:
     place = {"host", "hostaddr", "port", "user", "dbname"}
     found = {option.keyword.decode(): option.val for option in Conninfo.get_defaults()}
     return {key: value.decode() for key, value in found.items() if key in place and value}
+
+
+def without_environment() -> dict[str, str]:
+    """Return what to say of a server of ours, so that libpq's environment variables, which are about others, do not count.
+
+    A local socket takes none of it: ``PGHOSTADDR`` would lead elsewhere, the others keep from connecting.
+    """
+    about_others = {
+        "hostaddr", "target_session_attrs", "require_auth", "channel_binding", "gssencmode", "sslmode", "sslnegotiation",
+        "sslcertmode",
+    }  # fmt: skip
+    said = {
+        option.keyword.decode()
+        for option in Conninfo.get_defaults()
+        if option.envvar is not None and option.envvar.decode() in os.environ
+    }
+    return {key: compiled_defaults()[key] or "" for key in sorted(about_others & said)}
 
 
 def connect_arguments(url: URL) -> dict[str, Any]:
