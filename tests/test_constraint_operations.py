@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import sqlalchemy as sa
 from alembic.operations.ops import DropConstraintOp
@@ -14,6 +16,7 @@ from alembic_safe.operations.constraints_not_valid import (
 )
 from alembic_safe.operations.not_null import ProveNotNullOp, SetNotNullOp, proof_name
 from tests.cluster import VERSION
+from tests.patience import eventually
 from tests.stepwise import HOSTILE, Killed, Stepwise, place
 
 __all__ = ["place"]
@@ -196,6 +199,28 @@ def test_a_foreign_key_of_a_partitioned_table(place: Stepwise, how: str) -> None
             assert place.runner.commits == commits, "the parent's lock is not waited for behind the scan of a partition"
 
     assert place.same_as_after("ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES p (id)")
+
+
+def test_a_partition_that_comes_before_the_lock_has_the_foreign_key_too(place: Stepwise) -> None:
+    place.given(PARTITIONED)
+    with place.cluster.connect(place.name, autocommit=False) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("CREATE TABLE t_late PARTITION OF t FOR VALUES FROM (99) TO (200)")
+        going = pool.submit(place.op, "create_foreign_key_not_valid", *KEY)
+        eventually(lambda: place.all("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 't'::regclass"))
+        other.commit()
+        going.result()
+
+    assert place.all("SELECT 1 FROM pg_constraint WHERE conrelid = 't_late'::regclass AND contype = 'f'")
+    place.op("validate_constraint", "fk", "t")
+
+
+def test_a_foreign_key_that_every_partition_has_locks_nothing(place: Stepwise) -> None:
+    place.given(PARTITIONED)
+    place.op("create_foreign_key_not_valid", *KEY)
+    with ThreadPoolExecutor(1) as pool, place.cluster.connect(place.name, autocommit=False) as other:
+        other.execute("LOCK TABLE p IN ROW EXCLUSIVE MODE")
+
+        pool.submit(place.op, "create_foreign_key_not_valid", *KEY).result(timeout=20)
 
 
 def test_a_taken_name_is_no_foreign_key_of_ours(place: Stepwise) -> None:

@@ -1,51 +1,30 @@
-"""What happens when a revision adds a constraint NOT VALID, validates it, or makes one out of an index."""
+"""What happens when a revision adds a check NOT VALID, validates a constraint, or makes one out of an index?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import AddConstraint
 
 from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.sql_words import verbatim
-from alembic_safe.database.statements import ddl_text, quoted, run, run_at_once
+from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import Findings, NextStep, Refused
-from alembic_safe.operations.constraints_not_valid import CreateForeignKeyNotValidOp
+from alembic_safe.operations.constraint_found import constraint_of, leaves_of, taken
 from alembic_safe.operations.dependants import refused_by_restrict, server_words
-from alembic_safe.operations.living import find_table
-from alembic_safe.operations.lock_together import lock_together
 from alembic_safe.operations.speaking import commit_if_stepwise, is_script, place, say, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
     from alembic.operations.base import Operations
-    from sqlalchemy import Connection, ForeignKeyConstraint
+    from sqlalchemy import Connection
 
+    from alembic_safe.operations.constraint_found import Leaf
     from alembic_safe.operations.constraint_using_index import AddConstraintUsingIndexOp
-    from alembic_safe.operations.constraints_not_valid import (
-        CreateCheckNotValidOp,
-        DropForeignKeyOp,
-        ValidateConstraintOp,
-    )
+    from alembic_safe.operations.constraints_not_valid import CreateCheckNotValidOp, ValidateConstraintOp
     from alembic_safe.operations.living import LivingTable
 
-_PARTITIONED_NOT_VALID = 18
-"""The first PostgreSQL that takes a NOT VALID foreign key on a partitioned table: its release notes."""
-
-_CONSTRAINT = """
-SELECT contype::text AS type, convalidated AS valid, conname AS name, confrelid::bigint AS referent,
-  ARRAY(SELECT a.attname FROM unnest(conkey) WITH ORDINALITY k(n, place) JOIN pg_attribute a ON a.attrelid = conrelid
-    AND a.attnum = k.n ORDER BY k.place)::text[] AS columns
-FROM pg_constraint WHERE conrelid = CAST(:oid AS oid) AND conname = :name
-"""
-_LEAVES = """
-SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name FROM pg_partition_tree(CAST(:oid AS oid)::regclass) t
-JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.isleaf AND c.relkind = 'r'
-ORDER BY 2, 3
-"""
 _DEFINITION = """
 SELECT regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', '') AS it FROM pg_constraint
 WHERE conrelid = CAST(:oid AS oid) AND conname = :name
@@ -60,82 +39,6 @@ FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = CAST(
 """
 
 
-def create_foreign_key_not_valid(operations: Operations, op: CreateForeignKeyNotValidOp) -> None:
-    """Run ``op.create_foreign_key_not_valid``."""
-    name = _name(operations, op)
-    schema = op.kw.get("source_schema")
-    if is_script(operations):
-        operations.impl.add_constraint(_not_valid(operations, op, name, op.source_table, schema))
-        return
-    connection, table = table_of(operations, op.verb, op.source_table, schema)
-    found = _found(connection, table.oid, name)
-    if found is not None:
-        referent = find_table(connection, op.referent_table, op.kw.get("referent_schema"))
-        if (
-            found["type"] != "f"
-            or found["columns"] != list(op.local_cols)
-            or referent is None
-            or found["referent"] != referent.oid
-        ):
-            raise _taken(table, name, op.verb)
-        return
-    places = [(op.source_table, schema)]
-    if table.kind == "p" and _server(connection) < _PARTITIONED_NOT_VALID:
-        leaves = run(connection, _LEAVES, {"oid": table.oid})
-        places = [(one["name"], one["schema"]) for one in leaves if _found(connection, one["oid"], name) is None]
-    # written before the lock: whoever waits for it waits for that, too
-    statements = [verbatim(ddl_text(AddConstraint(_not_valid(operations, op, name, *one)))) for one in places]
-    referent = find_table(connection, op.referent_table, op.kw.get("referent_schema"))
-    if referent is not None:
-        lock_together(connection, [table, referent], "SHARE ROW EXCLUSIVE")
-    run_at_once(connection, statements)
-
-
-def _server(connection: Connection) -> int:
-    return int(run(connection, "SELECT current_setting('server_version_num')::integer / 10000 AS it")[0]["it"])
-
-
-def _name(operations: Operations, op: CreateForeignKeyNotValidOp) -> str:
-    name = op.to_constraint(operations.migration_context).name
-    if not isinstance(name, str) or not name:
-        raise Refused(
-            f"op.{op.verb} on {op.source_table} needs a name: without one, a second run could not find what the first one"
-            " made.",
-        )
-    return str(name)
-
-
-def _not_valid(
-    operations: Operations, op: CreateForeignKeyNotValidOp, name: str, table: str, schema: str | None
-) -> ForeignKeyConstraint:
-    kw = {**op.kw, "source_schema": schema, "postgresql_not_valid": True}
-    if schema is not None and op.kw.get("referent_schema") is None and op.kw.get("source_schema") is None:
-        # a partition is named with its schema, and what the file leaves to the search path stays with it
-        referent = find_table(operations.get_bind(), op.referent_table, None)
-        kw["referent_schema"] = referent.schema if referent else None
-    one = CreateForeignKeyNotValidOp(name, table, op.referent_table, op.local_cols, op.remote_cols, **kw)
-    return one.to_constraint(operations.migration_context)
-
-
-def drop_foreign_key(operations: Operations, op: DropForeignKeyOp) -> None:
-    """Run ``op.drop_foreign_key``."""
-    name = quoted(op.constraint_name)
-    if is_script(operations):
-        say(operations, f"ALTER TABLE {place(op.table_name, op.schema)} DROP CONSTRAINT IF EXISTS {name}")
-        return
-    connection, table = table_of(operations, op.verb, op.table_name, op.schema)
-    found = _found(connection, table.oid, op.constraint_name)
-    if found is not None:
-        if found["type"] != "f":
-            raise _taken(table, op.constraint_name, op.verb)
-        run(connection, f"ALTER TABLE {table.quoted} DROP CONSTRAINT {name}")
-        return
-    for leaf in run(connection, _LEAVES, {"oid": table.oid}) if table.kind == "p" else ():
-        of_leaf = _found(connection, leaf["oid"], op.constraint_name)
-        if of_leaf is not None and of_leaf["type"] == "f":
-            run(connection, f"ALTER TABLE {quoted(leaf['schema'], leaf['name'])} DROP CONSTRAINT {name}")
-
-
 def create_check_not_valid(operations: Operations, op: CreateCheckNotValidOp) -> None:
     """Run ``op.create_check_not_valid``."""
     check = f"ADD CONSTRAINT {quoted(op.constraint_name)} CHECK ({verbatim(op.condition)}) NOT VALID"
@@ -143,10 +46,10 @@ def create_check_not_valid(operations: Operations, op: CreateCheckNotValidOp) ->
         say(operations, f"ALTER TABLE {place(op.table_name, op.schema)} {check}")
         return
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
-    found = _found(connection, table.oid, op.constraint_name)
+    found = constraint_of(connection, table.oid, op.constraint_name)
     if found is not None:
         if found["type"] != "c":
-            raise _taken(table, op.constraint_name, op.verb)
+            raise taken(table, op.constraint_name, op.verb)
         return
     run(connection, f"ALTER TABLE {table.quoted} {check}")
 
@@ -158,31 +61,26 @@ def validate_constraint(operations: Operations, op: ValidateConstraintOp) -> Non
         say(operations, f"ALTER TABLE {place(op.table_name, op.schema)} VALIDATE CONSTRAINT {name}")
         return
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
-    found = _found(connection, table.oid, op.constraint_name)
+    found = constraint_of(connection, table.oid, op.constraint_name)
     if found is not None:
         if not found["valid"]:
             _validate(connection, table.quoted, table.shown, op.constraint_name)
         return
-    leaves = run(connection, _LEAVES, {"oid": table.oid}) if table.kind == "p" else []
-    with_it = [leaf for leaf in leaves if _found(connection, leaf["oid"], op.constraint_name)]
-    if not with_it or len(with_it) < len(leaves):
+    leaves = leaves_of(connection, table, op.constraint_name)
+    if not leaves or any(leaf.type is None for leaf in leaves):
         raise Refused(f"op.{op.verb}: {table.shown} has no constraint {op.constraint_name}.")
-    _validate_partitions(operations, table, with_it, op.constraint_name)
+    _validate_partitions(operations, table, leaves, op.constraint_name)
 
 
-def _validate_partitions(
-    operations: Operations, table: LivingTable, leaves: Sequence[Mapping[str, Any]], name: str
-) -> None:
+def _validate_partitions(operations: Operations, table: LivingTable, leaves: Sequence[Leaf], name: str) -> None:
     """Validate a foreign key partition by partition, then put the parent's over them, which reads no row again."""
     for leaf in leaves:
-        found = _found(operations.get_bind(), leaf["oid"], name)
-        if found is not None and not found["valid"]:
-            shown = f"{leaf['schema']}.{leaf['name']}"
-            _validate(operations.get_bind(), quoted(leaf["schema"], leaf["name"]), shown, name)
+        if not leaf.valid:
+            _validate(operations.get_bind(), leaf.quoted, f"{leaf.schema}.{leaf.name}", name)
             # the lock of the parent's shuts writers out: it must not be waited for with a scan behind it
             commit_if_stepwise(operations)
     connection = operations.get_bind()
-    definition = run(connection, _DEFINITION, {"oid": leaves[0]["oid"], "name": name})[0]["it"]
+    definition = run(connection, _DEFINITION, {"oid": leaves[0].oid, "name": name})[0]["it"]
     run(connection, f"ALTER TABLE {table.quoted} ADD CONSTRAINT {quoted(name)} {verbatim(definition)}")
 
 
@@ -212,11 +110,11 @@ def add_constraint_using_index(operations: Operations, op: AddConstraintUsingInd
         say(operations, f"ALTER TABLE {place(op.table_name, op.schema)} {clause}")
         return
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
-    found = _found(connection, table.oid, op.constraint_name)
+    found = constraint_of(connection, table.oid, op.constraint_name)
     has_index = bool(run(connection, _INDEX, {"oid": table.oid, "name": op.index_name}))
     if found is not None:
         if found["type"] != kind[0].lower():
-            raise _taken(table, op.constraint_name, op.verb)
+            raise taken(table, op.constraint_name, op.verb)
         # an index that became the constraint's has its name, and is not found under its own any more
         if not op.replace or not has_index or op.index_name == op.constraint_name:
             return
@@ -254,12 +152,3 @@ def _require_usable(connection: Connection, table: LivingTable, op: AddConstrain
             " table under an exclusive lock.",
             next_steps=[NextStep("in a step before this one", "op.set_not_null(...)")],
         )
-
-
-def _found(connection: Connection, oid: int, name: str) -> Mapping[str, Any] | None:
-    rows = run(connection, _CONSTRAINT, {"oid": oid, "name": name})
-    return rows[0] if rows else None
-
-
-def _taken(table: LivingTable, name: str, verb: str) -> Refused:
-    return Refused(f"op.{verb}: {table.shown} has another constraint of the name {name}.")

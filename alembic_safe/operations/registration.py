@@ -80,10 +80,10 @@ _VERBS: tuple[tuple[str, type[Any], str, Any], ...] = (
     (
         "create_foreign_key_not_valid",
         CreateForeignKeyNotValidOp,
-        "constraint_run",
+        "foreign_key_run",
         render_foreign_key_not_valid,
     ),
-    ("drop_foreign_key", DropForeignKeyOp, "constraint_run", render_drop_foreign_key),
+    ("drop_foreign_key", DropForeignKeyOp, "foreign_key_run", render_drop_foreign_key),
     ("create_check_not_valid", CreateCheckNotValidOp, "constraint_run", render_check_not_valid),
     ("validate_constraint", ValidateConstraintOp, "constraint_run", render_validate_constraint),
     ("add_constraint_using_index", AddConstraintUsingIndexOp, "constraint_run", render_constraint_using_index),

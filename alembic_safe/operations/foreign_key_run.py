@@ -1,0 +1,117 @@
+"""What happens when a revision adds a foreign key NOT VALID, or takes one away, however far making it has come?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy.schema import AddConstraint
+
+from alembic_safe.database.sql_words import verbatim
+from alembic_safe.database.statements import ddl_text, quoted, run, run_at_once
+from alembic_safe.errors import Refused
+from alembic_safe.operations.constraint_found import constraint_of, leaves_of, taken
+from alembic_safe.operations.constraints_not_valid import CreateForeignKeyNotValidOp
+from alembic_safe.operations.living import find_table
+from alembic_safe.operations.lock_together import lock_together
+from alembic_safe.operations.speaking import is_script, place, say, table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alembic.operations.base import Operations
+    from sqlalchemy import Connection, ForeignKeyConstraint
+
+    from alembic_safe.operations.constraints_not_valid import DropForeignKeyOp
+    from alembic_safe.operations.living import LivingTable
+
+_PARTITIONED_NOT_VALID = 18
+"""The first PostgreSQL that takes a NOT VALID foreign key on a partitioned table: its release notes."""
+
+
+def create_foreign_key_not_valid(operations: Operations, op: CreateForeignKeyNotValidOp) -> None:
+    """Run ``op.create_foreign_key_not_valid``."""
+    name = _name(operations, op)
+    schema = op.kw.get("source_schema")
+    if is_script(operations):
+        operations.impl.add_constraint(_not_valid(operations, op, name, op.source_table, schema))
+        return
+    connection, table = table_of(operations, op.verb, op.source_table, schema)
+    found = constraint_of(connection, table.oid, name)
+    if found is not None:
+        referent = find_table(connection, op.referent_table, op.kw.get("referent_schema"))
+        if (
+            found["type"] != "f"
+            or found["columns"] != list(op.local_cols)
+            or referent is None
+            or found["referent"] != referent.oid
+        ):
+            raise taken(table, name, op.verb)
+        return
+    in_leaves = table.kind == "p" and _server(connection) < _PARTITIONED_NOT_VALID
+    places = _leaves_without(connection, table, name) if in_leaves else [(op.source_table, schema)]
+    if not places:
+        return
+    # written before the lock: whoever waits for it waits for that, too
+    statements = {one: _statement(operations, op, name, *one) for one in places}
+    referent = find_table(connection, op.referent_table, op.kw.get("referent_schema"))
+    if referent is not None:
+        lock_together(connection, [table, referent], "SHARE ROW EXCLUSIVE")
+    if in_leaves:
+        # behind the lock no partition comes or goes; before it, one may have
+        places = _leaves_without(connection, table, name)
+    run_at_once(connection, [statements.get(one) or _statement(operations, op, name, *one) for one in places])
+
+
+def _leaves_without(connection: Connection, table: LivingTable, name: str) -> Sequence[tuple[str, str]]:
+    """Return name and schema of every partition that has no constraint of a name."""
+    return [(leaf.name, leaf.schema) for leaf in leaves_of(connection, table, name) if leaf.type is None]
+
+
+def _statement(
+    operations: Operations, op: CreateForeignKeyNotValidOp, name: str, table: str, schema: str | None
+) -> str:
+    return verbatim(ddl_text(AddConstraint(_not_valid(operations, op, name, table, schema))))
+
+
+def _server(connection: Connection) -> int:
+    return int(run(connection, "SELECT current_setting('server_version_num')::integer / 10000 AS it")[0]["it"])
+
+
+def _name(operations: Operations, op: CreateForeignKeyNotValidOp) -> str:
+    name = op.to_constraint(operations.migration_context).name
+    if not isinstance(name, str) or not name:
+        raise Refused(
+            f"op.{op.verb} on {op.source_table} needs a name: without one, a second run could not find what the first one"
+            " made.",
+        )
+    return str(name)
+
+
+def _not_valid(
+    operations: Operations, op: CreateForeignKeyNotValidOp, name: str, table: str, schema: str | None
+) -> ForeignKeyConstraint:
+    kw = {**op.kw, "source_schema": schema, "postgresql_not_valid": True}
+    if schema is not None and op.kw.get("referent_schema") is None and op.kw.get("source_schema") is None:
+        # a partition is named with its schema, and what the file leaves to the search path stays with it
+        referent = find_table(operations.get_bind(), op.referent_table, None)
+        kw["referent_schema"] = referent.schema if referent else None
+    one = CreateForeignKeyNotValidOp(name, table, op.referent_table, op.local_cols, op.remote_cols, **kw)
+    return one.to_constraint(operations.migration_context)
+
+
+def drop_foreign_key(operations: Operations, op: DropForeignKeyOp) -> None:
+    """Run ``op.drop_foreign_key``."""
+    name = quoted(op.constraint_name)
+    if is_script(operations):
+        say(operations, f"ALTER TABLE {place(op.table_name, op.schema)} DROP CONSTRAINT IF EXISTS {name}")
+        return
+    connection, table = table_of(operations, op.verb, op.table_name, op.schema)
+    found = constraint_of(connection, table.oid, op.constraint_name)
+    if found is not None:
+        if found["type"] != "f":
+            raise taken(table, op.constraint_name, op.verb)
+        run(connection, f"ALTER TABLE {table.quoted} DROP CONSTRAINT {name}")
+        return
+    for leaf in leaves_of(connection, table, op.constraint_name):
+        if leaf.type == "f":
+            run(connection, f"ALTER TABLE {leaf.quoted} DROP CONSTRAINT {name}")
