@@ -11,6 +11,7 @@ from sqlalchemy import event
 
 from alembic_safe.database.reads import Reads
 from alembic_safe.database.statements import quoted, run_at_once
+from alembic_safe.errors import Refused
 from alembic_safe.operations import column_found, kept
 from tests.stepwise import HOSTILE, Stepwise
 
@@ -158,6 +159,35 @@ def test_a_retired_column_takes_along_what_somebody_made_before_it_was_locked(pl
     assert place.all("SELECT count(*) FROM t WHERE c = id") == [(20,)]
 
 
+@pytest.mark.parametrize("meanwhile", ["nothing", "its triggers have other names", "it has ended"])
+def test_a_sync_ends_with_the_column_that_was_replaced(place: Stepwise, meanwhile: str) -> None:
+    synced(place)
+    place.run("UPDATE t SET c = 7 WHERE id = 1")
+    (first, _) = place.all("SELECT tgname FROM pg_trigger WHERE tgrelid = 't'::regclass AND NOT tgisinternal")
+    does = {
+        "nothing": "SELECT 1",
+        "its triggers have other names": f"ALTER TRIGGER {quoted(first[0])} ON t RENAME TO another",
+        "it has ended": "DROP FUNCTION alembic_safe_sync.{} CASCADE",
+    }[meanwhile]
+    (function,) = place.all("SELECT proname FROM pg_proc WHERE pronamespace = 'alembic_safe_sync'::regnamespace")
+
+    with at_the_lock(place, does.format(quoted(function[0]))):
+        place.retire_column("t", C, replaced_by="c_new", down="c_new::integer")
+
+    assert not place.all("SELECT FROM pg_proc WHERE pronamespace = 'alembic_safe_sync'::regnamespace")
+    assert not place.all("SELECT FROM pg_trigger WHERE tgrelid = 't'::regclass AND NOT tgisinternal")
+    place.run("INSERT INTO t (id, c_new) VALUES (100, 100)")
+    place.restore_column("t", C, replaced_by="c_new", down="c_new::integer")
+    assert place.all("SELECT count(*) FROM t WHERE c = CASE id WHEN 1 THEN 7 ELSE id END") == [(21,)]
+
+
+def test_a_sync_with_others_than_those_that_replaced_it_keeps_a_column(place: Stepwise) -> None:
+    synced(place)
+
+    with pytest.raises(Refused, match="other objects depend on the column"):
+        place.retire_column("t", C, replaced_by="id", down="id")
+
+
 def test_a_column_that_went_before_it_was_locked_was_gone(place: Stepwise) -> None:
     place.run(TABLE)
 
@@ -175,11 +205,9 @@ def test_only_a_few_statements_are_sent_behind_a_lock(place: Stepwise) -> None:
     assert len(behind) <= 13
 
     place.steps("keep_column", "t", C_NEW, replaced_by="c", down="c::integer")
-    with place.engine.begin() as connection, at_the_lock(place, "SELECT 1") as behind:
-        op = Stepwise.operations(connection)
-        op.drop_sync("t", "c_new", "c", swapped=True)
-        op.retire_column("t", C_NEW, replaced_by="c", down="c::integer")
-    assert len(behind) <= 22
+    with at_the_lock(place, "SELECT 1") as behind:
+        place.retire_column("t", C_NEW, replaced_by="c", down="c::integer")
+    assert len(behind) <= 15
     assert not [
         statement for statement in behind if statement.startswith("SELECT count(*)") and "LIMIT" not in statement
     ]

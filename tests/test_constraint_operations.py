@@ -223,6 +223,38 @@ def test_a_foreign_key_that_every_partition_has_locks_nothing(place: Stepwise) -
         pool.submit(place.op, "create_foreign_key_not_valid", *KEY).result(timeout=20)
 
 
+def test_a_partition_that_comes_before_the_validation_is_named(place: Stepwise) -> None:
+    place.given(PARTITIONED)
+    place.op("create_foreign_key_not_valid", *KEY)
+    place.given("CREATE TABLE t_late PARTITION OF t FOR VALUES FROM (99) TO (200)")
+
+    if VERSION < 18:  # from then on, the parent has it, and gives it to them
+        with pytest.raises(Refused, match=r"partitions of public\.t have no constraint fk: public\.t_late\."):
+            place.op("validate_constraint", "fk", "t")
+    for verb, words in (("create_foreign_key_not_valid", KEY), ("validate_constraint", ("fk", "t"))):
+        place.op(verb, *words)
+    assert place.same_as_after("ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES p (id)")
+
+
+def test_partitions_go_while_others_are_validated(place: Stepwise) -> None:
+    place.given(PARTITIONED)
+    place.steps("create_foreign_key_not_valid", *KEY)
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = '{}'::regclass"
+    with place.cluster.connect(place.name, autocommit=False) as other, ThreadPoolExecutor(2) as pool:
+        other.execute("LOCK TABLE s.t1 IN SHARE UPDATE EXCLUSIVE MODE")
+        validation = pool.submit(place.steps, "validate_constraint", "fk", "t")
+        eventually(lambda: place.all(waiting.format("s.t1")))
+        drop = pool.submit(place.given, "DROP TABLE s.t21")
+        eventually(
+            lambda: place.all("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'DROP%' AND wait_event_type = 'Lock'")
+        )
+        other.commit()
+        drop.result()
+        validation.result()
+
+    assert place.same_as_after("ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES p (id)")
+
+
 def test_a_taken_name_is_no_foreign_key_of_ours(place: Stepwise) -> None:
     place.given(PARENT + "; ALTER TABLE t ADD CONSTRAINT fk CHECK (id > 0)")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alembic_safe.authoring.keeping import reverses
 from alembic_safe.authoring.recipes.records import Step
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Swap:
-    """What one column of a swap takes."""
+    """What one column of a swap takes.
+
+    :param end: what ended the sync, were it not for ``retire``, which does so: it takes it back.
+    """
 
     old: str
     new: str
@@ -31,7 +35,10 @@ def swapped(swaps: Sequence[Swap], together: Step) -> list[Step]:
         *(Step(f"compare {one.old} and {one.new} once more", (one.compare,)) for one in swaps),
         together,
         *(Step(f"keep what {one.old} held", (one.keep,)) for one in swaps),
-        *(Step(_the_old_values(one.old, swaps), (one.end, one.retire)) for one in swaps),
+        *(
+            Step(_the_old_values(one.old, swaps), (one.retire,), undo=tuple(reverses((one.end, one.retire))))
+            for one in swaps
+        ),
     ]
 
 

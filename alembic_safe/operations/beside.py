@@ -204,10 +204,15 @@ def keeping_triggers(source: Connection | Reads, table: LivingTable, beside: Ret
     return [row["name"] for row in rows_of(source, KEEPING_TRIGGERS, words)]
 
 
-def stop_keeping(connection: Connection, table: LivingTable, beside: Retired, triggers: Sequence[str]) -> None:
-    """Take the triggers away, and leave what they kept."""
+def stop_keeping(
+    connection: Connection, table: LivingTable, beside: Retired, triggers: Sequence[str], *, before: Sequence[str] = ()
+) -> None:
+    """Take the triggers away, and leave what they kept.
+
+    :param before: statements to be sent in front.
+    """
     drops = [f"DROP TRIGGER {quoted(name)} ON {table.quoted}" for name in triggers]
-    run_at_once(connection, [*drops, f"DROP FUNCTION IF EXISTS {quoted(SYNC_SCHEMA, beside.kept)}() RESTRICT"])
+    run_at_once(connection, [*before, *drops, f"DROP FUNCTION IF EXISTS {quoted(SYNC_SCHEMA, beside.kept)}() RESTRICT"])
 
 
 def let_go(connection: Connection, table: LivingTable, beside: Retired) -> None:

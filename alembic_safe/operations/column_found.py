@@ -13,6 +13,7 @@ from alembic_safe.operations.beside import is_complete, keeping_triggers
 from alembic_safe.operations.dependants import owned_sequences, said_of_column
 from alembic_safe.operations.kept import fixed_text
 from alembic_safe.operations.living import COLUMN, KEYS, find_column, key_of, keys_return, lock
+from alembic_safe.operations.sync_run import ending, find_sync, triggers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ class Found:
     :param beside: what is kept of it beside it, if all of it is; ``counted``: how much that was when it was counted.
     :param given_up: what is kept beside it and is of no use.
     :param triggers: those that keep it.
+    :param ending: what ends the sync with the columns that replaced it, where they are in sync.
     """
 
     column: LivingColumn
@@ -43,6 +45,7 @@ class Found:
     beside: Retired | None
     given_up: Retired | None
     triggers: tuple[str, ...]
+    ending: tuple[str, ...]
     dependants: tuple[Dependant, ...]
     sequences: Sequence[Mapping[str, Any]]
     counted: int = 0
@@ -69,12 +72,14 @@ class _Look:
         there = read_beside(reads, table.schema, table.name, column.name)
         complete = there is not None and is_complete(there, key, request)
         triggers = keeping_triggers(reads, table, there) if there is not None else []
+        sync = find_sync(reads, table, (column.name,), request.successors) if request.successors else None
+        ends = ending(table, sync, triggers_of(reads, table, sync)) if sync is not None else []
         again = keys_return(reads, table, [name for name, _ in key])
         with self._fixed:
             dependants = said_of_column(self._definitions, table.quoted, column.name)
             sequences = owned_sequences(self._definitions, table.quoted, column.name)
         beside, given_up = (there, None) if complete else (None, there)
-        return Found(column, key, again, beside, given_up, tuple(triggers), dependants, sequences)
+        return Found(column, key, again, beside, given_up, tuple(triggers), tuple(ends), dependants, sequences)
 
     def prepare(self) -> None:
         """See :meth:`~alembic_safe.database.reads.Reads.prepare`."""

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.sql_words import verbatim
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import quoted, run, run_at_once
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record, read_before
 from alembic_safe.operations.beside import let_go, stop_keeping
@@ -124,10 +124,11 @@ def _keep_and_drop(
         keys_return=found.keys_return, key_source=key_source(connection, table, names), dependants=dependants,
     )  # fmt: skip
     if found.beside is not None:
-        stop_keeping(connection, table, found.beside, found.triggers)
+        stop_keeping(connection, table, found.beside, found.triggers, before=found.ending)
         _refuse_what_drop_refuses(connection, drop, subject, stay=True)
         kept, rows = _end_keeping_beside(connection, found.beside, record, found.counted)
         return ColumnRetired(f"{table.shown}.{column.name}", kept, rows, dependants)
+    run_at_once(connection, found.ending)
     if found.given_up is not None:
         let_go(connection, table, found.given_up)
     _refuse_what_drop_refuses(connection, drop, subject, stay=False)

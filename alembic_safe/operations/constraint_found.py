@@ -49,6 +49,11 @@ class Leaf:
         """The partition, as a statement names it."""
         return quoted(self.schema, self.name)
 
+    @property
+    def shown(self) -> str:
+        """The partition, as a person reads it."""
+        return f"{self.schema}.{self.name}"
+
 
 def constraint_of(connection: Connection, oid: int, name: str) -> Mapping[str, Any] | None:
     """Return a table's constraint of a name: its type, whether it is valid, its columns and the table it refers to."""

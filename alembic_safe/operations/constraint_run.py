@@ -66,22 +66,36 @@ def validate_constraint(operations: Operations, op: ValidateConstraintOp) -> Non
         if not found["valid"]:
             _validate(connection, table.quoted, table.shown, op.constraint_name)
         return
-    leaves = leaves_of(connection, table, op.constraint_name)
-    if not leaves or any(leaf.type is None for leaf in leaves):
-        raise Refused(f"op.{op.verb}: {table.shown} has no constraint {op.constraint_name}.")
-    _validate_partitions(operations, table, leaves, op.constraint_name)
+    _validate_partitions(operations, table, op)
 
 
-def _validate_partitions(operations: Operations, table: LivingTable, leaves: Sequence[Leaf], name: str) -> None:
+def _validate_partitions(operations: Operations, table: LivingTable, op: ValidateConstraintOp) -> None:
     """Validate a foreign key partition by partition, then put the parent's over them, which reads no row again."""
-    for leaf in leaves:
-        if not leaf.valid:
-            _validate(operations.get_bind(), leaf.quoted, f"{leaf.schema}.{leaf.name}", name)
-            # the lock of the parent's shuts writers out: it must not be waited for with a scan behind it
-            commit_if_stepwise(operations)
-    connection = operations.get_bind()
-    definition = run(connection, _DEFINITION, {"oid": leaves[0].oid, "name": name})[0]["it"]
-    run(connection, f"ALTER TABLE {table.quoted} ADD CONSTRAINT {quoted(name)} {verbatim(definition)}")
+    while True:
+        # asked again behind each: in the hours that this may take, partitions come and go
+        connection = operations.get_bind()
+        leaves = leaves_of(connection, table, op.constraint_name)
+        _require_everywhere(table, leaves, op)
+        leaf = next((leaf for leaf in leaves if not leaf.valid), None)
+        if leaf is None:
+            break
+        _validate(connection, leaf.quoted, leaf.shown, op.constraint_name)
+        # the lock of the parent's shuts writers out: it must not be waited for with a scan behind it
+        commit_if_stepwise(operations)
+    definition = run(connection, _DEFINITION, {"oid": leaves[0].oid, "name": op.constraint_name})[0]["it"]
+    run(connection, f"ALTER TABLE {table.quoted} ADD CONSTRAINT {quoted(op.constraint_name)} {verbatim(definition)}")
+
+
+def _require_everywhere(table: LivingTable, leaves: Sequence[Leaf], op: ValidateConstraintOp) -> None:
+    without = [leaf.shown for leaf in leaves if leaf.type is None]
+    if len(without) == len(leaves):
+        raise Refused(f"op.{op.verb}: {table.shown} has no constraint {op.constraint_name}.")
+    if without:
+        raise Refused(
+            f"op.{op.verb}: partitions of {table.shown} have no constraint {op.constraint_name}: {', '.join(without)}. They"
+            " came after op.create_foreign_key_not_valid, which gives it to them when it runs again.",
+            next_steps=[NextStep("go on", "alembic safe-upgrade")],
+        )
 
 
 def _validate(connection: Connection, where: str, shown: str, name: str) -> None:

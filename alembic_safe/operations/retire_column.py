@@ -88,7 +88,8 @@ class RetireColumnOp(_ColumnOp):
 
         :param column: its definition; ``restore_column`` makes it again from this.
         :param key: the columns that tell rows apart; unset: the primary key.
-        :param replaced_by: the column or columns that took its place; then ``down`` is needed.
+        :param replaced_by: the column or columns that took its place; then ``down`` is needed. A sync of them with the
+            column (``op.sync_columns``) ends in the same moment.
         :param down: SQL expression over the table's columns; only values that differ from it are kept. It is
             evaluated in time zone UTC.
         :param accept: findings that are consented to, such as ``retire-without-key:users.fullname``.

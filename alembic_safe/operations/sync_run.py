@@ -106,9 +106,7 @@ def drop_sync(operations: Operations, op: DropSyncOp) -> None:
     triggers = triggers_of(Reads(connection), table, there)
     role = run(connection, "SELECT current_user AS it")[0]["it"]
     with rights_named(connection, f"op.{op.verb} on {table.shown}", [_owner_step(table, role)], role=role):
-        # the triggers go first: on a table that lost a column, they would fail every write
-        drop = f"DROP FUNCTION {quoted(SYNC_SCHEMA, there.name)}() RESTRICT"
-        run_at_once(connection, [*_dropping(table, triggers), drop])
+        run_at_once(connection, ending(table, there, triggers))
 
 
 def find_sync(
@@ -144,6 +142,15 @@ def install(
 def triggers_of(reads: Reads, table: LivingTable, sync: Sync) -> list[str]:
     """Return the triggers of a sync."""
     return [row["name"] for row in reads.rows(_TRIGGERS, {"oid": table.oid, "function": sync.function})]
+
+
+def ending(table: LivingTable, sync: Sync, triggers: Sequence[str]) -> list[str]:
+    """Return what takes a sync away.
+
+    :param triggers: those that it has.
+    """
+    # they go first: on a table that lost a column, they would fail every write
+    return [*_dropping(table, triggers), f"DROP FUNCTION {quoted(SYNC_SCHEMA, sync.name)}() RESTRICT"]
 
 
 def _dropping(table: LivingTable, names: Sequence[str]) -> list[str]:
