@@ -92,6 +92,13 @@ def synced(place: Stepwise) -> None:
     place.op("sync_columns", "t", "c", "c_new")
 
 
+def function_of_sync(place: Stepwise) -> str:
+    ((name,),) = place.all(
+        "SELECT DISTINCT proname FROM pg_trigger g JOIN pg_proc p ON p.oid = tgfoid WHERE tgrelid = 't'::regclass"
+    )
+    return str(name)
+
+
 @pytest.mark.parametrize("case", [*MEANWHILE, *ONLY_SWAPPED])
 def test_a_swap_sees_what_somebody_did_before_it_had_the_lock(place: Stepwise, case: str) -> None:
     meanwhile = {**MEANWHILE, **ONLY_SWAPPED}[case]
@@ -169,16 +176,32 @@ def test_a_sync_ends_with_the_column_that_was_replaced(place: Stepwise, meanwhil
         "its triggers have other names": f"ALTER TRIGGER {quoted(first[0])} ON t RENAME TO another",
         "it has ended": "DROP FUNCTION alembic_safe_sync.{} CASCADE",
     }[meanwhile]
-    (function,) = place.all("SELECT proname FROM pg_proc WHERE pronamespace = 'alembic_safe_sync'::regnamespace")
+    function = function_of_sync(place)
 
-    with at_the_lock(place, does.format(quoted(function[0]))):
+    with at_the_lock(place, does.format(quoted(function))):
         place.retire_column("t", C, replaced_by="c_new", down="c_new::integer")
 
-    assert not place.all("SELECT FROM pg_proc WHERE pronamespace = 'alembic_safe_sync'::regnamespace")
+    assert not place.all(f"SELECT FROM pg_proc WHERE proname = '{function}'")
     assert not place.all("SELECT FROM pg_trigger WHERE tgrelid = 't'::regclass AND NOT tgisinternal")
     place.run("INSERT INTO t (id, c_new) VALUES (100, 100)")
     place.restore_column("t", C, replaced_by="c_new", down="c_new::integer")
     assert place.all("SELECT count(*) FROM t WHERE c = CASE id WHEN 1 THEN 7 ELSE id END") == [(21,)]
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_column_that_somebody_dropped_leaves_no_sync_behind(place: Stepwise, when: str) -> None:
+    synced(place)
+    function, drop = function_of_sync(place), "ALTER TABLE t DROP c CASCADE"
+    if when == "before":
+        place.run(drop)
+        done = place.retire_column("t", C, replaced_by="c_new", down="c_new::integer")
+    else:
+        with at_the_lock(place, drop):
+            done = place.retire_column("t", C, replaced_by="c_new", down="c_new::integer")
+
+    assert done.was_gone
+    assert not place.all(f"SELECT FROM pg_proc WHERE proname = '{function}'")
+    place.run("INSERT INTO t (id, c_new) VALUES (100, 100)")
 
 
 def test_a_sync_with_others_than_those_that_replaced_it_keeps_a_column(place: Stepwise) -> None:

@@ -229,11 +229,30 @@ def test_a_partition_that_comes_before_the_validation_is_named(place: Stepwise) 
     place.given("CREATE TABLE t_late PARTITION OF t FOR VALUES FROM (99) TO (200)")
 
     if VERSION < 18:  # from then on, the parent has it, and gives it to them
-        with pytest.raises(Refused, match=r"partitions of public\.t have no constraint fk: public\.t_late\."):
+        with pytest.raises(Refused, match=r"partitions of public\.t have no foreign key fk: public\.t_late\."):
             place.op("validate_constraint", "fk", "t")
     for verb, words in (("create_foreign_key_not_valid", KEY), ("validate_constraint", ("fk", "t"))):
         place.op(verb, *words)
     assert place.same_as_after("ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES p (id)")
+
+
+def test_a_partitioned_table_without_partitions_gets_its_foreign_key(place: Stepwise) -> None:
+    place.given(
+        "CREATE TABLE p (id integer PRIMARY KEY); CREATE TABLE t (id integer, p integer) PARTITION BY RANGE (id)"
+    )
+
+    for _ in range(2):
+        place.op("create_foreign_key_not_valid", *KEY)
+        place.op("validate_constraint", "fk", "t")
+
+    assert place.same_as_after("ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES p (id)")
+
+
+def test_a_check_of_one_partition_is_none_of_the_table(place: Stepwise) -> None:
+    place.given(PARTITIONED + "; ALTER TABLE s.t1 ADD CONSTRAINT fk CHECK (id > 0) NOT VALID")
+
+    with pytest.raises(Refused, match=r"public\.t has no constraint fk\."):
+        place.op("validate_constraint", "fk", "t")
 
 
 def test_partitions_go_while_others_are_validated(place: Stepwise) -> None:

@@ -141,10 +141,10 @@ class _Writing:
             first.append(Step(f"compare {line.name} and {new} once more", (compare,)))
         retire, behind = RetireColumnOp(line.table, column, **words), self._behind(line)
         with_it = self._with_it(line) if new is not None else []
-        # the column's retirement ends the sync; what takes both back makes it again, behind the column
-        undo = tuple(reverses([*ends, *with_it, retire, *behind]))
-        keep = Step(f"keep what {line.name} holds", (KeepColumnOp(line.table, column, **words),))
-        return [*first, keep, Step(f"{line.name} goes", (retire, *with_it, *behind), undo=undo)]
+        every = (*ends, *with_it, retire, *behind)
+        # retiring ends the sync by itself, and locks later; but a default must not come behind what goes with the column
+        goes = Step(f"{line.name} goes", every if with_it else (retire, *behind), undo=tuple(reverses(every)))
+        return [*first, Step(f"keep what {line.name} holds", (KeepColumnOp(line.table, column, **words),)), goes]
 
     def _retire_moved(self, line: Settle, moved: dict[str, Any]) -> list[Step]:
         """Retire the columns that others in another table have taken the place of, all of them in one moment."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Swap:
     """What one column of a swap takes.
 
-    :param end: what ended the sync, were it not for ``retire``, which does so: it takes it back.
+    :param end: the operation whose reverse makes the sync again; ``retire`` ends it by itself.
     """
 
     old: str

@@ -13,7 +13,7 @@ from alembic_safe.operations.beside import is_complete, keeping_triggers
 from alembic_safe.operations.dependants import owned_sequences, said_of_column
 from alembic_safe.operations.kept import fixed_text
 from alembic_safe.operations.living import COLUMN, KEYS, find_column, key_of, keys_return, lock
-from alembic_safe.operations.sync_run import ending, find_sync, triggers_of
+from alembic_safe.operations.sync_run import ending_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,8 +72,7 @@ class _Look:
         there = read_beside(reads, table.schema, table.name, column.name)
         complete = there is not None and is_complete(there, key, request)
         triggers = keeping_triggers(reads, table, there) if there is not None else []
-        sync = find_sync(reads, table, (column.name,), request.successors) if request.successors else None
-        ends = ending(table, sync, triggers_of(reads, table, sync)) if sync is not None else []
+        ends = ending_of(reads, table, column.name, request.successors)
         again = keys_return(reads, table, [name for name, _ in key])
         with self._fixed:
             dependants = said_of_column(self._definitions, table.quoted, column.name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.reads import Reads
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run, run_at_once
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
@@ -33,6 +34,7 @@ from alembic_safe.operations.living import (
     key_source,
     refuse_inheritance,
 )
+from alembic_safe.operations.sync_run import ending_of
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -86,7 +88,7 @@ class ColumnRetired:
 def retire_column(connection: Connection, request: RetireColumn) -> ColumnRetired:
     """Retire a column in the transaction that the connection is in.
 
-    :raises Refused: where something depends on it, or it cannot be kept; before anything is written.
+    :raises Refused: where something depends on it, or it cannot be kept; its transaction has to be rolled back then.
     :raises ConsentMissing: where the table has no key.
     :raises Missing: where a right is missing; with the line for the owner.
     """
@@ -94,17 +96,23 @@ def retire_column(connection: Connection, request: RetireColumn) -> ColumnRetire
     table = find_table(connection, request.table, request.schema)
     if table is None or table.kind not in ("r", "p"):
         raise Refused(f"{subject}: there is no table {'.'.join(filter(None, (request.schema, request.table)))}.")
-    if find_column(connection, table, request.column) is None:
-        return ColumnRetired(f"{table.shown}.{request.column}", was_gone=True)
-    refuse_inheritance(table, subject)
     now = here(connection, table)
-    require_fresh_snapshots(connection, subject, now.isolation)
     member = NextStep(f"{table.owner}, who owns the table, runs", f"GRANT {quoted(table.owner)} TO {quoted(now.role)};")
     with rights_named(connection, subject, [member], role=now.role):
+        if find_column(connection, table, request.column) is None:
+            return _gone(connection, table, request)
+        refuse_inheritance(table, subject)
+        require_fresh_snapshots(connection, subject, now.isolation)
         found = found_and_locked(connection, table, request, subject, is_mine=now.is_locked)
         if found is None:
-            return ColumnRetired(f"{table.shown}.{request.column}", was_gone=True)
+            return _gone(connection, table, request)
         return _keep_and_drop(connection, request, table, found, subject)
+
+
+def _gone(connection: Connection, table: LivingTable, request: RetireColumn) -> ColumnRetired:
+    """Leave no sync behind that names a column which is gone: it would fail every INSERT."""
+    run_at_once(connection, ending_of(Reads(connection), table, request.column, request.successors))
+    return ColumnRetired(f"{table.shown}.{request.column}", was_gone=True)
 
 
 def _keep_and_drop(

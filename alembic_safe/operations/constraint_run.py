@@ -87,14 +87,17 @@ def _validate_partitions(operations: Operations, table: LivingTable, op: Validat
 
 
 def _require_everywhere(table: LivingTable, leaves: Sequence[Leaf], op: ValidateConstraintOp) -> None:
-    without = [leaf.shown for leaf in leaves if leaf.type is None]
+    without = [leaf.shown for leaf in leaves if leaf.type != "f"]
     if len(without) == len(leaves):
         raise Refused(f"op.{op.verb}: {table.shown} has no constraint {op.constraint_name}.")
     if without:
         raise Refused(
-            f"op.{op.verb}: partitions of {table.shown} have no constraint {op.constraint_name}: {', '.join(without)}. They"
-            " came after op.create_foreign_key_not_valid, which gives it to them when it runs again.",
-            next_steps=[NextStep("go on", "alembic safe-upgrade")],
+            f"op.{op.verb}: partitions of {table.shown} have no foreign key {op.constraint_name}: {', '.join(without)}. Where"
+            " they are new, op.create_foreign_key_not_valid gives it to them when it runs again.",
+            next_steps=[
+                NextStep("where it stands in a step before, in the same revision", "alembic safe-upgrade"),
+                NextStep("or else say so there once more", "op.create_foreign_key_not_valid(...)"),
+            ],
         )
 
 

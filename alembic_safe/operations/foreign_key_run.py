@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy.schema import AddConstraint
@@ -33,7 +34,7 @@ def create_foreign_key_not_valid(operations: Operations, op: CreateForeignKeyNot
     name = _name(operations, op)
     schema = op.kw.get("source_schema")
     if is_script(operations):
-        operations.impl.add_constraint(_not_valid(operations, op, name, op.source_table, schema))
+        operations.impl.add_constraint(_constraint(operations, op, name, _Place(op.source_table, schema)))
         return
     connection, table = table_of(operations, op.verb, op.source_table, schema)
     found = constraint_of(connection, table.oid, name)
@@ -47,30 +48,50 @@ def create_foreign_key_not_valid(operations: Operations, op: CreateForeignKeyNot
         ):
             raise taken(table, name, op.verb)
         return
-    in_leaves = table.kind == "p" and _server(connection) < _PARTITIONED_NOT_VALID
-    places = _leaves_without(connection, table, name) if in_leaves else [(op.source_table, schema)]
+    places = _places(connection, op, table, name)
     if not places:
         return
     # written before the lock: whoever waits for it waits for that, too
-    statements = {one: _statement(operations, op, name, *one) for one in places}
+    statements = {one: _statement(operations, op, name, one) for one in places}
     referent = find_table(connection, op.referent_table, op.kw.get("referent_schema"))
     if referent is not None:
         lock_together(connection, [table, referent], "SHARE ROW EXCLUSIVE")
-    if in_leaves:
-        # behind the lock no partition comes or goes; before it, one may have
-        places = _leaves_without(connection, table, name)
-    run_at_once(connection, [statements.get(one) or _statement(operations, op, name, *one) for one in places])
+    if table.kind == "p":
+        # where the lock was to be had, no partition comes or goes behind it; before it, one may have
+        places = _places(connection, op, table, name)
+    run_at_once(connection, [statements.get(one) or _statement(operations, op, name, one) for one in places])
 
 
-def _leaves_without(connection: Connection, table: LivingTable, name: str) -> Sequence[tuple[str, str]]:
-    """Return name and schema of every partition that has no constraint of a name."""
-    return [(leaf.name, leaf.schema) for leaf in leaves_of(connection, table, name) if leaf.type is None]
+@dataclass(frozen=True)
+class _Place:
+    """A table that gets the foreign key.
+
+    :param schema: ``None``: found along the search path.
+    """
+
+    table: str
+    schema: str | None
+    not_valid: bool = True
 
 
-def _statement(
-    operations: Operations, op: CreateForeignKeyNotValidOp, name: str, table: str, schema: str | None
-) -> str:
-    return verbatim(ddl_text(AddConstraint(_not_valid(operations, op, name, table, schema))))
+def _places(
+    connection: Connection, op: CreateForeignKeyNotValidOp, table: LivingTable, name: str
+) -> Sequence[_Place]:  # fmt: skip
+    """Return the tables that have yet to get the foreign key."""
+    schema = op.kw.get("source_schema")
+    if table.kind != "p" or _server(connection) >= _PARTITIONED_NOT_VALID:
+        return [_Place(op.source_table, schema)]
+    leaves = leaves_of(connection, table, name)
+    if any(leaf.type not in (None, "f") for leaf in leaves):
+        raise taken(table, name, op.verb)
+    if not leaves:
+        # there is no row to be read, and no partition that could have it in the meantime
+        return [_Place(op.source_table, schema, not_valid=False)]
+    return [_Place(leaf.name, leaf.schema) for leaf in leaves if leaf.type is None]
+
+
+def _statement(operations: Operations, op: CreateForeignKeyNotValidOp, name: str, place: _Place) -> str:
+    return verbatim(ddl_text(AddConstraint(_constraint(operations, op, name, place))))
 
 
 def _server(connection: Connection) -> int:
@@ -87,15 +108,15 @@ def _name(operations: Operations, op: CreateForeignKeyNotValidOp) -> str:
     return str(name)
 
 
-def _not_valid(
-    operations: Operations, op: CreateForeignKeyNotValidOp, name: str, table: str, schema: str | None
-) -> ForeignKeyConstraint:
-    kw = {**op.kw, "source_schema": schema, "postgresql_not_valid": True}
-    if schema is not None and op.kw.get("referent_schema") is None and op.kw.get("source_schema") is None:
+def _constraint(
+    operations: Operations, op: CreateForeignKeyNotValidOp, name: str, place: _Place
+) -> ForeignKeyConstraint:  # fmt: skip
+    kw = {**op.kw, "source_schema": place.schema, "postgresql_not_valid": place.not_valid}
+    if place.schema is not None and op.kw.get("referent_schema") is None and op.kw.get("source_schema") is None:
         # a partition is named with its schema, and what the file leaves to the search path stays with it
         referent = find_table(operations.get_bind(), op.referent_table, None)
         kw["referent_schema"] = referent.schema if referent else None
-    one = CreateForeignKeyNotValidOp(name, table, op.referent_table, op.local_cols, op.remote_cols, **kw)
+    one = CreateForeignKeyNotValidOp(name, place.table, op.referent_table, op.local_cols, op.remote_cols, **kw)
     return one.to_constraint(operations.migration_context)
 
 

@@ -103,10 +103,10 @@ def drop_sync(operations: Operations, op: DropSyncOp) -> None:
     there = find_sync(connection, table, op.old, op.new)
     if there is None:
         return
-    triggers = triggers_of(Reads(connection), table, there)
+    ends = _ending(Reads(connection), table, there)
     role = run(connection, "SELECT current_user AS it")[0]["it"]
     with rights_named(connection, f"op.{op.verb} on {table.shown}", [_owner_step(table, role)], role=role):
-        run_at_once(connection, ending(table, there, triggers))
+        run_at_once(connection, ends)
 
 
 def find_sync(
@@ -144,13 +144,18 @@ def triggers_of(reads: Reads, table: LivingTable, sync: Sync) -> list[str]:
     return [row["name"] for row in reads.rows(_TRIGGERS, {"oid": table.oid, "function": sync.function})]
 
 
-def ending(table: LivingTable, sync: Sync, triggers: Sequence[str]) -> list[str]:
-    """Return what takes a sync away.
+def ending_of(reads: Reads, table: LivingTable, column: str, successors: Sequence[str]) -> list[str]:
+    """Return the statements that end the sync of a column with those that replaced it; none where there is none."""
+    sync = find_sync(reads, table, (column,), successors) if successors else None
+    return [] if sync is None else _ending(reads, table, sync)
 
-    :param triggers: those that it has.
-    """
-    # they go first: on a table that lost a column, they would fail every write
-    return [*_dropping(table, triggers), f"DROP FUNCTION {quoted(SYNC_SCHEMA, sync.name)}() RESTRICT"]
+
+def _ending(reads: Reads, table: LivingTable, sync: Sync) -> list[str]:
+    # the triggers go first: on a table that lost a column, they would fail every write
+    return [
+        *_dropping(table, triggers_of(reads, table, sync)),
+        f"DROP FUNCTION {quoted(SYNC_SCHEMA, sync.name)}() RESTRICT",
+    ]
 
 
 def _dropping(table: LivingTable, names: Sequence[str]) -> list[str]:

@@ -216,3 +216,18 @@ def test_a_name_that_only_changes_at_once_takes_no_other_type_with_it(case: Case
     with case.unchanged(), pytest.raises(Refused, match=r"code becomes users\.number and bigint in the same"):
         case.revise(keyed("number", sa.BigInteger, info=said))
     assert set(case.revise(keyed("number", sa.Integer, info=said))) == {""}
+
+
+def test_a_default_of_a_sequence_that_goes_with_the_old_column_stops_the_contract(case: Case) -> None:
+    def counted(**kw: Any) -> sa.MetaData:
+        return models(sa.Integer(), server_default=sa.text("nextval('numbers'::regclass)"), **kw)
+
+    case.run("CREATE SEQUENCE numbers")
+    case.begin(counted())
+    case.run("ALTER SEQUENCE numbers OWNED BY users.nick; INSERT INTO users DEFAULT VALUES")
+    case.revise(counted(name="handle"))
+    case.upgrade()
+    case.ship()
+
+    with case.unchanged(), pytest.raises(Refused, match="depends on"):
+        case.upgrade()
