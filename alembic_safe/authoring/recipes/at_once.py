@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
@@ -93,8 +93,9 @@ def _require_nothing_that_waits(
 ) -> None:  # fmt: skip
     """Stop where a key is made anew while something of the same change that it cannot do without, or with, comes later.
 
-    A column that comes is filled in phases; what refers to the key until it goes, goes in the contract. A foreign key that
-    comes is checked against the new key, which is not there before.
+    A column that comes is filled in phases, as is one that gets NOT NULL, which a primary key would make it at once; what
+    refers to the key until it goes, goes in the contract. A foreign key that comes is checked against the new key, which is
+    not there before.
     """
     for one in every:
         if isinstance(one, RetireTableOp):
@@ -117,6 +118,17 @@ def _require_nothing_that_waits(
         elif isinstance(one, ops.AddColumnOp) and table_of(one, facts) == table and named_in(op.sql, one.column.name):
             shown = f"{_shown(table, facts)}.{one.column.name}"
             raise _of_two_revisions(op.part.name, f"{shown}, which is part of it, comes", "the column")
+        elif _gets_not_null_with(one, op) and table_of(one, facts) == table:
+            shown = f"{_shown(table, facts)}.{one.column_name}"
+            raise _of_two_revisions(op.part.name, f"{shown}, which is part of it, gets NOT NULL", "NOT NULL")
+
+
+def _gets_not_null_with(one: ops.MigrateOperation, key: KeyOp) -> TypeGuard[ops.AlterColumnOp]:
+    """Tell whether an operation sets NOT NULL on a column of that name which a primary key is over."""
+    return (
+        isinstance(one, ops.AlterColumnOp) and one.modify_nullable is False
+        and " PRIMARY KEY " in key.sql and named_in(key.sql, one.column_name)
+    )  # fmt: skip
 
 
 def _comes_to_refer(op: ops.MigrateOperation, to: ObjectId, every: Sequence[ops.MigrateOperation]) -> bool:
