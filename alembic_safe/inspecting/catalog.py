@@ -11,10 +11,12 @@ from sqlalchemy import Connection
 from alembic_safe.database.environment import OWN_SCHEMA, PREFIX
 from alembic_safe.database.statements import run
 from alembic_safe.inspecting.catalog_records import IMPLIED, Catalog, ObjectId, attributes_of
+from alembic_safe.inspecting.catalog_sql import ALWAYS
 from alembic_safe.inspecting.catalog_sql_rest import FOREIGN, REPLICATION, SCHEMAS, STATISTICS, SYSTEM_GRANTS
 from alembic_safe.inspecting.catalog_sql_search import OPERATORS, SEARCH
 from alembic_safe.inspecting.catalog_sql_tables import ATTACHED, COLUMNS, CONSTRAINTS, INDEXES, RELATIONS, SEQUENCES
 from alembic_safe.inspecting.catalog_sql_types import ROUTINES, TYPES
+from alembic_safe.inspecting.rights import rights
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ __all__ = ["RETIRED_SCHEMA", "Catalog", "ObjectId", "read_catalog"]
 RETIRED_SCHEMA = "alembic_safe_retired"
 """Where what was retired is kept: no part of what a database is."""
 
-QUERIES = (
+GROUPS = (
     SCHEMAS, RELATIONS, COLUMNS, CONSTRAINTS, INDEXES, SEQUENCES, ATTACHED, TYPES, ROUTINES, FOREIGN, REPLICATION, STATISTICS,
     OPERATORS, SEARCH, SYSTEM_GRANTS,
 )  # fmt: skip
@@ -70,7 +72,7 @@ def read_catalog(connection: AnyConnection, *, leave_out: frozenset[str] = froze
     with _reading(connection):
         schemas = run(connection, _SCHEMAS)
         hidden = [row["name"] for row in schemas if row["is_ours"] or _is_systems(row["name"])]
-        rows = [row for query in QUERIES for row in run(connection, query, _params(query, hidden))]
+        rows = [row for query in _queries(connection) for row in run(connection, query, _params(query, hidden))]
     objects: dict[ObjectId, Mapping[str, Value]] = {}
     # one text is parsed in half the time of many
     every = json.loads(f"[{','.join(row['attributes'] for row in rows)}]")
@@ -84,6 +86,17 @@ def read_catalog(connection: AnyConnection, *, leave_out: frozenset[str] = froze
     # pg_dump does not say that the public schema is gone: a copy made from its dump has one again
     objects.setdefault(PUBLIC, PUBLIC_AS_INSTALLED)
     return Catalog(objects, schemas[0]["version"])
+
+
+def _queries(connection: AnyConnection) -> Iterator[str]:
+    """Yield the queries for what the database has something of, found out in one look."""
+    sources = list(dict.fromkeys(part.source for group in GROUPS for part in group if part.source))
+    asked = ", ".join(f"EXISTS (SELECT FROM {source}) AS it_{n}" for n, source in enumerate(sources))
+    found = run(connection, f"SELECT {asked}")[0]
+    there = {ALWAYS} | {source for n, source in enumerate(sources) if found[f"it_{n}"]}
+    for group in GROUPS:
+        if parts := [part.sql for part in group if part.source in there]:
+            yield f"SELECT * FROM ({' UNION ALL '.join(parts)}) AS found (kind, schema, name, parent, attributes)"
 
 
 @contextmanager
@@ -140,10 +153,9 @@ def _is_left_out(id_: ObjectId, leave_out: frozenset[str]) -> bool:
 
 def _normal(kind: str, found: dict[str, Any]) -> dict[str, Value]:
     """Return attributes as they are compared: rights against what they are by default, each flag told once."""
-    default = found.pop("default_grants", None)
-    held = found.pop("grants", None)
-    if held is not None or default is not None:
-        found["grants"] = _rights(held or [], default or [], is_default=kind == "default privileges")
+    held, default, owner = (found.pop(name, None) for name in ("grants", "default_grants", "grants_owner"))
+    if held is not None:
+        found["grants"] = rights(held, default, owner, is_default=kind == "default privileges")
     if kind in {"constraint", "domain constraint"}:
         definition: str = found["definition"]
         # ruleutils writes the flags behind the definition, in this order
@@ -156,20 +168,3 @@ def _normal(kind: str, found: dict[str, Any]) -> dict[str, Value]:
             definition = definition.removesuffix(" INITIALLY DEFERRED").removesuffix(" DEFERRABLE")
         found["definition"] = definition
     return attributes_of(found)
-
-
-def _rights(held: list[str], default: list[str], *, is_default: bool) -> list[str] | None:
-    """Return who may do what, ``None`` for the default.
-
-    Whoever holds everything that an owner has holds ALL: PostgreSQL 17 added MAINTAIN to everything.
-    """
-    if sorted(held) == sorted(default) and not is_default:
-        return None
-    everything = next((entry.partition("=")[2] for entry in default if entry.startswith("@owner=")), None)
-    starred = None if everything is None else everything.replace(",", "*,") + "*"
-    entries = []
-    for entry in held:
-        who, _, what = entry.rpartition("=")
-        short = "ALL" if what == everything else "ALL*" if what == starred else what
-        entries.append(f"{who}={short}")
-    return sorted(entries) or ["(nobody)"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 # Every query returns rows of the same shape: kind, schema, name, parent, and the attributes as JSON text, which every
 # driver hands over alike. What is NULL or false is dropped on this side: an absent attribute has its default value.
 #
@@ -10,6 +12,26 @@ from __future__ import annotations
 
 FIRST_USER_OID = 16384
 """PostgreSQL's FirstNormalObjectId: the objects below came with initdb."""
+
+ALWAYS = ""
+"""Of a part that most databases have something of."""
+
+
+class Part(NamedTuple):
+    """What reads one kind of object, and when it has to: most kinds are in few databases, and planning takes its time.
+
+    :param source: what has no row in a database without such objects, to stand behind FROM.
+    :param sql: the query.
+    """
+
+    source: str
+    sql: str
+
+
+def made_in(class_: str, condition: str = "true", *, oid: str = "oid") -> str:
+    """Return the source that has a row for everything in a system catalog that was made after initdb."""
+    return f"{class_} WHERE {oid} >= {FIRST_USER_OID} AND {condition}"
+
 
 LETTERS = {"schema": "n", "table": "r", "column": "c", "sequence": "s", "routine": "f", "type": "T", "language": "l",
            "foreign-data wrapper": "F", "server": "S"}  # fmt: skip
@@ -33,23 +55,12 @@ def owner(expression: str) -> str:
 
 
 def grants(acl: str, kind: str, owned_by: str) -> str:
-    """Return the JSON arguments for an object's rights, and for what they would be if nobody had said anything."""
+    """Return the JSON arguments for who may what, for the rights where nobody said anything, and for the owner."""
     default = f"acldefault('{LETTERS[kind]}', {owned_by})"
     return (
-        f"'grants', CASE WHEN {acl} IS NOT NULL THEN {_exploded(acl, owned_by)} END,"
-        f" 'default_grants', CASE WHEN {acl} IS NOT NULL THEN {_exploded(default, owned_by)} END"
+        f"'grants', CAST({acl} AS text[]), 'default_grants', CASE WHEN {acl} IS NOT NULL THEN CAST({default} AS text[]) END,"
+        f" 'grants_owner', CASE WHEN {acl} IS NOT NULL THEN pg_get_userbyid({owned_by}) END"
     )
-
-
-def _exploded(acl: str, owned_by: str) -> str:
-    # the owner has no name here: another owner is one difference, not one for each right as well
-    return f"""(SELECT json_agg(held.entry ORDER BY held.entry) FROM (
-      SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' WHEN a.grantee = {owned_by} THEN '@owner'
-          ELSE quote_ident(pg_get_userbyid(a.grantee)) END
-        || CASE WHEN a.grantor = {owned_by} THEN '' ELSE ' by ' || quote_ident(pg_get_userbyid(a.grantor)) END
-        || '=' || string_agg(a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END, ','
-             ORDER BY a.privilege_type) AS entry
-      FROM aclexplode({acl}) a GROUP BY a.grantee, a.grantor) held)"""
 
 
 def from_outside(class_: str, oid: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from alembic_safe.inspecting.catalog_sql import (
+    ALWAYS,
     FIRST_USER_OID,
+    Part,
     comment,
     from_outside,
     grants,
+    made_in,
     masked,
     namespace,
     owner,
@@ -14,55 +17,85 @@ from alembic_safe.inspecting.catalog_sql import (
 
 _LETTER = "CASE {0} WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'replica' WHEN 'A' THEN 'always' END"
 
-SCHEMAS = f"""
+SCHEMAS = (
+    Part(
+        ALWAYS,
+        f"""
 SELECT 'schema' AS kind, '' AS schema, n.nspname AS name, '' AS parent, json_build_object(
   {owner("n.nspowner")}, {comment("pg_namespace", "n.oid")}, {grants("n.nspacl", "schema", "n.nspowner")})::text AS attributes
 FROM pg_namespace n WHERE n.nspname <> ALL (CAST(:hidden AS text[]))
-  AND (n.nspname = 'public' OR {from_outside("pg_namespace", "n.oid")})
-UNION ALL
+  AND (n.nspname = 'public' OR {from_outside("pg_namespace", "n.oid")})""",
+    ),
+    Part(
+        made_in("pg_extension"),
+        f"""
 SELECT 'extension', '', x.extname, '', json_build_object('version', x.extversion, 'schema', n.nspname,
   {comment("pg_extension", "x.oid")})::text
-FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace WHERE x.extname <> 'plpgsql'
-UNION ALL
+FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace WHERE x.extname <> 'plpgsql'""",
+    ),
+    Part(
+        made_in("pg_event_trigger"),
+        f"""
 SELECT 'event trigger', '', e.evtname, '', json_build_object('event', e.evtevent, 'function', e.evtfoid::regprocedure::text,
   'tags', (SELECT json_agg(o ORDER BY o) FROM unnest(e.evttags) o), 'enabled', {_LETTER.format("e.evtenabled")},
   {owner("e.evtowner")}, {comment("pg_event_trigger", "e.oid")})::text
-FROM pg_event_trigger e WHERE {from_outside("pg_event_trigger", "e.oid")}
-UNION ALL
+FROM pg_event_trigger e WHERE {from_outside("pg_event_trigger", "e.oid")}""",
+    ),
+    Part(
+        "pg_default_acl",
+        f"""
 SELECT 'default privileges', coalesce(n.nspname, ''), format('%I on %s', pg_get_userbyid(d.defaclrole),
     CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES'
       WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END), '', json_build_object(
   'role', pg_get_userbyid(d.defaclrole),
   {grants("d.defaclacl", "table", "d.defaclrole")})::text
 FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
-WHERE coalesce(n.nspname, '') <> ALL (CAST(:hidden AS text[]))
-UNION ALL
+WHERE coalesce(n.nspname, '') <> ALL (CAST(:hidden AS text[]))""",
+    ),
+    Part(
+        "(SELECT FROM pg_seclabel UNION ALL SELECT FROM pg_shseclabel) l",
+        """
 SELECT 'security label', '', l.provider || ' on ' || l.objtype || ' ' || coalesce(l.objname, ''), '',
   json_build_object('label', l.label)::text
-FROM pg_seclabels l WHERE l.classoid NOT IN ('pg_database'::regclass, 'pg_authid'::regclass, 'pg_tablespace'::regclass)
-"""
+FROM pg_seclabels l WHERE l.classoid NOT IN ('pg_database'::regclass, 'pg_authid'::regclass, 'pg_tablespace'::regclass)""",
+    ),
+)
 
-FOREIGN = f"""
+FOREIGN = (
+    Part(
+        made_in("pg_foreign_data_wrapper"),
+        f"""
 SELECT 'foreign-data wrapper' AS kind, '' AS schema, w.fdwname AS name, '' AS parent, json_build_object(
   'handler', nullif(w.fdwhandler, 0)::regproc::text, 'validator', nullif(w.fdwvalidator, 0)::regproc::text,
   'foreign_options', {masked("w.fdwoptions")}, {owner("w.fdwowner")}, {comment("pg_foreign_data_wrapper", "w.oid")},
   {grants("w.fdwacl", "foreign-data wrapper", "w.fdwowner")})::text AS attributes
-FROM pg_foreign_data_wrapper w WHERE {from_outside("pg_foreign_data_wrapper", "w.oid")}
-UNION ALL
+FROM pg_foreign_data_wrapper w WHERE {from_outside("pg_foreign_data_wrapper", "w.oid")}""",
+    ),
+    Part(
+        made_in("pg_foreign_server"),
+        f"""
 SELECT 'server', '', s.srvname, '', json_build_object('wrapper', w.fdwname, 'type', s.srvtype, 'version', s.srvversion,
   'foreign_options', {masked("s.srvoptions")}, {owner("s.srvowner")}, {comment("pg_foreign_server", "s.oid")},
   {grants("s.srvacl", "server", "s.srvowner")})::text
-FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw WHERE {from_outside("pg_foreign_server", "s.oid")}
-UNION ALL
+FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+WHERE {from_outside("pg_foreign_server", "s.oid")}""",
+    ),
+    Part(
+        made_in("pg_foreign_server"),
+        f"""
 SELECT 'user mapping', '', format('%s on %I', CASE WHEN u.umuser = 0 THEN 'PUBLIC' ELSE quote_ident(u.usename) END, u.srvname),
   '', json_build_object('server', u.srvname, 'foreign_options', {masked("u.umoptions")})::text
-FROM pg_user_mappings u WHERE {from_outside("pg_foreign_server", "u.srvid")}
-"""
+FROM pg_user_mappings u WHERE {from_outside("pg_foreign_server", "u.srvid")}""",
+    ),
+)
 
 # An attribute that only newer servers have is read through to_jsonb, so that one text runs on every version; where not
 # every column may be read, as of subscriptions, its name finds the default beside the table on a server that has it not.
 # A subscription's connection string holds a password and is readable to superusers only: it is not looked at.
-REPLICATION = f"""
+REPLICATION = (
+    Part(
+        made_in("pg_publication"),
+        f"""
 SELECT 'publication' AS kind, '' AS schema, p.pubname AS name, '' AS parent, json_build_object(
   'all_tables', p.puballtables, 'publishes', concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END,
     CASE WHEN p.pubupdate THEN 'update' END, CASE WHEN p.pubdelete THEN 'delete' END,
@@ -75,8 +108,11 @@ SELECT 'publication' AS kind, '' AS schema, p.pubname AS name, '' AS parent, jso
   'schemas', (SELECT json_agg(quote_ident(n.nspname) ORDER BY n.nspname) FROM pg_publication_namespace pn
     JOIN pg_namespace n ON n.oid = pn.pnnspid WHERE pn.pnpubid = p.oid),
   {owner("p.pubowner")}, {comment("pg_publication", "p.oid")})::text AS attributes
-FROM pg_publication p WHERE {from_outside("pg_publication", "p.oid")}
-UNION ALL
+FROM pg_publication p WHERE {from_outside("pg_publication", "p.oid")}""",
+    ),
+    Part(
+        "pg_subscription",
+        f"""
 SELECT 'subscription', '', s.subname, '', json_build_object('enabled', s.subenabled, 'publications',
   (SELECT json_agg(o ORDER BY o) FROM unnest(s.subpublications) o), 'slot', s.subslotname, 'binary', s.subbinary,
   'streaming', s.substream, 'two_phase', s.subtwophasestate <> 'd', 'disable_on_error', s.subdisableonerr,
@@ -85,22 +121,30 @@ SELECT 'subscription', '', s.subname, '', json_build_object('enabled', s.subenab
 FROM (SELECT true AS subpasswordrequired, false AS subrunasowner, 'any'::text AS suborigin) before_16
 CROSS JOIN LATERAL (SELECT oid, subdbid, subname, subowner, subenabled, subpublications, subslotname, subbinary, substream,
   subtwophasestate, subdisableonerr, subsynccommit, subpasswordrequired, subrunasowner, suborigin FROM pg_subscription) s
-WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
+WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())""",
+    ),
+)
 
-STATISTICS = f"""
+STATISTICS = (
+    Part(
+        made_in("pg_statistic_ext"),
+        f"""
 SELECT 'statistics' AS kind, n.nspname AS schema, s.stxname AS name, '' AS parent, json_build_object(
   'definition', pg_get_statisticsobjdef(s.oid), 'table', s.stxrelid::regclass::text,
   'statistics', CASE WHEN s.stxstattarget >= 0 THEN s.stxstattarget END,
   {owner("s.stxowner")}, {comment("pg_statistic_ext", "s.oid")})::text AS attributes
-FROM pg_statistic_ext s {namespace("s.stxnamespace")} WHERE {from_outside("pg_statistic_ext", "s.oid")}
-"""
+FROM pg_statistic_ext s {namespace("s.stxnamespace")} WHERE {from_outside("pg_statistic_ext", "s.oid")}""",
+    ),
+)
 
 # pg_dump repeats what somebody granted on system objects and on members of extensions: what differs from the rights
 # that they came with.
-SYSTEM_GRANTS = f"""
+SYSTEM_GRANTS = (
+    Part(
+        ALWAYS,
+        f"""
 SELECT 'system grant' AS kind, '' AS schema, i.type || ' ' || i.identity AS name, '' AS parent, json_build_object(
-  {{grants}})::text AS attributes
+  {grants("o.acl", "routine", "o.owner")})::text AS attributes
 FROM (
   SELECT 'pg_proc'::regclass AS class, oid, proacl AS acl, proowner AS owner, 'f'::"char" AS letter, pronamespace AS schema
     FROM pg_proc
@@ -114,4 +158,6 @@ FROM (
 WHERE o.acl IS NOT NULL AND o.acl IS DISTINCT FROM coalesce(b.initprivs, acldefault(o.letter, o.owner))
   AND (o.oid < {FIRST_USER_OID} AND o.schema IN (0, 'pg_catalog'::regnamespace) OR EXISTS (SELECT FROM pg_depend e
     WHERE e.classid = o.class AND e.objid = o.oid AND e.deptype = 'e'))
-""".replace("{grants}", grants("o.acl", "routine", "o.owner"))
+""",
+    ),
+)

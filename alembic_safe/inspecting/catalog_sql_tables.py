@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from alembic_safe.inspecting.catalog_sql import (
+    ALWAYS,
+    Part,
     comment,
     from_outside,
     grants,
+    made_in,
     masked,
     namespace,
     ordered,
@@ -14,7 +17,10 @@ from alembic_safe.inspecting.catalog_sql import (
 )
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 
-RELATIONS = f"""
+RELATIONS = (
+    Part(
+        ALWAYS,
+        f"""
 SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
     ELSE 'table' END AS kind, n.nspname AS schema, c.relname AS name, '' AS parent, json_build_object(
   {owner("c.relowner")}, 'unlogged', c.relpersistence = 'u',
@@ -41,8 +47,9 @@ SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHE
   'server', (SELECT s.srvname FROM pg_foreign_server s WHERE s.oid = f.ftserver), 'foreign_options', {masked("f.ftoptions")},
   {comment("pg_class", "c.oid")}, {grants("c.relacl", "table", "c.relowner")})::text AS attributes
 FROM pg_class c {namespace("c.relnamespace")} LEFT JOIN pg_foreign_table f ON f.ftrelid = c.oid
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't' AND {from_outside("pg_class", "c.oid")}
-"""
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't' AND {from_outside("pg_class", "c.oid")}""",
+    ),
+)
 
 # A NOT NULL is a constraint of its own from PostgreSQL 18 on. Its name, and whether it is valid, are told only where
 # they are not what the same table has on an older server; pg_dump decides by the same rule. One that came from a parent
@@ -69,7 +76,10 @@ _COLUMN_SETTINGS = f"""
   'statistics', CASE WHEN a.attstattarget >= 0 THEN a.attstattarget END, 'options', {ordered("a.attoptions")},
   {comment("pg_class", "c.oid", "a.attnum")}, {grants("a.attacl", "column", "c.relowner")}"""
 
-COLUMNS = f"""
+COLUMNS = (
+    Part(
+        ALWAYS,
+        f"""
 SELECT 'column' AS kind, n.nspname AS schema, a.attname AS name, c.relname AS parent, json_build_object({_COLUMN},
   'inherited', NOT a.attislocal, 'foreign_options', {masked("a.attfdwoptions")}, {_COLUMN_SETTINGS})::text AS attributes
 FROM pg_class c {namespace("c.relnamespace")}
@@ -77,16 +87,20 @@ JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdroppe
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef ad ON ad.adrelid = c.oid AND ad.adnum = a.attnum
 LEFT JOIN pg_constraint nn ON nn.conrelid = a.attrelid AND nn.contype = 'n' AND nn.conkey[1] = a.attnum
-WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND {from_outside("pg_class", "c.oid")}
-UNION ALL
+WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND {from_outside("pg_class", "c.oid")}""",
+    ),
+    Part(
+        made_in("pg_class", "relkind IN ('v', 'm')"),
+        f"""
 SELECT 'view column', n.nspname, a.attname, c.relname, json_build_object(
   'default', pg_get_expr(ad.adbin, ad.adrelid), {_COLUMN_SETTINGS})::text
 FROM pg_class c {namespace("c.relnamespace")}
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef ad ON ad.adrelid = c.oid AND ad.adnum = a.attnum
-WHERE c.relkind IN ('v', 'm') AND {from_outside("pg_class", "c.oid")}
-"""
+WHERE c.relkind IN ('v', 'm') AND {from_outside("pg_class", "c.oid")}""",
+    ),
+)
 
 _ON_INDEX = f"""
   'index_options', {ordered("ic.reloptions")}, {tablespace("ic.reltablespace")},
@@ -99,7 +113,10 @@ _ON_INDEX = f"""
 
 # Clones of foreign keys on partitions carry names that a restored copy chooses anew; pg_dump leaves them out, too.
 # The row goes through to_jsonb because conenforced exists from PostgreSQL 18 on only.
-CONSTRAINTS = f"""
+CONSTRAINTS = (
+    Part(
+        ALWAYS,
+        f"""
 SELECT 'constraint' AS kind, n.nspname AS schema, k.conname AS name, c.relname AS parent, json_build_object(
   'definition', pg_get_constraintdef(k.oid), 'not_valid', NOT k.convalidated,
   'not_enforced', NOT CAST(to_jsonb(k) ->> 'conenforced' AS boolean),
@@ -112,19 +129,27 @@ FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid {namespace("c.relname
 LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x')
 LEFT JOIN pg_class ic ON ic.oid = i.indexrelid
 WHERE k.contype IN ('c', 'f', 'p', 'u', 'x') AND NOT (k.contype = 'f' AND k.conparentid <> 0)
-  AND c.relpersistence <> 't' AND {from_outside("pg_class", "c.oid")}
-"""
+  AND c.relpersistence <> 't' AND {from_outside("pg_class", "c.oid")}""",
+    ),
+)
 
-INDEXES = f"""
+INDEXES = (
+    Part(
+        ALWAYS,
+        f"""
 SELECT 'index' AS kind, n.nspname AS schema, ic.relname AS name, c.relname AS parent, json_build_object(
   'definition', pg_get_indexdef(ic.oid), 'invalid', ic.relkind = 'i' AND NOT i.indisvalid,
   {_ON_INDEX}, {comment("pg_class", "ic.oid")})::text AS attributes
 FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid {namespace("c.relnamespace")}
 WHERE c.relpersistence <> 't' AND {from_outside("pg_class", "c.oid")} AND {from_outside("pg_class", "ic.oid")}
-  AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = ic.oid AND k.contype IN ('p', 'u', 'x'))
-"""
+  AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = ic.oid AND k.contype IN ('p', 'u', 'x'))""",
+    ),
+)
 
-SEQUENCES = f"""
+SEQUENCES = (
+    Part(
+        "pg_sequence",
+        f"""
 SELECT 'sequence' AS kind, n.nspname AS schema, c.relname AS name,
   CASE WHEN d.deptype = 'i' THEN tc.relname ELSE '' END AS parent, json_build_object(
   'type', format_type(s.seqtypid, NULL), 'start', s.seqstart, 'increment', s.seqincrement, 'minimum', s.seqmin,
@@ -137,8 +162,9 @@ LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AN
   AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
 LEFT JOIN pg_class tc ON tc.oid = d.refobjid LEFT JOIN pg_namespace tn ON tn.oid = tc.relnamespace
 LEFT JOIN pg_attribute ta ON ta.attrelid = tc.oid AND ta.attnum = d.refobjsubid
-WHERE c.relpersistence <> 't' AND {from_outside("pg_class", "c.oid")}
-"""
+WHERE c.relpersistence <> 't' AND {from_outside("pg_class", "c.oid")}""",
+    ),
+)
 
 # What keeps columns in sync, or a copy of a column up to date, is no part of what a table is.
 NOT_OUR_TRIGGER = (
@@ -147,26 +173,38 @@ NOT_OUR_TRIGGER = (
 )
 
 # The clones of a trigger on partitions are listed where somebody switched one of them differently.
-ATTACHED = f"""
+ATTACHED = (
+    Part(
+        made_in("pg_trigger", "NOT tgisinternal"),
+        f"""
 SELECT 'trigger' AS kind, n.nspname AS schema, g.tgname AS name, c.relname AS parent, json_build_object(
   'definition', pg_get_triggerdef(g.oid), 'enabled', CASE g.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'replica'
     WHEN 'A' THEN 'always' END, {comment("pg_trigger", "g.oid")})::text AS attributes
 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid {namespace("c.relnamespace")}
 WHERE NOT g.tgisinternal AND g.tgparentid = 0 AND {from_outside("pg_class", "c.oid")} AND {from_outside("pg_trigger", "g.oid")}
-  AND {NOT_OUR_TRIGGER}
-UNION ALL
+  AND {NOT_OUR_TRIGGER}""",
+    ),
+    Part(
+        made_in("pg_trigger", "tgparentid <> 0 AND NOT tgisinternal"),
+        f"""
 SELECT 'partition trigger', n.nspname, g.tgname, c.relname, json_build_object(
   'enabled', CASE g.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'replica' WHEN 'A' THEN 'always'
     ELSE 'origin' END)::text
 FROM pg_trigger g JOIN pg_trigger pg ON pg.oid = g.tgparentid AND pg.tgenabled <> g.tgenabled
-JOIN pg_class c ON c.oid = g.tgrelid {namespace("c.relnamespace")} WHERE NOT g.tgisinternal AND {NOT_OUR_TRIGGER}
-UNION ALL
+JOIN pg_class c ON c.oid = g.tgrelid {namespace("c.relnamespace")} WHERE NOT g.tgisinternal AND {NOT_OUR_TRIGGER}""",
+    ),
+    Part(
+        made_in("pg_rewrite", "rulename <> '_RETURN'"),
+        f"""
 SELECT 'rule', n.nspname, w.rulename, c.relname, json_build_object(
   'definition', pg_get_ruledef(w.oid), 'enabled', CASE w.ev_enabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'replica'
     WHEN 'A' THEN 'always' END, {comment("pg_rewrite", "w.oid")})::text
 FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class {namespace("c.relnamespace")}
-WHERE w.rulename <> '_RETURN' AND {from_outside("pg_class", "c.oid")} AND {from_outside("pg_rewrite", "w.oid")}
-UNION ALL
+WHERE w.rulename <> '_RETURN' AND {from_outside("pg_class", "c.oid")} AND {from_outside("pg_rewrite", "w.oid")}""",
+    ),
+    Part(
+        made_in("pg_policy"),
+        f"""
 SELECT 'policy', n.nspname, p.polname, c.relname, json_build_object(
   'restrictive', NOT p.polpermissive, 'command', CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT'
     WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
@@ -174,5 +212,7 @@ SELECT 'policy', n.nspname, p.polname, c.relname, json_build_object(
     ELSE quote_ident(pg_get_userbyid(o)) END AS who FROM unnest(p.polroles) o) r),
   'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid),
   {comment("pg_policy", "p.oid")})::text
-FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid {namespace("c.relnamespace")} WHERE {from_outside("pg_class", "c.oid")}
-"""
+FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid {namespace("c.relnamespace")}
+WHERE {from_outside("pg_class", "c.oid")}""",
+    ),
+)

@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
-from alembic_safe.inspecting.catalog_sql import FIRST_USER_OID, comment, from_outside, grants, namespace, owner
+from alembic_safe.inspecting.catalog_sql import (
+    FIRST_USER_OID,
+    Part,
+    comment,
+    from_outside,
+    grants,
+    made_in,
+    namespace,
+    owner,
+)
 
 _COMMON = f"""{owner("t.typowner")}, {comment("pg_type", "t.oid")}, {grants("t.typacl", "type", "t.typowner")}"""
 
+# Every table has a row type and an array type of it: neither tells of a type that somebody made.
+_NEITHER_ROW_NOR_ARRAY = made_in("pg_type", "typtype <> 'c' AND typinput <> 'pg_catalog.array_in'::regproc")
+
 # Composite types keep their columns in one attribute each: there the order is part of what a row looks like.
-TYPES = f"""
+TYPES = (
+    Part(
+        made_in("pg_enum"),
+        f"""
 SELECT 'enum' AS kind, n.nspname AS schema, t.typname AS name, '' AS parent, json_build_object(
   'labels', (SELECT json_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid),
   {_COMMON})::text AS attributes
-FROM pg_type t {namespace("t.typnamespace")} WHERE t.typtype = 'e' AND {from_outside("pg_type", "t.oid")}
-UNION ALL
+FROM pg_type t {namespace("t.typnamespace")} WHERE t.typtype = 'e' AND {from_outside("pg_type", "t.oid")}""",
+    ),
+    Part(
+        _NEITHER_ROW_NOR_ARRAY,
+        f"""
 SELECT 'domain', n.nspname, t.typname, '', json_build_object(
   'type', format_type(t.typbasetype, t.typtypmod), 'default', t.typdefault, 'not_null', t.typnotnull,
   'not_null_name', CASE WHEN nn.conname <> t.typname || '_not_null' THEN nn.conname END,
   'collation', CASE WHEN t.typcollation <> b.typcollation THEN t.typcollation::regcollation::text END, {_COMMON})::text
 FROM pg_type t {namespace("t.typnamespace")} JOIN pg_type b ON b.oid = t.typbasetype
 LEFT JOIN pg_constraint nn ON nn.contypid = t.oid AND nn.contype = 'n'
-WHERE t.typtype = 'd' AND {from_outside("pg_type", "t.oid")}
-UNION ALL
+WHERE t.typtype = 'd' AND {from_outside("pg_type", "t.oid")}""",
+    ),
+    Part(
+        _NEITHER_ROW_NOR_ARRAY,
+        f"""
 SELECT 'domain constraint', n.nspname, k.conname, t.typname, json_build_object(
   'definition', pg_get_constraintdef(k.oid), 'not_valid', NOT k.convalidated, {comment("pg_constraint", "k.oid")})::text
 FROM pg_constraint k JOIN pg_type t ON t.oid = k.contypid {namespace("t.typnamespace")}
-WHERE k.contype = 'c' AND {from_outside("pg_type", "t.oid")}
-UNION ALL
+WHERE k.contype = 'c' AND {from_outside("pg_type", "t.oid")}""",
+    ),
+    Part(
+        made_in("pg_class", "relkind = 'c'"),
+        f"""
 SELECT 'composite type', n.nspname, t.typname, '', json_build_object(
   'attributes', (SELECT json_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
       || CASE WHEN a.attcollation <> at.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END
@@ -37,8 +61,11 @@ SELECT 'composite type', n.nspname, t.typname, '', json_build_object(
       AND d.objsubid = a.attnum WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
   {_COMMON})::text
 FROM pg_type t {namespace("t.typnamespace")} JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
-WHERE t.typtype = 'c' AND {from_outside("pg_type", "t.oid")}
-UNION ALL
+WHERE t.typtype = 'c' AND {from_outside("pg_type", "t.oid")}""",
+    ),
+    Part(
+        made_in("pg_range", oid="rngtypid"),
+        f"""
 SELECT 'range type', n.nspname, t.typname, '', json_build_object(
   'subtype', format_type(r.rngsubtype, NULL), 'opclass', (SELECT format('%I.%I', on_.nspname, o.opcname)
     FROM pg_opclass o JOIN pg_namespace on_ ON on_.oid = o.opcnamespace WHERE o.oid = r.rngsubopc),
@@ -46,8 +73,11 @@ SELECT 'range type', n.nspname, t.typname, '', json_build_object(
   'canonical', nullif(r.rngcanonical::oid, 0)::regproc::text, 'difference', nullif(r.rngsubdiff::oid, 0)::regproc::text,
   'multirange', format_type(r.rngmultitypid, NULL), {_COMMON})::text
 FROM pg_type t {namespace("t.typnamespace")} JOIN pg_range r ON r.rngtypid = t.oid
-WHERE t.typtype = 'r' AND {from_outside("pg_type", "t.oid")}
-UNION ALL
+WHERE t.typtype = 'r' AND {from_outside("pg_type", "t.oid")}""",
+    ),
+    Part(
+        _NEITHER_ROW_NOR_ARRAY,
+        f"""
 SELECT 'base type', n.nspname, t.typname, '', json_build_object(
   'defined', t.typisdefined, 'input', t.typinput::text, 'output', t.typoutput::text, 'receive', t.typreceive::text,
   'send', t.typsend::text, 'modifier_in', t.typmodin::text, 'modifier_out', t.typmodout::text,
@@ -57,8 +87,9 @@ SELECT 'base type', n.nspname, t.typname, '', json_build_object(
   'element', CASE WHEN t.typelem <> 0 THEN format_type(t.typelem, NULL) END, {_COMMON})::text
 FROM pg_type t {namespace("t.typnamespace")}
 WHERE t.typtype IN ('b', 'p') AND {from_outside("pg_type", "t.oid")}
-  AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
-"""
+  AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)""",
+    ),
+)
 
 _ROUTINE = f"""{owner("p.proowner")}, {comment("pg_proc", "p.oid")}, {grants("p.proacl", "routine", "p.proowner")},
   'depends_on', (SELECT json_agg(DISTINCT CASE WHEN d.refclassid = 'pg_class'::regclass THEN d.refobjid::regclass::text
@@ -71,13 +102,19 @@ _ROUTINE = f"""{owner("p.proowner")}, {comment("pg_proc", "p.oid")}, {grants("p.
 _MADE = f"""{from_outside("pg_proc", "p.oid")} AND NOT EXISTS (SELECT FROM pg_depend i
   WHERE i.classid = 'pg_proc'::regclass AND i.objid = p.oid AND i.deptype = 'i')"""
 
-ROUTINES = f"""
+ROUTINES = (
+    Part(
+        made_in("pg_proc"),
+        f"""
 SELECT CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END AS kind, n.nspname AS schema,
   quote_ident(p.proname) || '(' || replace(oidvectortypes(p.proargtypes), ', ', ',') || ')' AS name, '' AS parent,
   json_build_object('definition', pg_get_functiondef(p.oid), 'result', pg_get_function_result(p.oid),
   'arguments', pg_get_function_arguments(p.oid), {_ROUTINE})::text AS attributes
-FROM pg_proc p {namespace("p.pronamespace")} WHERE p.prokind <> 'a' AND {_MADE}
-UNION ALL
+FROM pg_proc p {namespace("p.pronamespace")} WHERE p.prokind <> 'a' AND {_MADE}""",
+    ),
+    Part(
+        made_in("pg_aggregate", oid="aggfnoid"),
+        f"""
 SELECT 'aggregate', n.nspname, quote_ident(p.proname) || '(' || replace(oidvectortypes(p.proargtypes), ', ', ',') || ')', '',
   json_build_object('signature', pg_get_function_arguments(p.oid), 'kind', a.aggkind, 'direct_arguments', a.aggnumdirectargs,
   'state_function', a.aggtransfn::text, 'final_function', nullif(a.aggfinalfn::oid, 0)::regproc::text,
@@ -93,5 +130,6 @@ SELECT 'aggregate', n.nspname, quote_ident(p.proname) || '(' || replace(oidvecto
   'moving_state_type', CASE WHEN a.aggmtranstype <> 0 THEN format_type(a.aggmtranstype, NULL) END,
   'moving_state_space', nullif(a.aggmtransspace, 0), 'initial', a.agginitval, 'moving_initial', a.aggminitval,
   'parallel', p.proparallel, {_ROUTINE})::text
-FROM pg_proc p {namespace("p.pronamespace")} JOIN pg_aggregate a ON a.aggfnoid = p.oid WHERE {_MADE}
-"""
+FROM pg_proc p {namespace("p.pronamespace")} JOIN pg_aggregate a ON a.aggfnoid = p.oid WHERE {_MADE}""",
+    ),
+)

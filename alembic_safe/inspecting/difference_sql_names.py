@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.statements import quoted
+from alembic_safe.inspecting.rights import grantee
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -80,7 +81,7 @@ def rights_sql(id_: ObjectId, left: Value | None, right: Value | None, owner: st
     """
     default = _DEFAULT_RIGHTS.get(id_.kind, _OWNERS_ONLY)
     wanted, held = (default if side is None else _entries(side) for side in (left, right))
-    for entry in sorted({_who(entry) for entry in held if entry not in wanted}):
+    for entry in sorted({grantee(entry) for entry in held if entry not in wanted}):
         yield f"REVOKE {_what(id_, 'ALL')} FROM {_role(entry, owner)}"
     for entry in wanted:
         if entry in held:
@@ -90,7 +91,7 @@ def rights_sql(id_: ObjectId, left: Value | None, right: Value | None, owner: st
             some = [p.removesuffix("*") for p in privileges if p.endswith("*") is bool(star)]
             if some:
                 what = ", ".join(_what(id_, p, on=False) for p in some)
-                yield f"GRANT {what} ON {_on(id_)} TO {_role(_who(entry), owner)}{option}"
+                yield f"GRANT {what} ON {_on(id_)} TO {_role(grantee(entry), owner)}{option}"
 
 
 def default_privileges_sql(
@@ -105,13 +106,13 @@ def default_privileges_sql(
     fresh = () if id_.schema else ("@owner=ALL", *public)
     wanted, held = (fresh if side is None else _entries(side.get("grants")) for side in (left, right))
     prefix = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(role)}{where}"
-    for who in sorted({_who(entry) for entry in held if entry not in wanted}):
+    for who in sorted({grantee(entry) for entry in held if entry not in wanted}):
         yield f"{prefix} REVOKE ALL ON {objects} FROM {_role(who, role)}"
     for entry in wanted:
         if entry not in held:
             what = entry.rpartition("=")[2]
             option = " WITH GRANT OPTION" if what.endswith("*") else ""
-            yield f"{prefix} GRANT {what.replace('*', '')} ON {objects} TO {_role(_who(entry), role)}{option}"
+            yield f"{prefix} GRANT {what.replace('*', '')} ON {objects} TO {_role(grantee(entry), role)}{option}"
 
 
 def owner_of(catalog: Catalog, id_: ObjectId) -> str:
@@ -128,10 +129,6 @@ def owner_of(catalog: Catalog, id_: ObjectId) -> str:
 
 def _entries(side: Value | None) -> tuple[str, ...]:
     return tuple(entry for entry in side if "=" in entry) if isinstance(side, tuple) else ()
-
-
-def _who(entry: str) -> str:
-    return entry.rpartition("=")[0].partition(" by ")[0]
 
 
 def _role(who: str, owner: str) -> str:
