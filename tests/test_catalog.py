@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from alembic_safe.database.environment import Journals
 from alembic_safe.database.journal_tables import ddl
-from alembic_safe.inspecting.catalog import Catalog, ObjectId, read_catalog
+from alembic_safe.inspecting import catalog
+from alembic_safe.inspecting.catalog import GROUPS, Catalog, ObjectId, read_catalog
 from alembic_safe.inspecting.comparison import compare
 from tests.catalog_mutations import MUTATIONS, ROLES, TABLESPACE
 from tests.cluster import VERSION
@@ -193,6 +194,39 @@ READERS = (
     "sqlalchemy in a transaction",
     "sqlalchemy in autocommit",
 )
+
+
+@pytest.mark.long
+def test_no_kind_of_object_is_taken_for_one_that_is_not_there(shared: psycopg.Connection, monkeypatch: Any) -> None:
+    """What asks whether there is a kind of object at all says yes wherever the query finds one, and nothing is beside it."""
+    everything = tuple(tuple(part._replace(source=part.source and "pg_class") for part in group) for group in GROUPS)
+    for mutation in POSSIBLE:
+        with shared.transaction(force_rollback=True):
+            for statement in (mutation.setup, mutation.change):
+                if statement:
+                    shared.execute(statement)  # type: ignore[arg-type]
+            asked = read_catalog(shared)
+            with monkeypatch.context() as patched:
+                patched.setattr(catalog, "GROUPS", everything)
+                assert read_catalog(shared).objects == asked.objects, mutation.name
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind"),
+    [
+        ("CREATE TYPE it AS ENUM ()", "enum"),
+        ("CREATE TYPE it AS ()", "composite type"),
+        ("CREATE TYPE it", "base type"),
+        ("CREATE DOMAIN it AS int[]", "domain"),
+        ("CREATE SEQUENCE it", "sequence"),
+        ("CREATE VIEW it AS SELECT 1", "view"),
+        ("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC", "default privileges"),
+    ],
+)
+def test_the_only_object_of_its_kind_is_found(cluster: Cluster, database: str, sql: str, kind: str) -> None:
+    with cluster.connect(database) as c:
+        c.execute(sql)  # type: ignore[arg-type]
+        assert kind in {id_.kind for id_ in read_catalog(c).objects}
 
 
 @pytest.mark.parametrize("reader", READERS)

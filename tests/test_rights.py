@@ -43,7 +43,7 @@ def test_every_letter_is_the_privilege_that_the_server_says(cluster: Cluster, da
         ).fetchone()  # fmt: skip
     assert found is not None
     items, privileges, owner = found
-    told = rights(items, None, owner, is_default=False) or []
+    told = rights(items, (), owner, {}, is_default=True) or []
     named = {one for entry in told if entry != "(nobody)" for one in entry.partition("=")[2].split(",")}
     assert named == set(privileges or [])
 

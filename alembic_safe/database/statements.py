@@ -31,11 +31,6 @@ def quoted(*names: str) -> str:
     return ".".join(_PREPARER.quote_identifier(quoted_name(name, quote=True)) for name in names)
 
 
-def quoted_where_needed(name: str) -> str:
-    """Return an identifier as ``quote_ident`` writes it: without quotes where it is a plain word."""
-    return _PREPARER.quote(name)
-
-
 def ddl_text(element: DDLElement) -> str:
     """Return SQLAlchemy's text for a CREATE or DROP, every % in it single."""
     return str(element.compile(dialect=_DIALECT))

@@ -20,7 +20,7 @@ ALWAYS = ""
 class Part(NamedTuple):
     """What reads one kind of object, and when it has to: most kinds are in few databases, and planning takes its time.
 
-    :param source: what has no row in a database without such objects, to stand behind FROM.
+    :param source: what has a row wherever the query has one, to stand behind FROM; ``ALWAYS``: nobody asks.
     :param sql: the query.
     """
 
@@ -29,7 +29,10 @@ class Part(NamedTuple):
 
 
 def made_in(class_: str, condition: str = "true", *, oid: str = "oid") -> str:
-    """Return the source that has a row for everything in a system catalog that was made after initdb."""
+    """Return the source that has a row for what was made after initdb.
+
+    :param class_: the system catalog; :param condition: of its rows; :param oid: its column that tells when they were made.
+    """
     return f"{class_} WHERE {oid} >= {FIRST_USER_OID} AND {condition}"
 
 

@@ -17,6 +17,9 @@ from alembic_safe.inspecting.catalog_sql import (
 
 _LETTER = "CASE {0} WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'replica' WHEN 'A' THEN 'always' END"
 
+# its view is read by everybody, the table itself need not be
+_LABELS = "pg_class WHERE oid = 'pg_catalog.pg_seclabel'::regclass AND pg_relation_size(oid) > 0"
+
 SCHEMAS = (
     Part(
         ALWAYS,
@@ -31,7 +34,7 @@ FROM pg_namespace n WHERE n.nspname <> ALL (CAST(:hidden AS text[]))
         f"""
 SELECT 'extension', '', x.extname, '', json_build_object('version', x.extversion, 'schema', n.nspname,
   {comment("pg_extension", "x.oid")})::text
-FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace WHERE x.extname <> 'plpgsql'""",
+FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace WHERE x.extname <> 'plpgsql' AND x.oid >= {FIRST_USER_OID}""",
     ),
     Part(
         made_in("pg_event_trigger"),
@@ -53,7 +56,7 @@ FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
 WHERE coalesce(n.nspname, '') <> ALL (CAST(:hidden AS text[]))""",
     ),
     Part(
-        "(SELECT FROM pg_seclabel UNION ALL SELECT FROM pg_shseclabel) l",
+        _LABELS,
         """
 SELECT 'security label', '', l.provider || ' on ' || l.objtype || ' ' || coalesce(l.objname, ''), '',
   json_build_object('label', l.label)::text

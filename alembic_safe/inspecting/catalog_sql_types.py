@@ -21,7 +21,7 @@ _NEITHER_ROW_NOR_ARRAY = made_in("pg_type", "typtype <> 'c' AND typinput <> 'pg_
 # Composite types keep their columns in one attribute each: there the order is part of what a row looks like.
 TYPES = (
     Part(
-        made_in("pg_enum"),
+        _NEITHER_ROW_NOR_ARRAY,
         f"""
 SELECT 'enum' AS kind, n.nspname AS schema, t.typname AS name, '' AS parent, json_build_object(
   'labels', (SELECT json_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid),

@@ -132,7 +132,7 @@ def _entries(side: Value | None) -> tuple[str, ...]:
 
 
 def _role(who: str, owner: str) -> str:
-    return quoted(owner) if who == "@owner" else who  # the server quoted the others
+    return quoted(owner) if who == "@owner" else who  # the others are SQL already
 
 
 def _what(id_: ObjectId, privilege: str, *, on: bool = True) -> str:

@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-from alembic_safe.database.statements import quoted_where_needed
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 PRIVILEGES = {
     "r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "D": "TRUNCATE", "x": "REFERENCES", "t": "TRIGGER",
-    "X": "EXECUTE", "U": "USAGE", "C": "CREATE", "T": "TEMPORARY", "c": "CONNECT", "s": "SET", "A": "ALTER SYSTEM",
-    "m": "MAINTAIN",
+    "m": "MAINTAIN", "X": "EXECUTE", "U": "USAGE", "C": "CREATE",
 }  # fmt: skip
-"""What an aclitem's letters stand for (PostgreSQL's manual, *Privileges*)."""
+"""What an aclitem's letters stand for (PostgreSQL's manual, *Privileges*); another letter stands for itself."""
 
 # grantee=letters/grantor; a role's name stands in quotes where it is no plain word
 _ROLE = r'("(?:[^"]|"")*"|[^"=/]*)'
-_ITEM = re.compile(rf"{_ROLE}=([a-zA-Z*]*)/{_ROLE}", re.DOTALL)
+_ITEM = re.compile(rf"{_ROLE}=([a-zA-Z*]*)/{_ROLE}")
+
+
+class Item(NamedTuple):
+    """One aclitem: roles by name, ``""`` for everybody; privileges in order, one that may be passed on with a star."""
+
+    grantee: str
+    privileges: str
+    grantor: str
+
+    @classmethod
+    def read(cls, text: str) -> Item:
+        """Take what the server wrote apart."""
+        found = _ITEM.fullmatch(text)
+        if found is None:
+            raise ValueError(f"not an aclitem: {text}")
+        grantee, letters, grantor = found.groups()
+        privileges = sorted(PRIVILEGES.get(letter, letter) + star for letter, star in re.findall(r"(\w)(\*?)", letters))
+        return cls(_name(grantee), ",".join(privileges), _name(grantor))
+
+
+def roles_in(items: Iterable[str]) -> set[str]:
+    """Return the names of the roles that aclitems name."""
+    return {role for item in map(Item.read, items) for role in (item.grantee, item.grantor) if role}
 
 
 def rights(
-    held: Sequence[str] | None, default: Sequence[str] | None, owner: str | None, *, is_default: bool
+    held: Sequence[str], default: Sequence[str], owner: str, spelled: Mapping[str, str], *, is_default: bool
 ) -> list[str] | None:
     """Return who may do what, ``None`` where that is the default.
 
@@ -33,15 +53,14 @@ def rights(
     :param held: the aclitems, as the server writes them.
     :param default: those that it has where nobody said anything.
     :param owner: the owner's name.
+    :param spelled: every role's name as SQL.
     :param is_default: whether the rights are themselves what somebody made the default.
     """
-    entries, usual = (dict(_entry(item, owner) for item in items or ()) for items in (held, default))
-    if entries == usual and not is_default:
+    told, usual = (_told(items, owner, spelled) for items in (held, default))
+    if told == usual and not is_default:
         return None
-    everything = usual.get("@owner")
-    starred = None if everything is None else everything.replace(",", "*,") + "*"
-    named = {who: "ALL" if what == everything else "ALL*" if what == starred else what for who, what in entries.items()}
-    return sorted(f"{who}={what}" for who, what in named.items()) or ["(nobody)"]
+    everything = usual.get("@owner", "")
+    return sorted(f"{who}={_short(what, everything)}" for who, what in told.items()) or ["(nobody)"]
 
 
 def grantee(entry: str) -> str:
@@ -50,15 +69,21 @@ def grantee(entry: str) -> str:
     return found[0] if found else ""
 
 
-def _entry(item: str, owner: str | None) -> tuple[str, str]:
-    found = _ITEM.fullmatch(item)
-    if found is None:
-        raise ValueError(item)
-    grantee, letters, grantor = _name(found[1]), found[2], _name(found[3])
-    who = "PUBLIC" if not grantee else "@owner" if grantee == owner else quoted_where_needed(grantee)
-    by = "" if grantor == owner else f" by {quoted_where_needed(grantor)}"
-    privileges = sorted(PRIVILEGES[letter] + star for letter, star in re.findall(r"(\w)(\*?)", letters))
-    return who + by, ",".join(privileges)
+def _told(items: Sequence[str], owner: str, spelled: Mapping[str, str]) -> dict[str, str]:
+    """Return the privileges by who holds them, and by whom where that is not the owner."""
+    told = {}
+    for item in map(Item.read, items):
+        if item.privileges:
+            who = "@owner" if item.grantee == owner else spelled[item.grantee] if item.grantee else "PUBLIC"
+            by = "" if item.grantor == owner else f" by {spelled[item.grantor]}"
+            told[who + by] = item.privileges
+    return told
+
+
+def _short(privileges: str, everything: str) -> str:
+    if privileges == everything:
+        return "ALL"
+    return "ALL*" if privileges == everything.replace(",", "*,") + "*" else privileges
 
 
 def _name(written: str) -> str:
