@@ -14,8 +14,7 @@ out of each other's: the load's client has the first core, what a deploy and a d
 themselves has the last core, and goes last (nice 19). The load goes first (SCHED_RR, where that is allowed: root), its client
 and its sessions in the server. A kernel that does not take a core from whoever computes when somebody else wakes up there
 (PREEMPT_NONE or lazy preemption) lets him wait for the next tick, 4 ms at 250 Hz, often with the other core idle; that is
-measured then, and not what a change does to writers: a session that only computes takes p99.9 to twice the idle one's by
-itself. ``--plain`` leaves everything to the kernel. Exit 1 when a claim fails.
+measured then, and not what a change does to writers. ``--plain`` leaves everything to the kernel. Exit 1 when a claim fails.
 """
 
 from __future__ import annotations

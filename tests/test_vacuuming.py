@@ -98,19 +98,6 @@ def test_it_is_due_six_times_on_the_way_and_not_for_a_small_table(vacuuming: Cal
     assert not one.wrote(0, 9_999)
 
 
-@pytest.mark.parametrize(
-    ("its_own", "expected"), [("256kB", "16MB"), ("16384kB", "16MB"), ("32MB", "32MB"), ("0", "0")]
-)
-def test_it_has_more_buffers_than_a_vacuum_has_by_itself_unless_somebody_gave_it_as_many(
-    vacuuming: Callable[..., Vacuuming], connect: Callable[[], psycopg.Connection], its_own: str, expected: str
-) -> None:
-    with connect() as session:
-        session.execute("SELECT set_config('vacuum_buffer_usage_limit', %s, false)", (its_own,))
-        one = vacuuming(always=True, open_=lambda: session)
-        one.vacuum(0)
-        assert session.execute("SHOW vacuum_buffer_usage_limit").fetchone() == (expected,)
-
-
 @pytest.mark.parametrize(("always", "grows", "expected"), [(False, False, 0), (False, True, 1), (True, False, 1)])
 def test_only_a_table_that_has_grown_is_vacuumed_unless_an_earlier_run_has_left_it(
     vacuuming: Callable[..., Vacuuming], connect: Callable[[], psycopg.Connection], *, always: bool, grows: bool,

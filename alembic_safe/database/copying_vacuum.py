@@ -23,13 +23,6 @@ GROWN = 11 / 10
 ASK_EVERY = 1.0
 """Seconds between two questions whether to go on waiting for a VACUUM."""
 
-# In the 2 MB (256 kB before 17) that a VACUUM has for itself it soon needs a page again that it has changed, and has to see
-# the WAL on the disk first, and who commits meanwhile waits for that: of 1 100 writes beside it one takes longer than 4 ms with
-# 16 MB, and twelve without. The setting is of PostgreSQL 16; 0 is no limit.
-_WITH_MORE_BUFFERS = """
-SELECT pg_catalog.set_config(name, '16MB', false) FROM pg_catalog.pg_settings
-WHERE name = 'vacuum_buffer_usage_limit' AND setting::bigint BETWEEN 1 AND 16 * 1024
-"""
 _BLOCKS = "SELECT pg_relation_size(:oid) / current_setting('block_size')::bigint AS it"
 
 
@@ -132,7 +125,6 @@ class Vacuuming:
         if self._connection is None:
             self._connection = self._open()
             self._connection.add_notice_handler(self._hear)
-            run(self._connection, _WITH_MORE_BUFFERS)
         blocks = run(self._connection, _BLOCKS, {"oid": leaf.table.oid})[0]["it"] or 0
         if blocks > leaf.blocks * GROWN or self._always:
             run(self._connection, f"VACUUM (SKIP_LOCKED, TRUNCATE FALSE) {quoted(leaf.table.schema, leaf.table.name)}")
