@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -21,7 +22,7 @@ from sqlalchemy import create_engine, make_url
 
 from alembic_safe.database.embedded import private_server
 from alembic_safe.database.endpoint import Endpoint
-from alembic_safe.database.server_programs import Unusable, embedded_programs, local_programs
+from alembic_safe.database.server_programs import ServerPrograms, Unusable, embedded_programs, local_programs
 from alembic_safe.database.shadow import ShadowNote, open_shadow, url_of
 from alembic_safe.database.shadow_needs import ShadowNeeds, needs_of
 from alembic_safe.database.shadow_server import ShadowServer
@@ -452,8 +453,17 @@ def test_safe_shadow_lists_and_prunes_what_a_killed_run_left(
     assert name not in names(cluster)
 
 
-def test_the_private_server_listens_on_its_socket_only_and_stops_with_its_last_user() -> None:
-    programs = embedded_programs(16 if VERSION == 18 else 18)  # the other one is up all the time
+@pytest.fixture
+def unshared(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerPrograms]:
+    """Programs whose private server nobody else uses: those in the usual folder serve other workers' tests, too."""
+    with tempfile.TemporaryDirectory(prefix="as-unshared-", dir="/var/tmp") as folder:  # the server's user reaches it
+        Path(folder).chmod(0o755)
+        monkeypatch.setattr("alembic_safe.database.server_programs._base", lambda: Path(folder))
+        yield embedded_programs(VERSION)
+
+
+def test_the_private_server_listens_on_its_socket_only_and_stops_with_its_last_user(unshared: ServerPrograms) -> None:
+    programs = unshared
     with private_server(programs) as first:
         with private_server(programs) as second:
             assert second.host == first.host
@@ -466,8 +476,8 @@ def test_the_private_server_listens_on_its_socket_only_and_stops_with_its_last_u
     assert not Path(first.host).exists()
 
 
-def test_a_private_server_that_somebody_uses_is_waited_for_when_it_does_not_answer() -> None:
-    programs = embedded_programs(16 if VERSION == 18 else 18)
+def test_a_private_server_that_somebody_uses_is_waited_for_when_it_does_not_answer(unshared: ServerPrograms) -> None:
+    programs = unshared
     with private_server(programs) as first, ExitStack() as full:
 
         def fill() -> None:
@@ -502,9 +512,9 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("driver", ["psycopg", *(["psycopg2"] if find_spec("psycopg2") else [])])
 def test_what_the_environment_says_of_another_server_does_not_count_for_ours(
-    monkeypatch: pytest.MonkeyPatch, driver: str
+    unshared: ServerPrograms, monkeypatch: pytest.MonkeyPatch, driver: str
 ) -> None:
-    programs = embedded_programs(16 if VERSION == 18 else 18)
+    programs = unshared
     with private_server(programs) as first:
         with monkeypatch.context() as environment:
             for name, value in ELSEWHERE.items():
