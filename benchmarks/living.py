@@ -7,14 +7,16 @@ it does later on). What they notice of the naive statement on another table, whi
 of it is in anybody's way, so that is what the work itself costs them on a machine whose cores and log they share with it.
 Where that alone is more than a claim allows, the claim is held against it instead, and the output says so; and so it is with
 what who knows PostgreSQL would send by hand, and nothing else, to make the change without long locks. Each round is
-compared with its own controls, and the middle one counts. Percentiles are of ten seconds at least, as those of the controls:
-of the 300 writes of two seconds, the 99.9th would be the worst one (which is printed, too). What one stretch of time has left
-to be written is on the disk before the next begins. What would run on other machines is kept out of the server's way, and
-out of each other's: the load's client has the first core, what a deploy and a developer's ``safe-contract`` compute
-themselves has the last core, and goes last (nice 19). The load goes first (SCHED_RR, where that is allowed: root), its client
-and its sessions in the server. A kernel that does not take a core from whoever computes when somebody else wakes up there
-(PREEMPT_NONE or lazy preemption) lets him wait for the next tick, 4 ms at 250 Hz, often with the other core idle; that is
-measured then, and not what a change does to writers. ``--plain`` leaves everything to the kernel. Exit 1 when a claim fails.
+compared with its own controls, and the middle one counts. Percentiles are of ten seconds at least: of the 300 writes of two
+seconds, the 99.9th would be the worst one (which is printed, too). The controls in which nothing but the load runs are together
+about as long as a deploy: a disk that stands still for a moment twice a minute does so in ten seconds of a minute, or not.
+What one stretch of time has left to be written is on the disk before the next begins. What would run on other machines is kept
+out of the server's way, and out of each other's: the load's client has the first core, what a deploy and a developer's
+``safe-contract`` compute themselves has the last core, and goes last (nice 19). The load goes first (SCHED_RR, where that is
+allowed: root), its client and its sessions in the server. A kernel that does not take a core from whoever computes when
+somebody else wakes up there (PREEMPT_NONE or lazy preemption) lets him wait for the next tick, 4 ms at 250 Hz, often with the
+other core idle; that is measured then, and not what a change does to writers. ``--plain`` leaves everything to the kernel.
+Exit 1 when a claim fails.
 """
 
 from __future__ import annotations
@@ -43,8 +45,10 @@ from tests.warm import Started
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-IDLE = 10.0
-"""Seconds of each control, and at least of what is compared with it."""
+IDLE = 30.0
+"""Seconds with nothing but the load, before each way; together those of a round last about as long as a deploy."""
+LEAST = 10.0
+"""Seconds of each other control, and at least of what is compared with them."""
 LOOK_EVERY = 0.002
 """Seconds between two looks at who holds ACCESS EXCLUSIVE: a hold is known to within twice of it."""
 WAL_FILES = 384
@@ -306,7 +310,7 @@ class Place:
             since = time.monotonic()
             time.sleep(IDLE)
             elsewhere = time.monotonic()
-            self._naive_elsewhere(until=elsewhere + IDLE)
+            self._naive_elsewhere(until=elsewhere + LEAST)
             controlled = time.monotonic()
             self._settled()
             began = time.monotonic()
@@ -314,7 +318,7 @@ class Place:
             ended = time.monotonic()
             holds.ending.set()
             watching.join()
-            until = max(ended, began + IDLE)
+            until = max(ended, began + LEAST)
             time.sleep(max(0.0, until - time.monotonic()) + 0.5)
         heap = self._size() / before
 
