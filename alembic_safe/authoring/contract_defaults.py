@@ -15,63 +15,55 @@ if TYPE_CHECKING:
 
     from alembic.operations.ops import MigrateOperation
 
+    from alembic_safe.authoring.contract_lines import Lines
     from alembic_safe.inspecting.settles import Settle
 
-    Lines = Sequence[Settle]
     Defaults = dict[str, str | None]
 
 
-def swapped_defaults(swaps: Lines, settles: Lines) -> tuple[Defaults, Defaults]:
+def swapped_defaults(swaps: Sequence[Settle], lines: Lines) -> tuple[Defaults, Defaults]:
     """Return which columns get another default than the old one in the swap, and which one is there again behind it.
 
-    :param swaps: the lines of the columns that change names together; ``settles``: all lines.
+    :param swaps: the lines of the columns that change names together.
     """
     forth: Defaults = {}
     back: Defaults = {}
     for line in swaps:
         if "had" in line.facts:
             back[line.name] = line.facts["had"]
-        for one in _said_of(line, settles):
+        for one in _said_of(line, lines):
             forth[line.name], back[line.name] = one.facts.get("to"), one.facts.get("was")
     return forth, back
 
 
-def defaults_back(swaps: Lines, schema: str | None, settles: Lines) -> list[MigrateOperation]:
+def defaults_back(swaps: Sequence[Settle], lines: Lines) -> list[MigrateOperation]:
     """Return what gives the old columns the defaults that they had, once they have their names again."""
     return [
         ops.AlterColumnOp(
-            line.table, line.name, schema=schema, modify_server_default=_clause(one.facts.get("was"))
+            line.table, line.name, schema=lines.schema(line), modify_server_default=_clause(one.facts.get("was"))
         )
-        for line in swaps for one in _said_of(line, settles)
+        for line in swaps for one in _said_of(line, lines)
     ]  # fmt: skip
 
 
-def changed_default(line: Settle, schema: str | None, settles: Lines, *, is_swapped: bool) -> list[Step]:
-    """Return what sets or drops a default; nothing where the swap of its column does.
-
-    :param is_swapped: whether the column changes names with another one: together with an enum, the default is set behind it.
-    """
-    in_swap = any(
-        one.verb == "swap_columns" and _is_of(one, line) and "enum" not in one.facts for one in settles
-    )  # fmt: skip
-    if in_swap:
-        return []
+def changed_default(lines: Lines, line: Settle) -> list[Step]:
+    """Return what sets or drops a default; nothing where the swap of its column does."""
+    swaps = [one for one in lines.of_table(line, "swap_columns") if one.name == line.name]
+    if any("enum" not in one.facts for one in swaps):
+        return []  # together with an enum, the default is set behind it
     to, was = line.facts.get("to"), line.facts.get("was")
     change = ops.AlterColumnOp(
-        line.table, line.name, schema=schema, existing_server_default=_clause(was), modify_server_default=_clause(to)
-    )
+        line.table, line.name, schema=lines.schema(line), existing_server_default=_clause(was),
+        modify_server_default=_clause(to),
+    )  # fmt: skip
     if to is None:
         # the old type's default would not fit the new type's column: the swap back has it
-        return [Step(f"{line.name} has no default", (change,), undo=() if is_swapped else None)]
+        return [Step(f"{line.name} has no default", (change,), undo=() if swaps else None)]
     return [Step(f"the default of {line.name}", (change,), undo=())]
 
 
-def _said_of(line: Settle, settles: Lines) -> list[Settle]:
-    return [one for one in settles if one.verb in {"set_default", "drop_default"} and _is_of(one, line)]
-
-
-def _is_of(one: Settle, other: Settle) -> bool:
-    return (one.schema, one.table, one.name) == (other.schema, other.table, other.name)
+def _said_of(line: Settle, lines: Lines) -> list[Settle]:
+    return [one for one in lines.of_table(line, "set_default", "drop_default") if one.name == line.name]
 
 
 def _clause(sql: str | None) -> DefaultClause | None:
