@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from alembic_safe.database.environment import Journals
 from alembic_safe.database.journal_tables import ddl
-from alembic_safe.inspecting import catalog
-from alembic_safe.inspecting.catalog import GROUPS, Catalog, ObjectId, read_catalog
+from alembic_safe.inspecting import catalog_asking
+from alembic_safe.inspecting.catalog import Catalog, ObjectId, read_catalog
+from alembic_safe.inspecting.catalog_asking import GROUPS
 from alembic_safe.inspecting.comparison import compare
 from tests.catalog_mutations import MUTATIONS, ROLES, TABLESPACE
 from tests.cluster import VERSION
@@ -207,7 +208,7 @@ def test_no_kind_of_object_is_taken_for_one_that_is_not_there(shared: psycopg.Co
                     shared.execute(statement)  # type: ignore[arg-type]
             asked = read_catalog(shared)
             with monkeypatch.context() as patched:
-                patched.setattr(catalog, "GROUPS", everything)
+                patched.setattr(catalog_asking, "GROUPS", everything)
                 assert read_catalog(shared).objects == asked.objects, mutation.name
 
 
