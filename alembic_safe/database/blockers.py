@@ -119,22 +119,25 @@ LEFT JOIN pg_class c ON c.oid = h.relation
 LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
 """
 
-# For a row, the relation is that of the tuple lock which a waiter holds while it waits for the other transaction.
+# For a row, the relation is that of the tuple lock which a waiter holds while it waits for the other transaction. The locks
+# are read once: between two looks a wait may end, and its row would belong to no table.
 _WAITS = f"""
-WITH waiting AS (
-    SELECT l.*, pg_blocking_pids(l.pid) AS blocking FROM pg_locks l WHERE l.pid = %s AND NOT l.granted
+WITH locks AS (
+    SELECT * FROM pg_locks
+), waiting AS (
+    SELECT l.*, pg_blocking_pids(l.pid) AS blocking FROM locks l WHERE l.pid = %s AND NOT l.granted
 ), named AS (
     SELECT w.*, wc.relname AS wanted_name, wn.nspname AS wanted_schema, wc.oid AS wanted_oid
     FROM waiting w
     LEFT JOIN pg_class wc ON wc.oid = coalesce(w.relation, (
-        SELECT t.relation FROM pg_locks t WHERE t.pid = w.pid AND t.locktype = 'tuple' AND t.granted LIMIT 1))
+        SELECT t.relation FROM locks t WHERE t.pid = w.pid AND t.locktype = 'tuple' AND t.granted LIMIT 1))
     LEFT JOIN pg_namespace wn ON wn.oid = wc.relnamespace
 )
 SELECT w.locktype, w.mode, coalesce(w.wanted_oid, w.relation, 0)::bigint, coalesce(w.wanted_schema, ''),
     coalesce(w.wanted_name, ''), coalesce(quote_ident(w.wanted_schema) || '.' || quote_ident(w.wanted_name), ''),
     {_HOLDER}
 FROM named w
-JOIN pg_locks h ON coalesce(h.pid, 0) = ANY (w.blocking)
+JOIN locks h ON coalesce(h.pid, 0) = ANY (w.blocking)
     AND (h.locktype, h.database, h.relation, h.page, h.tuple) IS NOT DISTINCT FROM
         (w.locktype, w.database, w.relation, w.page, w.tuple)
     AND (h.virtualxid, h.transactionid, h.classid, h.objid, h.objsubid) IS NOT DISTINCT FROM
