@@ -227,3 +227,16 @@ def test_what_only_the_database_has_is_on_the_shadow_as_well(shop: Project, clus
     hazards = {h["id"]: h for r in found["revisions"] for h in r["hazards"]}
     assert "2 rows of by_hand" in hazards["duplicate-rows:by_hand.once"]["effect"]
     assert not any(r["failed"] for r in found["revisions"])
+
+
+def test_what_operations_tell_of_a_shadow_is_not_in_the_log(project: Project) -> None:
+    loud = "import logging\n\nlogging.basicConfig(level=logging.INFO)\n"
+    env_py = project.folder / "migrations" / "env.py"
+    env_py.write_text(loud + env_py.read_text())
+    project.settings("environment = development\nrehearse = off")
+    copy = 'with op.step("copy"):\n    op.backfill("users", set_={"name": "lower(name)"})\n'
+    project.revision("a4", "a3", "less", copy + 'op.retire_column("users", sa.Column("mail", sa.Text))')
+    planned = project.run("safe-plan", check=0)
+    done = project.run("safe-upgrade", "--drift", "off", check=0)
+    assert "alembic.safe" not in planned.stderr
+    assert done.stderr.count("alembic.safe.copy") == done.stderr.count("alembic.safe.retire") == 1

@@ -4,7 +4,6 @@
 # them. So whatever we do on a database of the project, we do inside its run.
 from __future__ import annotations
 
-import logging
 import os
 import traceback
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from alembic.util import CommandError
 
 from alembic_safe.database.env_locations import directory_of
 from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.quiet_logs import BANNERS, kept_back
 from alembic_safe.database.reading import Reading
 from alembic_safe.database.revision_files import require_one_history, shown
 from alembic_safe.errors import Missing, NextStep, SafeError, WrongUsage
@@ -172,7 +172,7 @@ def run_env(
             _force_transaction_per_migration(env, script)
         if prepare is not None:
             prepare(env)
-        with _quiet_banners(), _as_our_errors(script):
+        with kept_back(BANNERS), _as_our_errors(script):
             script.run_env()
         other = _other_kind(env)
     if not own.contexts and other:
@@ -330,22 +330,3 @@ def _raised_in(error: BaseException, script: ScriptDirectory) -> tuple[str, int]
 def _where(error: BaseException, script: ScriptDirectory) -> str:
     found = _raised_in(error, script)
     return f"{shown(found[0])}:{found[1]}" if found else shown(script.env_py_location)
-
-
-class _NoBanner(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno > logging.INFO
-
-
-@contextmanager
-def _quiet_banners() -> Iterator[None]:
-    """Keep Alembic's INFO lines out of our verbs; env.py may configure logging at any time, so a filter does it."""
-    names = ("alembic.runtime.migration", "alembic.runtime.plugins", "alembic.ddl.postgresql")
-    quiet = _NoBanner()
-    for name in names:
-        logging.getLogger(name).addFilter(quiet)
-    try:
-        yield
-    finally:
-        for name in names:
-            logging.getLogger(name).removeFilter(quiet)

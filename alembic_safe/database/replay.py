@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext, MigrationStep
 
 from alembic_safe.database.bootstrap import bootstrap_of
 from alembic_safe.database.envpy import Consents, run_env
+from alembic_safe.database.quiet_logs import OPERATIONS, kept_back
 from alembic_safe.database.replay_connection import Swap, elsewhere_refused
 from alembic_safe.database.replay_failure import out_of_time, replay_failed
 from alembic_safe.database.sent_ahead import SentAheadFailed
@@ -197,7 +198,7 @@ def _run_swapped(
         swap.prepare(env)
 
     try:
-        with swap.patience:
+        with swap.patience, kept_back(OPERATIONS):
             run_env(config, script, on_context, consents=Consents(throw_away=True), prepare=prepare)
     finally:
         swap.close()

@@ -29,8 +29,6 @@ def retire_column(operations: Operations, op: RetireColumnOp) -> ColumnRetired:
     own = own_run(operations)
     if own is not None:
         own.kept.add(done.column)
-    if is_on_shadow(operations):
-        return done
     if done.was_gone:
         log.info("%s is not there; nothing to retire", done.column)
         return done

@@ -22,8 +22,6 @@ log = logging.getLogger("alembic.safe.retire")
 def retire_table(operations: Operations, op: RetireTableOp) -> TableRetired:
     """Run ``op.retire_table``."""
     done = keep(online(operations, op.verb), op.table_name, op.schema)
-    if is_on_shadow(operations):
-        return done
     if done.was_gone:
         log.info("%s is not there; nothing to retire", done.table)
         return done
