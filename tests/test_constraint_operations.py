@@ -236,6 +236,49 @@ def test_a_partition_that_comes_before_the_validation_is_named(place: Stepwise) 
     assert place.same_as_after("ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES p (id)")
 
 
+def names_of_keys(place: Stepwise) -> set[tuple[str, str]]:
+    return set(
+        place.all("SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE contype = 'f' AND conrelid <> 0")
+    )
+
+
+def test_the_parts_of_a_foreign_key_are_renamed_with_it(place: Stepwise) -> None:
+    place.given(PARTITIONED)
+    place.op("create_foreign_key_not_valid", *KEY)
+    place.op("validate_constraint", "fk", "t")
+    place.given("ALTER TABLE s.t1 RENAME CONSTRAINT fk TO own")
+
+    for _ in range(2):
+        place.op("rename_constraint", "fk", "key", "t")
+
+    assert names_of_keys(place) == {("t", "key"), ("s.t1", "own"), ("t2", "key"), ("s.t21", "key")}
+    place.op("create_foreign_key_not_valid", *KEY)  # the name is free again, everywhere
+    place.op("validate_constraint", "fk", "t")
+
+
+@pytest.mark.skipif(VERSION >= 18, reason="the parent gets the foreign key, and PostgreSQL finds names for its parts")
+def test_a_part_of_another_foreign_key_is_none_of_ours(place: Stepwise) -> None:
+    place.given(PARTITIONED)
+    place.op("create_foreign_key_not_valid", *KEY)
+    place.op("validate_constraint", "fk", "t")
+    place.given("ALTER TABLE t RENAME CONSTRAINT fk TO key")
+
+    with pytest.raises(Refused, match=r"s\.t1 has another constraint of the name fk"):
+        place.op("create_foreign_key_not_valid", *KEY)
+
+
+@pytest.mark.parametrize("table", [PARTITIONED, PARENT], ids=["partitioned", "plain"])
+def test_a_foreign_key_that_says_something_else_is_none_of_ours(place: Stepwise, table: str) -> None:
+    place.given(table)
+    said = {"ondelete": "set  null (p)", "onupdate": "Cascade", "match": "full", "initially": "deferred"}
+    for _ in range(2):
+        place.op("create_foreign_key_not_valid", *KEY, **said)
+
+    for other in ({}, said | {"ondelete": "CASCADE"}, said | {"match": None}, said | {"initially": None}):
+        with pytest.raises(Refused, match="another constraint of the name fk"):
+            place.op("create_foreign_key_not_valid", *KEY, **other)
+
+
 def test_a_partitioned_table_without_partitions_gets_its_foreign_key(place: Stepwise) -> None:
     place.given(
         "CREATE TABLE p (id integer PRIMARY KEY); CREATE TABLE t (id integer, p integer) PARTITION BY RANGE (id)"

@@ -59,6 +59,28 @@ def test_it_is_swapped_back_by_its_reverse(place: Stepwise) -> None:
     assert isinstance(swap.reverse().reverse(), SwapColumnsOp)
 
 
+def test_the_foreign_keys_of_partitions_change_their_names_with_those_of_their_parent(place: Stepwise) -> None:
+    place.given(
+        "CREATE TABLE p (id integer PRIMARY KEY); CREATE TABLE t (id integer, c integer, c_new bigint) PARTITION BY RANGE (id);"
+        " CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (9);"
+        " CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (9) TO (20);"
+        " ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (c) REFERENCES p;"
+        " ALTER TABLE t ADD CONSTRAINT fk_new FOREIGN KEY (c_new) REFERENCES p; ALTER TABLE t2 RENAME CONSTRAINT fk TO own"
+    )
+    place.op("sync_columns", "t", "c", "c_new")
+    of = "SELECT conrelid::regclass::text, conname, conkey FROM pg_constraint WHERE contype = 'f' ORDER BY 1, 2"
+    before = place.all(of)
+    assert before[2:] == [("t1", "fk", [2]), ("t1", "fk_new", [3]), ("t2", "fk_new", [3]), ("t2", "own", [2])]
+
+    place.op("swap_columns", "t", "c", "c_new")
+
+    assert place.all(of) == [
+        ("t", "fk", [3]), ("t", "fk_new", [2]), ("t1", "fk", [3]), ("t1", "fk_new", [2]), ("t2", "fk", [3]), ("t2", "own", [2])
+    ]  # fmt: skip
+    place.op("swap_columns_back", "t", "c", "c_new")
+    assert place.all(of) == before
+
+
 def test_sessions_that_ran_the_trigger_before_go_on_writing(place: Stepwise) -> None:
     prepared(place)
     with place.cluster.connect(place.name) as session:

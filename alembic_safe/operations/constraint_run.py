@@ -48,7 +48,7 @@ def create_check_not_valid(operations: Operations, op: CreateCheckNotValidOp) ->
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
     found = constraint_of(connection, table.oid, op.constraint_name)
     if found is not None:
-        if found["type"] != "c":
+        if found.type != "c":
             raise taken(table, op.constraint_name, op.verb)
         return
     run(connection, f"ALTER TABLE {table.quoted} {check}")
@@ -63,7 +63,7 @@ def validate_constraint(operations: Operations, op: ValidateConstraintOp) -> Non
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
     found = constraint_of(connection, table.oid, op.constraint_name)
     if found is not None:
-        if not found["valid"]:
+        if not found.valid:
             _validate(connection, table.quoted, table.shown, op.constraint_name)
         return
     _validate_partitions(operations, table, op)
@@ -76,7 +76,7 @@ def _validate_partitions(operations: Operations, table: LivingTable, op: Validat
         connection = operations.get_bind()
         leaves = leaves_of(connection, table, op.constraint_name)
         _require_everywhere(table, leaves, op)
-        leaf = next((leaf for leaf in leaves if not leaf.valid), None)
+        leaf = next((leaf for leaf in leaves if leaf.constraint is not None and not leaf.constraint.valid), None)
         if leaf is None:
             break
         _validate(connection, leaf.quoted, leaf.shown, op.constraint_name)
@@ -87,7 +87,7 @@ def _validate_partitions(operations: Operations, table: LivingTable, op: Validat
 
 
 def _require_everywhere(table: LivingTable, leaves: Sequence[Leaf], op: ValidateConstraintOp) -> None:
-    without = [leaf.shown for leaf in leaves if leaf.type != "f"]
+    without = [leaf.shown for leaf in leaves if leaf.constraint is None or leaf.constraint.type != "f"]
     if len(without) == len(leaves):
         raise Refused(f"op.{op.verb}: {table.shown} has no constraint {op.constraint_name}.")
     if without:
@@ -130,7 +130,7 @@ def add_constraint_using_index(operations: Operations, op: AddConstraintUsingInd
     found = constraint_of(connection, table.oid, op.constraint_name)
     has_index = bool(run(connection, _INDEX, {"oid": table.oid, "name": op.index_name}))
     if found is not None:
-        if found["type"] != kind[0].lower():
+        if found.type != kind[0].lower():
             raise taken(table, op.constraint_name, op.verb)
         # an index that became the constraint's has its name, and is not found under its own any more
         if not op.replace or not has_index or op.index_name == op.constraint_name:

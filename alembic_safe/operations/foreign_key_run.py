@@ -10,7 +10,7 @@ from sqlalchemy.schema import AddConstraint
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import ddl_text, quoted, run, run_at_once
 from alembic_safe.errors import Refused
-from alembic_safe.operations.constraint_found import constraint_of, leaves_of, taken
+from alembic_safe.operations.constraint_found import Constraint, constraint_of, leaves_of, taken
 from alembic_safe.operations.constraints_not_valid import CreateForeignKeyNotValidOp
 from alembic_safe.operations.living import find_table
 from alembic_safe.operations.lock_together import lock_together
@@ -39,13 +39,7 @@ def create_foreign_key_not_valid(operations: Operations, op: CreateForeignKeyNot
     connection, table = table_of(operations, op.verb, op.source_table, schema)
     found = constraint_of(connection, table.oid, name)
     if found is not None:
-        referent = find_table(connection, op.referent_table, op.kw.get("referent_schema"))
-        if (
-            found["type"] != "f"
-            or found["columns"] != list(op.local_cols)
-            or referent is None
-            or found["referent"] != referent.oid
-        ):
+        if not _is_said(connection, found, op):
             raise taken(table, name, op.verb)
         return
     places = _places(connection, op, table, name)
@@ -82,12 +76,33 @@ def _places(
     if table.kind != "p" or _server(connection) >= _PARTITIONED_NOT_VALID:
         return [_Place(op.source_table, schema)]
     leaves = leaves_of(connection, table, name)
-    if any(leaf.type not in (None, "f") for leaf in leaves):
-        raise taken(table, name, op.verb)
+    for leaf in leaves:
+        if leaf.constraint is not None and (leaf.constraint.is_part or not _is_said(connection, leaf.constraint, op)):
+            raise taken(leaf, name, op.verb)
     if not leaves:
         # there is no row to be read, and no partition that could have it in the meantime
         return [_Place(op.source_table, schema, not_valid=False)]
-    return [_Place(leaf.name, leaf.schema) for leaf in leaves if leaf.type is None]
+    return [_Place(leaf.name, leaf.schema) for leaf in leaves if leaf.constraint is None]
+
+
+def _is_said(connection: Connection, found: Constraint, op: CreateForeignKeyNotValidOp) -> bool:
+    """Whether a constraint is the foreign key that the file says: an earlier run has made it, and not another one."""
+    referent = find_table(connection, op.referent_table, op.kw.get("referent_schema"))
+    is_deferred = (op.kw.get("initially") or "").upper() == "DEFERRED"
+    said = Constraint(
+        type="f", valid=found.valid, is_part=found.is_part, columns=tuple(op.local_cols),
+        referent=-1 if referent is None else referent.oid, referred=tuple(op.remote_cols),
+        on_delete=_action(op.kw.get("ondelete")), on_update=_action(op.kw.get("onupdate")),
+        match="f" if (op.kw.get("match") or "").upper() == "FULL" else "s",
+        deferrable=bool(op.kw.get("deferrable")) or is_deferred, deferred=is_deferred,
+    )  # fmt: skip
+    return found == said
+
+
+def _action(said: str | None) -> str:
+    """Return what happens to a row whose referent goes, as ``pg_constraint`` has it; columns of a SET NULL do not count."""
+    words = " ".join((said or "NO ACTION").partition("(")[0].upper().split())
+    return {"RESTRICT": "r", "CASCADE": "c", "SET NULL": "n", "SET DEFAULT": "d"}.get(words, "a")
 
 
 def _statement(operations: Operations, op: CreateForeignKeyNotValidOp, name: str, place: _Place) -> str:
@@ -129,10 +144,10 @@ def drop_foreign_key(operations: Operations, op: DropForeignKeyOp) -> None:
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
     found = constraint_of(connection, table.oid, op.constraint_name)
     if found is not None:
-        if found["type"] != "f":
+        if found.type != "f":
             raise taken(table, op.constraint_name, op.verb)
         run(connection, f"ALTER TABLE {table.quoted} DROP CONSTRAINT {name}")
         return
     for leaf in leaves_of(connection, table, op.constraint_name):
-        if leaf.type == "f":
+        if leaf.constraint is not None and leaf.constraint.type == "f" and not leaf.constraint.is_part:
             run(connection, f"ALTER TABLE {leaf.quoted} DROP CONSTRAINT {name}")

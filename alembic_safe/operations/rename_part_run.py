@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import quoted, run, run_at_once
 from alembic_safe.errors import NextStep, Refused
+from alembic_safe.operations.constraint_parts import PARTS, renames_of_parts
 from alembic_safe.operations.living import find_table
 from alembic_safe.operations.lock_together import lock_together
 from alembic_safe.operations.speaking import is_script, place, say, table_of
@@ -41,7 +42,18 @@ def rename_constraint(operations: Operations, op: RenameConstraintOp) -> None:
     if op.replace:
         _let_go(operations, op, table)
     if _is_to_do(operations, op, _CONSTRAINTS):
+        parts = [] if is_script(operations) else _parts(operations, op)
         say(operations, f"ALTER TABLE {table} RENAME CONSTRAINT {quoted(op.old)} TO {quoted(op.new)}")
+        run_at_once(operations.get_bind(), parts)
+
+
+def _parts(operations: Operations, op: RenameConstraintOp) -> list[str]:
+    """Return what renames the parts of a partitioned table's foreign key."""
+    connection, table = table_of(operations, op.verb, op.table_name, op.schema)
+    if table.kind != "p":
+        return []
+    found = run(connection, PARTS, {"oid": table.oid, "one": op.old, "other": op.new})
+    return list(renames_of_parts(found, op.old, op.new))
 
 
 def _let_go(operations: Operations, op: RenameConstraintOp, where: str) -> None:

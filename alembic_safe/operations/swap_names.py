@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.names import LONGEST_NAME, ending_in, names_ending_in
 from alembic_safe.database.statements import quoted, run_at_once
+from alembic_safe.operations.constraint_parts import PARTS, renames_of_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -67,18 +68,20 @@ class Names:
 
     :param not_null: those of the two NOT NULL constraints, where each column has one with a name.
     :param constraints: the final names; ``indexes``: likewise.
+    :param parts: what renames the parts of a partitioned table's foreign key, by its final name.
     """
 
     not_null: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def without(self, done: Container[str]) -> Names:
         """Return those that have not changed owners yet."""
         constraints, indexes = (
             (name for name in names if name not in done) for names in (self.constraints, self.indexes)
         )
-        return Names(self.not_null, tuple(constraints), tuple(indexes))
+        return replace(self, constraints=tuple(constraints), indexes=tuple(indexes))
 
 
 def names_of(reads: Reads, table: LivingTable, *, final: str, beside_it: str) -> Names:
@@ -94,11 +97,21 @@ def names_of(reads: Reads, table: LivingTable, *, final: str, beside_it: str) ->
     not_null = not_null if len(not_null) == 2 else []
     finals, passing = ({(row["kind"], row["name"]) for row in rows} for rows in asked[2:])
     own = [(kind, name) for kind, name in sorted(finals) if (kind, beside(name)) in passing]
+    constraints = tuple(name for kind, name in own if kind == "CONSTRAINT" and name not in not_null)
     return Names(
         tuple(not_null),
-        tuple(name for kind, name in own if kind == "CONSTRAINT" and name not in not_null),
+        constraints,
         tuple(name for kind, name in own if kind == "INDEX"),
+        _parts(reads, table, constraints) if table.kind == "p" and constraints else {},
     )
+
+
+def _parts(reads: Reads, table: LivingTable, constraints: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    found = reads.together([(PARTS, {"oid": table.oid, "one": one, "other": beside(one)}) for one in constraints])
+    return {
+        one: tuple(renames_of_parts(rows, one, beside(one), between=_BETWEEN))
+        for one, rows in zip(constraints, found, strict=True)
+    }
 
 
 def exchange_names(connection: Connection, table: LivingTable, names: Names) -> None:
@@ -108,6 +121,7 @@ def exchange_names(connection: Connection, table: LivingTable, names: Names) -> 
         exchange_parts(connection, rename, *names.not_null)
     for name in names.constraints:
         exchange_parts(connection, rename, name, beside(name))
+        run_at_once(connection, names.parts.get(name, ()))
     for name in names.indexes:
         exchange_indexes(connection, table.schema, name, beside(name))
 
