@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -45,6 +47,16 @@ def test_what_stands_on_it_is_there_under_its_name(case: Case) -> None:
         orders(sa.Numeric, sa.CheckConstraint("amount > 0::numeric", name="positive"), **kw),
         ROWS,
     )
+
+
+def test_a_value_that_does_not_convert_is_found_before_by_what_the_expand_says(case: Case) -> None:
+    case.begin(orders(sa.Text), "INSERT INTO orders (id, amount) VALUES (1, '5'), (2, 'five')")
+    texts = case.revise(orders(sa.Integer, info={"up": "amount::integer", "down": "amount::text"}))
+    (line,) = re.findall(r"SELECT count\(.*\) FROM orders;", " ".join(texts["expand"].split()))
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        case.run(line)
+    case.run("UPDATE orders SET amount = '6' WHERE id = 2")
+    assert case.run(line) == [(2,)]
 
 
 @pytest.mark.long

@@ -22,7 +22,7 @@ from alembic_safe.authoring.recipes.conversions import (
 from alembic_safe.authoring.recipes.defaults import default_of, defaults_of, fits
 from alembic_safe.authoring.recipes.free_names import columns_beside
 from alembic_safe.authoring.recipes.moving import Moves, foreign_keys
-from alembic_safe.authoring.recipes.naming import named_in, worded
+from alembic_safe.authoring.recipes.naming import named_in, quoted_if_needed, worded
 from alembic_safe.authoring.recipes.records import Phased, Words, settle, two_revisions
 from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
 from alembic_safe.authoring.recipes.standing_on import (
@@ -111,7 +111,7 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
         words=Words(
             expand=(
                 f"Adds {new} beside {shown}, of type {becomes}, and keeps both equal.",
-                *_not_yet(shown, was, becomes), *referring.words,
+                *_not_yet(shown, was, becomes), *_converts(op, facts, up), *referring.words,
             ),
             copy=(
                 f"Fills {new} in the rows that were there, then builds for it what stands on {old.name}.",
@@ -230,6 +230,19 @@ def _not_yet(shown: str, was: str, becomes: str) -> tuple[str, ...]:
     if was not in whole or becomes not in whole:
         return ()
     return (f"Until the contract, a value of {shown} that {was} cannot hold is refused.",)
+
+
+def _converts(op: ops.AlterColumnOp, facts: Facts, up: str | None) -> tuple[str, ...]:
+    """Return what becomes of a row that a formula of the models fails on: the triggers fill it when it is written to."""
+    if up is None:
+        return ()
+    schema = op.schema if op.schema != facts.default_schema else None
+    table = ".".join(quoted_if_needed(name) for name in (schema, op.table_name) if name)
+    sentence = (
+        f"A row of {facts.shown(op.table_name, op.schema)} that {up} fails on takes no UPDATE from here on, and the copy stops"
+        f" at it. Whether there is one tells, before the deploy: SELECT count({up}) FROM {table};"
+    )
+    return (sentence,)
 
 
 def _key_goes(shown: str, becomes: str, key: str) -> Refused:
