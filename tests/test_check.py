@@ -77,6 +77,25 @@ def test_people_are_told_what_to_do_and_a_consent_in_the_file_counts(shop: Proje
     assert [one["kind"] for one in dropped["suppressions"]] == ["inSource"]
 
 
+def test_no_consent_helps_in_a_file_that_fails_whatever_rows_there_are(shop: Project) -> None:
+    view = 'op.execute("CREATE VIEW named AS SELECT name FROM users")'
+    for extra in ("", 'accept = {"used-by-others:b1": "why"}'):
+        shop.revision("b1", "a3", "less", f'{view}\nop.drop_column("users", "name")', extra=extra)
+        ended = check(shop, file_of(shop, "b1"))
+        assert ended.code == 4
+        assert "it fails as it stands, so no consent helps" in ended.text
+        assert "say so in the file" not in ended.text
+
+
+def test_a_required_column_is_consented_to_where_nobody_knows_the_rows(shop: Project) -> None:
+    body = 'op.add_column("users", sa.Column("z", sa.Integer, nullable=False))'
+    shop.revision("b3", "b2", "more", body)
+    ended = check(shop, file_of(shop, "b3"))
+    assert (ended.code, 'accept = {"add-column-required:users.z": "why"}' in ended.text) == (4, True)
+    shop.revision("b3", "b2", "more", body, extra='accept = {"add-column-required:users.z": "it is empty"}')
+    assert check(shop, file_of(shop, "b3")).code == 0
+
+
 @pytest.mark.parametrize("form", ["github", "markdown", "sarif"])
 def test_the_forms_of_pipelines_name_hazard_and_file(shop: Project, form: str) -> None:
     out = check(shop, "--format", form, file_of(shop, "b1")).out

@@ -239,3 +239,68 @@ def test_what_appears_while_the_backup_is_taken_stops_the_run(shop: Project, clu
 def test_safe_plan_and_a_dry_run_show_the_same_plan(shop: Project) -> None:
     assert safe_upgrade(shop, "--dry-run", "--json").json["plan"]["hash"] == as_json(shop)["plan"]
     assert "drop-column:users.mail" in safe_plan(shop).out
+
+
+# --- what fails as it stands is mended, and no consent helps ---------------------------------------------------------
+
+VIEWED = 'op.drop_column("users", "name")'
+REQUIRED = 'op.add_column("users", sa.Column("z", sa.Integer, nullable=False))'
+
+
+@pytest.mark.parametrize(
+    ("body", "sql", "hazard"),
+    [
+        (VIEWED, "CREATE VIEW named AS SELECT name FROM users", "used-by-others:b2"),
+        (REQUIRED, "SELECT 1", "add-column-required:users.z"),
+        ('op.drop_column("users", "nowhere")', "SELECT 1", "does-not-run:b2"),
+        ('op.create_check_constraint("few", "users", "id < 300")', "SELECT 1", "violating-rows:users.few"),
+    ],
+)
+def test_no_consent_is_offered_or_taken_for_what_fails_as_it_stands(
+    shop: Project, cluster: Cluster, body: str, sql: str, hazard: str
+) -> None:
+    by_hand(sql)(shop)
+    taken_out(shop)
+    for extra in ("", f'accept = {{"{hazard}": "why"}}'):
+        shop.revision("b2", "b1", "fails", body, extra=extra)
+        shown = safe_plan(shop, "--exit-code", "--accept", hazard, check=4)
+        assert "no consent helps" in shown.text
+        assert f"--accept {hazard}" not in shown.text
+    for given in ((), ("--accept", hazard)):
+        ended = safe_upgrade(shop, "--backup", "--drift", "off", *given, check=3)
+        assert f"{hazard} (b2) would make it fail." in ended.text
+        assert f"{hazard} was consented to, and would fail all the same." in ended.text
+        assert "mend what would fail" in ended.text
+        assert "--accept" not in ended.text
+    assert heads(cluster, name_of(shop)) == ["a3"]
+    assert not (shop.folder / "backups").exists()
+
+
+def test_what_a_loop_over_rows_may_have_mended_can_be_consented_to(shop: Project, cluster: Cluster) -> None:
+    by_hand("UPDATE users SET mail = NULL WHERE id < 9")(shop)
+    shop.revision(
+        "b2", "b1", "less",
+        'for row in op.get_bind().execute(sa.text("SELECT id FROM users WHERE mail IS NULL")).all():\n'
+        '    op.execute(f"UPDATE users SET mail = \'none\' WHERE id = {row.id}")\n'
+        'op.alter_column("users", "mail", nullable=False)',
+    )  # fmt: skip
+    ended = safe_upgrade(shop, check=3)
+    assert "which was not seen" in ended.text
+    assert "--accept null-values:users.mail" in ended.text
+    safe_upgrade(shop, "--accept", "null-values:users.mail")
+    assert heads(cluster, name_of(shop)) == ["b2"]
+
+
+def test_what_failed_by_a_value_on_a_shadow_can_be_consented_to(shop: Project, cluster: Cluster) -> None:
+    shop.revision("b2", "b1", "less", 'op.get_bind().execute(sa.text("SELECT id FROM users LIMIT 1")).one()')
+    ended = safe_upgrade(shop, check=3)
+    assert "--accept does-not-run:b2" in ended.text
+    safe_upgrade(shop, "--accept", "does-not-run:b2")
+    assert heads(cluster, name_of(shop)) == ["b2"]
+
+
+def test_a_required_column_of_an_empty_table_is_no_failure(shop: Project, cluster: Cluster) -> None:
+    by_hand("TRUNCATE users")(shop)
+    shop.revision("b2", "b1", "less", REQUIRED)
+    safe_upgrade(shop)
+    assert heads(cluster, name_of(shop)) == ["b2"]

@@ -11,7 +11,7 @@ import pytest
 from alembic.config import Config
 
 from alembic_safe import commands
-from alembic_safe.inspecting.hazard import SETUP, Example
+from alembic_safe.inspecting.hazard import ANYWHERE, SETUP, Example
 from alembic_safe.inspecting.hazards import BY_ID, HAZARDS
 from alembic_safe.inspecting.live import DataFailure, TableFacts
 from alembic_safe.inspecting.policy import read_policy
@@ -113,6 +113,15 @@ def test_no_remedy_destroys_anything(hazard: Hazard) -> None:
         "used-by-others": "a view that is made again in the same transaction",
     }
     assert not DESTRUCTIVE.search(hazard.remedy) or hazard.id in allowed
+
+
+@pytest.mark.parametrize("hazard", [one for one in HAZARDS if one.no_consent == ANYWHERE], ids=lambda hazard: hazard.id)
+def test_where_no_consent_helps_anywhere_none_is_explained_and_the_hit_says_so(
+    watched: Watched, hazard: Hazard
+) -> None:
+    assert "accept" not in explained(hazard, 80).split("Which is silent")[1]
+    trace = watched.run(hazard.setup, hazard.bad, form=forms(hazard.bad)[-1])
+    assert {one.hit.fails for one in hazards_in(trace) if one.hazard is hazard} == {True}
 
 
 def test_the_pages_are_what_the_records_say() -> None:

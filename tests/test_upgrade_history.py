@@ -111,7 +111,7 @@ def test_a_protected_database_is_backed_up_before_anything_changes(project, clus
     safe_upgrade(project, "a1")
     rows(cluster, database, "INSERT INTO users VALUES (7)")
     project.settings("environment = production")
-    project.revision("b1", "a3", "wrong", 'op.execute("SELECT nothing_like_it")')
+    project.revision("b1", "a3", "wrong", 'op.execute("SELECT 1 / 0")')
     ended = safe_upgrade(project, "--json", "--accept", "does-not-run:b1", check=6)
     backup = rows(cluster, database, "SELECT * FROM alembic_safe.backups")
     assert len(backup) == 1

@@ -18,7 +18,7 @@ FORMATS = ("text", "json", "markdown", "github", "sarif")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of stdout.")
 @click.pass_context
 def command(ctx: click.Context, files: tuple[Path, ...], form: str, output: Path | None) -> int:
-    """Judge the revisions that stand in FILES, each as on a production database; exit 4 where one needs consent.
+    """Judge the revisions that stand in FILES, each as on a production database; exit 4 where one needs consent or fails.
 
     For pre-commit and pipelines. All revisions run on a throw-away database of an embedded server, and env.py connects to
     it, whatever its URL says. FILES that are no revisions of this project are passed over.

@@ -21,7 +21,7 @@ FORMATS = ("text", "json", "markdown", "github", "sarif", "sql", "html")
 @click.option("--contract", "contracts", multiple=True, metavar="CHANGE", help="Count the gate of a change as open.")
 @click.option("--all-history", is_flag=True, help="Judge every revision of the files by itself; no size is known then.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
-@click.option("--exit-code", is_flag=True, help="Exit 4 when a hazard needs consent.")
+@click.option("--exit-code", is_flag=True, help="Exit 4 when a hazard needs consent or makes it fail.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of stdout.")
 @click.pass_context
 def command(

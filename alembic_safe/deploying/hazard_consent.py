@@ -65,7 +65,7 @@ def require_consent(upgrade: Upgrade, safe: SafePlan) -> SafePlan:
     ask = upgrade.request.ask
     judged = []
     for one in safe.judged:
-        if one.stops and one.level == "ask" and upgrade.request.on_terminal and ask is not None:
+        if one.stops and not one.fails and one.level == "ask" and upgrade.request.on_terminal and ask is not None:
             found = one.found
             if ask(f"{found.id}: {found.hit.effect}. Go on?"):
                 judged.append(replace(one, accepted="answered with yes"))
@@ -73,14 +73,19 @@ def require_consent(upgrade: Upgrade, safe: SafePlan) -> SafePlan:
         judged.append(one)
     safe = replace(safe, judged=tuple(judged))
     if safe.stopping:
-        raise _missing(safe)
+        raise _missing(safe, upgrade.request.accept | safe.in_files.keys())
     return safe
 
 
-def _missing(safe: SafePlan) -> ConsentMissing:
+def _missing(safe: SafePlan, given: frozenset[str]) -> ConsentMissing:
+    """Return the refusal.
+
+    :param given: the consents that there are; those that do not help are told.
+    """
     stopping = safe.stopping
-    first = stopping[0].found
-    fails = [one for one in stopping if one.found.hazard.family == "fails"]
+    fails = [one for one in stopping if one.fails]
+    first = (fails or stopping)[0].found
+    in_vain = dict.fromkeys(one.found.id for one in fails if one.found.id in given)
     steps = [NextStep("read about it, with every hazard of this plan", "alembic safe-plan")]
     if fails:
         steps.append(NextStep("mend what would fail, then", "alembic safe-upgrade"))
@@ -94,7 +99,10 @@ def _missing(safe: SafePlan) -> ConsentMissing:
         f"{number} hazards {several}; the first is {first.id} ({first.revision})."
         if number > 1
         else f"{first.id} ({first.revision}) {needs}.",
-        detail=[line for one in stopping for line in _lines(one)],
+        detail=[
+            *(line for one in stopping for line in _lines(one)),
+            *(f"{one} was consented to, and would fail all the same." for one in in_vain),
+        ],
         next_steps=steps,
     )
 

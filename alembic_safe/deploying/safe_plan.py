@@ -45,7 +45,7 @@ class Judged:
     """A hazard, and what happens because of it.
 
     :param level: what the policy says.
-    :param accepted: where somebody consented: ``in the file: why`` or ``--accept``; empty: nobody did.
+    :param accepted: where somebody consented: ``in the file: why`` or ``--accept``; empty: nobody did, or it does not help.
     """
 
     found: Found
@@ -56,6 +56,11 @@ class Judged:
     def stops(self) -> bool:
         """Whether the deployment waits for a consent."""
         return self.level in {"refuse", "ask"} and not self.accepted
+
+    @property
+    def fails(self) -> bool:
+        """Whether it stops the deployment until it is mended: it would fail, so no consent helps."""
+        return self.stops and self.found.hit.fails
 
 
 @dataclass(frozen=True)
@@ -132,12 +137,15 @@ def judged_by(
     in_files: dict[str, str],
     given: frozenset[str],
 ) -> tuple[Judged, ...]:
-    """Return what the policy makes of each hazard, the worst first; pure."""
+    """Return what the policy makes of each hazard, the worst first; pure.
+
+    What fails as it stands fails with a consent, too, so none is taken.
+    """
     judged = []
     for one in found:
         level = policy.level(one, environment=environment, protected=protected)
         accepted = f"in the file: {in_files[one.id]}" if one.id in in_files else "--accept" if one.id in given else ""
-        judged.append(Judged(one, level, accepted))
+        judged.append(Judged(one, level, "" if one.hit.fails else accepted))
     order = {level: place for place, level in enumerate(LEVELS)}
     return tuple(
         sorted(judged, key=lambda one: (not one.stops, order[one.level], -SEVERITIES.index(one.found.severity)))

@@ -29,6 +29,11 @@ FAMILIES: Mapping[Family, str] = {
     "advice": "it works, and will cost later",
 }
 
+ANYWHERE = "anywhere"
+"""What makes a revision fail wherever it is found."""
+_READS = ("SELECT", "DO", "CALL", "DECLARE", "FETCH", "COPY")
+"""What may hand rows to code that then changes them one by one."""
+
 _BY_SIZE: Mapping[SizeClass, Severity | None] = {
     "new": None, "empty": "info", "small": "info", "medium": "warning", "large": "danger", "unknown": "warning",
 }  # fmt: skip
@@ -74,6 +79,7 @@ class Hit:
     :param statement: the number of the statement within the revision, from 0; -1: the revision as a whole.
     :param effect: what happens, to whom, and how much of it there is.
     :param words: what stands for ``$table``, ``$column`` and the like in the remedy.
+    :param fails: the revision fails as it stands, whoever consents to it: it is mended.
     """
 
     object: str
@@ -81,6 +87,7 @@ class Hit:
     effect: str
     severity: Severity
     words: Mapping[str, str] = field(default_factory=dict)
+    fails: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,8 @@ class Hazard:
     :param rows: the rows of the research catalogue that it covers.
     :param ours_too: it is one also where a verb of ours does it, such as ``op.retire_column``.
     :param documented: judged from PostgreSQL's documentation where no server of the test matrix can show it.
+    :param no_consent: where it makes the revision fail, so that no consent helps: :data:`ANYWHERE`, or a part of a sentence;
+        empty: nowhere.
     """
 
     id: str
@@ -110,6 +119,7 @@ class Hazard:
     rows: tuple[int, ...] = ()
     documented: bool = False
     ours_too: bool = False
+    no_consent: str = ""
 
     def advises(self, hit: Hit) -> str:
         """Return the remedy with the names of a hit in it."""
@@ -160,14 +170,23 @@ class Scene:
             return "nobody reads or writes it"
         return "nobody writes it" if mode in BLOCKS_WRITES else ""
 
-    def written_before(self, statement: int, relation: Relation) -> Write | None:
-        """Return what writes to a relation before a statement: it may mend what is counted now."""
+    def written_before(self, statement: int, relation: Relation, *kinds: str) -> Write | None:
+        """Return what writes to a relation before a statement: it may mend what is counted now.
+
+        :param kinds: only these kinds of write; without any: every kind.
+        """
         earlier = [one for revision in self.trace.revisions[: self.number] for one in revision.statements]
         for one in (*earlier, *self.revision.statements[:statement]):
             for write in one.writes:
-                if write.relation == relation:
+                if write.relation == relation and (not kinds or write.kind in kinds):
                     return write
         return None
+
+    def reads_before(self, statement: int) -> bool:
+        """Whether rows are read before a statement: a loop over them changes none on a shadow, where there are none."""
+        earlier = [one for revision in self.trace.revisions[: self.number] for one in revision.statements]
+        before = (*earlier, *self.revision.statements[:statement])
+        return any(one.tag.startswith(_READS) and one.scans and not one.ours for one in before)
 
     def is_new_column(self, statement: int, relation: Relation, name: str) -> bool:
         """Whether a column came with the looked-at revisions: nobody uses it yet, and no program knows its name."""

@@ -199,6 +199,7 @@ class RevisionTrace:
     :param phase: what the file says of itself: ``expand``, ``copy``, ``contract``, or nothing.
     :param not_observed: why nobody knows what it does, or all that it does: it ran out of time, or one before it did.
     :param downgrade: what its ``downgrade()`` did, tried behind it; ``None``: nobody wanted to know.
+    :param fails_anyway: what made it fail is the schema, which the target has, too, and not the rows, which a shadow has not.
     """
 
     revision: str
@@ -211,6 +212,7 @@ class RevisionTrace:
     phase: str = ""
     not_observed: str = ""
     downgrade: RevisionTrace | None = None
+    fails_anyway: bool = False
 
     @property
     def ran_through(self) -> bool:

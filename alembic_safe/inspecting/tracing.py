@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.steps_on_shadow import stepwise
 from alembic_safe.errors import OutOfTime
 from alembic_safe.inspecting.outside_effects import effects_outside
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from alembic.runtime.migration import MigrationContext, RevisionStep
+
+_OF_THE_SCHEMA = ("0A", "2B", "3F", "42")  # not supported, others depend on it, no such schema, names and types
+_NO_RIGHT, _UNDEFINED_OBJECT = "42501", "42704"
 
 
 class Tracer:
@@ -73,6 +77,7 @@ class Tracer:
         arguments = Arguments(step)
         began = time.monotonic()
         failed = not_observed = ""
+        fails_anyway = False
         try:
             with effects_outside() as outside, stepwise(context, step), one.statements():
                 yield
@@ -83,6 +88,7 @@ class Tracer:
         except BaseException as error:
             failed = getattr(error, "summary", "") or f"{type(error).__name__}: {error}"
             failed = failed.replace(" on an empty database", "")  # it may hold what the applied revisions seeded
+            fails_anyway = _of_the_schema(error)
             raise
         finally:
             seconds = time.monotonic() - began - one.spent
@@ -90,8 +96,20 @@ class Tracer:
             traced = RevisionTrace(
                 revision.revision, revision.doc or "", str(revision.path or ""), tuple(one.seen), seconds, tuple(outside),
                 failed, str(getattr(revision.module, "phase", "")), not_observed,
-                way_back(context, revision, looking, arguments) if wanted else None,
+                way_back(context, revision, looking, arguments) if wanted else None, fails_anyway,
             )  # fmt: skip
             self._revisions.setdefault(name, []).append(traced)
             if self.on_revision is not None:
                 self.on_revision(traced)
+
+
+def _of_the_schema(error: BaseException) -> bool:
+    """Whether a statement failed by what is there and what is not, whatever rows there are.
+
+    Not so where a shadow's server lacks an extension, or its role a right. A value, a row that is missed and an exception
+    of Python's may be otherwise where there are rows.
+    """
+    code, words = sqlstate_of(error), str(error)
+    if "extension" in words or code == _NO_RIGHT or (code == _UNDEFINED_OBJECT and 'type "' in words):
+        return False
+    return code.startswith(_OF_THE_SCHEMA)

@@ -85,7 +85,7 @@ def _plan(event: events.PlanMade) -> dict[str, Any]:
     hazards = [
         {
             "id": one.found.id, "revision": one.found.revision, "severity": one.found.severity, "level": one.level,
-            "accepted": one.accepted, "effect": one.found.hit.effect,
+            "accepted": one.accepted, "fails": one.found.hit.fails, "effect": one.found.hit.effect,
         }
         for one in event.safe.judged
     ]  # fmt: skip

@@ -6,7 +6,7 @@ import re
 import textwrap
 from typing import TYPE_CHECKING
 
-from alembic_safe.inspecting.hazard import FAMILIES
+from alembic_safe.inspecting.hazard import ANYWHERE, FAMILIES
 from alembic_safe.reporting.text import labelled
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _INDEX = """What a revision may do to a living database, each judged by what it was seen to do on a shadow and by the
 size of what it meets. These pages are made from the records in `alembic_safe/inspecting/hazards/`; `alembic safe-explain`
 prints them."""
+_NONE_HELPS = "None: the revision fails as it stands, so no consent helps, and it is mended."
 _PLACE = re.compile(r"\$\{?(\w+)\}?")
 
 
@@ -42,10 +43,24 @@ def explained(hazard: Hazard, columns: int) -> str:
         "Which is silent",
         *_indented(_shown(hazard.good)),
         "",
-        labelled("Consent", f'--accept "{hazard.id}:OBJECT", or in the revision file', columns=columns),
-        labelled("", f'accept = {{"{hazard.id}:OBJECT": "why"}}', columns=columns),
+        *_consent(hazard, columns),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _consent(hazard: Hazard, columns: int) -> Iterable[str]:
+    if hazard.no_consent == ANYWHERE:
+        yield labelled("Consent", _NONE_HELPS, columns=columns)
+        return
+    yield labelled("Consent", f'--accept "{hazard.id}:OBJECT", or in the revision file', columns=columns)
+    yield labelled("", f'accept = {{"{hazard.id}:OBJECT": "why"}}', columns=columns)
+    if hazard.no_consent:
+        yield labelled("", _unless(hazard), columns=columns)
+
+
+def _unless(hazard: Hazard) -> str:
+    where = hazard.no_consent
+    return f"{where[0].upper()}{where[1:]}, the revision fails as it stands: no consent helps, and it is mended."
 
 
 def _shown(example: Example) -> str:
@@ -76,12 +91,15 @@ def page(hazard: Hazard) -> str:
         parts.append("Judged from PostgreSQL's documentation: no server of the test matrix shows it.")
     parts += ["## For example", *_blocks(hazard.bad), "## Instead", _fenced("text", remedy_as_written(hazard))]
     parts += ["## Which is silent", *_blocks(hazard.good)]
+    if hazard.no_consent == ANYWHERE:
+        return "\n\n".join([*parts, "## Consent", _NONE_HELPS]) + "\n"
     parts += [
         "## Consent",
         "Where it is meant, say so by name, in the revision file",
         _fenced("python", f'accept = {{"{hazard.id}:OBJECT": "why"}}'),
         f'or on the command line: `--accept "{hazard.id}:OBJECT"`.',
     ]
+    parts += [_unless(hazard)] if hazard.no_consent else []
     return "\n\n".join(parts) + "\n"
 
 

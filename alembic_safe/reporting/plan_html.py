@@ -10,7 +10,7 @@ from alembic_safe.inspecting.estimate import revision_seconds, timeline
 from alembic_safe.inspecting.live import shown_bytes, shown_rows
 from alembic_safe.inspecting.live_facts import touched
 from alembic_safe.reporting.gate import gate_lines
-from alembic_safe.reporting.plan_words import BASIS, blocked, label, takes, what_changes, worst
+from alembic_safe.reporting.plan_words import BASIS, blocked, label, takes, verdict, what_changes, worst
 from alembic_safe.reporting.text import count, duration, shown_path, target
 
 if TYPE_CHECKING:
@@ -60,12 +60,8 @@ def _planned(planned: Planned) -> Iterator[str]:
 
 
 def _plan(plan: SafePlan) -> Iterator[str]:
-    number = len(plan.stopping)
-    verdict = (
-        f"{count(number, 'hazard')} need{'s' * (number == 1)} consent by name" if number else "Nothing needs consent"
-    )
-    yield f'<p class="verdict {"stops" if number else "free"}"><strong>{verdict}.</strong> Plan <code>{plan.hash}</code>,'
-    yield f" {count(len(plan.plan.revisions), 'revision')}.</p>"
+    yield f'<p class="verdict {"stops" if plan.stopping else "free"}"><strong>{verdict(plan)}.</strong>'
+    yield f" Plan <code>{plan.hash}</code>, {count(len(plan.plan.revisions), 'revision')}.</p>"
     seen = f"Seen on a shadow, {plan.on}." if plan.trace is not None else f"Not observed: {plan.why_not}."
     yield f'<p class="basis">{escape(seen)} {BASIS if plan.live.known else ""}</p>'
     yield "<h2>Revisions</h2>"

@@ -117,6 +117,6 @@ def _hazard(one: Judged) -> dict[str, Any]:
     return {
         "id": found.id, "hazard": found.hazard.id, "object": found.hit.object, "title": found.hazard.title,
         "family": found.hazard.family, "severity": found.severity, "level": one.level, "accepted": one.accepted,
-        "stops": one.stops, "effect": found.hit.effect, "remedy": found.hazard.advises(found.hit),
+        "stops": one.stops, "fails": found.hit.fails, "effect": found.hit.effect, "remedy": found.hazard.advises(found.hit),
         "statement": found.hit.statement, "line": found.line,
     }  # fmt: skip

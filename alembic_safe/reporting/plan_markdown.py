@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from alembic_safe.reporting.gate import gate_lines
-from alembic_safe.reporting.plan_words import BASIS, blocked, label, takes, what_changes
+from alembic_safe.reporting.plan_words import BASIS, blocked, label, takes, verdict, what_changes
 from alembic_safe.reporting.text import count, shown_path, target
 
 if TYPE_CHECKING:
@@ -31,14 +31,9 @@ def plans_markdown(found: tuple[Planned, ...]) -> str:
 
 def plan_markdown(plan: SafePlan) -> Iterator[str]:
     """Yield a plan, a line each."""
-    number = len(plan.stopping)
-    verdict = (
-        f"**{count(number, 'hazard')} need{'s' * (number == 1)} consent by name.**"
-        if number
-        else "Nothing needs consent."
-    )
+    said = f"**{verdict(plan)}.**" if plan.stopping else f"{verdict(plan)}."
     seen = f"seen on {plan.on}" if plan.trace is not None else f"**not observed**: {_escaped(plan.why_not)}"
-    yield f"{verdict} Plan `{plan.hash}`, {count(len(plan.plan.revisions), 'revision')}, {seen}."
+    yield f"{said} Plan `{plan.hash}`, {count(len(plan.plan.revisions), 'revision')}, {seen}."
     yield ""
     yield "| | revision | what | who waits | about |"
     yield "|--:|---|---|---|--:|"

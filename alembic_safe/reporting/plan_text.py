@@ -58,10 +58,11 @@ def files_text(plan: SafePlan, columns: int) -> str:
         *_hazards(plan, columns),
     ]
     if plan.stopping:
-        first = plan.stopping[0].found
+        first = plan.stopping[0].found.hazard.id
+        meant = [f'accept = {{"{one.found.id}": "why"}}' for one in plan.stopping if not one.fails]
         lines.append(next_steps([
-            NextStep("mend what is refused, or read about it", f"alembic safe-explain {first.hazard.id}"),
-            NextStep("or, where it is meant, say so in the file", f'accept = {{"{first.id}": "why"}}'),
+            NextStep("mend what is refused, or read about it", f"alembic safe-explain {first}"),
+            *(NextStep("or, where it is meant, say so in the file", one) for one in meant[:1]),
         ], columns=columns))  # fmt: skip
     else:
         lines.append(labelled("Found", "nothing that needs consent", columns=columns))
@@ -151,7 +152,8 @@ def _hazards(plan: SafePlan, columns: int) -> Iterator[str]:
 def _hazard(judged: Judged, columns: int, *, whole: bool) -> Iterator[str]:
     found = judged.found
     yield labelled(label(judged), f"{found.id}  ({found.revision})", columns=columns)
-    yield labelled("", found.hit.effect + (f" [{judged.accepted}]" if judged.accepted else ""), columns=columns)
+    said = "it fails as it stands, so no consent helps" if judged.fails else judged.accepted
+    yield labelled("", found.hit.effect + (f" [{said}]" if said else ""), columns=columns)
     if found.line:
         yield " " * LABEL + f"{shown_path(found.file)}:{found.line}"
     if whole:

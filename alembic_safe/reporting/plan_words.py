@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.inspecting.estimate import Held, revision_seconds, timeline
 from alembic_safe.inspecting.hazard import SEVERITIES
-from alembic_safe.reporting.text import duration
+from alembic_safe.reporting.text import count, duration
 
 if TYPE_CHECKING:
     from alembic_safe.deploying.safe_plan import Judged, SafePlan
@@ -110,8 +110,18 @@ def worst(judged: tuple[Judged, ...]) -> str:
 def consent_words(plan: SafePlan) -> str:
     """Return the options that give every consent which is missing; empty where one of them would not help.
 
-    What fails on the rows that are there fails with consent, too.
+    What fails as it stands fails with consent, too.
     """
-    if any(one.found.hazard.family == "fails" for one in plan.stopping):
+    if any(one.fails for one in plan.stopping):
         return ""
     return " ".join(f"--accept {shlex.quote(one)}" for one in dict.fromkeys(j.found.id for j in plan.stopping))
+
+
+def verdict(plan: SafePlan) -> str:
+    """Return what has to happen before the plan is deployed, in half a sentence."""
+    number, fail = len(plan.stopping), sum(one.fails for one in plan.stopping)
+    if not number:
+        return "Nothing needs consent"
+    needs = f"need{'s' * (number == 1)} consent by name"
+    said = needs if not fail else "would make it fail" if fail == number else f"would make it fail or {needs}"
+    return f"{count(number, 'hazard')} {said}"

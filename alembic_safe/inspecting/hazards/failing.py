@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from alembic_safe.inspecting.hazard import Example, Hazard, Hit, Scene
+from alembic_safe.inspecting.hazard import ANYWHERE, Example, Hazard, Hit, Scene
 from alembic_safe.inspecting.hazards.tables import raw
 from alembic_safe.inspecting.live import shown_number
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _KNOWN_ELSEWHERE = "unsafe use of new value"
 _IN_TRANSACTION = "cannot run inside a transaction block"
+_FAIL = {"duplicate-rows", "null-values", "orphan-rows", "violating-rows", "uncastable-values"}
+"""Rows on which the statement fails; others it changes."""
+_UNLESS_MENDED = "where the rows were counted and nothing before it reads or writes the table"
 
 
 def data(kind: str) -> Callable[[Scene], Iterator[Hit]]:
@@ -24,6 +27,7 @@ def data(kind: str) -> Callable[[Scene], Iterator[Hit]]:
             if failure.kind != kind or failure.revision != scene.revision.revision:
                 continue
             mended = scene.written_before(failure.statement, failure.relation)
+            read = scene.reads_before(failure.statement)
             many = (
                 "at least one row"
                 if failure.rows is None
@@ -33,9 +37,11 @@ def data(kind: str) -> Callable[[Scene], Iterator[Hit]]:
             text = f"{many} of {scene.about(failure.relation)} {failure.text}{such}"
             if mended is not None:
                 text += f"; an {mended.kind} before it may mend them"
+            elif read and kind in _FAIL:
+                text += "; what is read before it may be there to mend them, which was not seen"
             yield Hit(
                 failure.object, failure.statement, text, "info" if mended is not None else "danger",
-                {"table": str(failure.relation), "query": failure.query},
+                {"table": str(failure.relation), "query": failure.query}, fails=kind in _FAIL and mended is None and not read,
             )  # fmt: skip
 
     return find
@@ -43,24 +49,24 @@ def data(kind: str) -> Callable[[Scene], Iterator[Hit]]:
 
 def _in_transaction(scene: Scene) -> Iterator[Hit]:
     if _IN_TRANSACTION in scene.revision.failed:
-        yield Hit(scene.revision.revision, -1, _reason(scene.revision.failed), "danger")
+        yield Hit(scene.revision.revision, -1, _reason(scene.revision.failed), "danger", fails=True)
 
 
 def _partitioned(scene: Scene) -> Iterator[Hit]:
     failed = scene.revision.failed
     if re.search(r"on partitioned table|from partitioned (table|index)", failed):
-        yield Hit(scene.revision.revision, -1, _reason(failed), "danger")
+        yield Hit(scene.revision.revision, -1, _reason(failed), "danger", fails=True)
 
 
 def _of_constraint(scene: Scene) -> Iterator[Hit]:
     if re.search(r"cannot drop index .* because constraint", scene.revision.failed):
-        yield Hit(scene.revision.revision, -1, _reason(scene.revision.failed), "danger")
+        yield Hit(scene.revision.revision, -1, _reason(scene.revision.failed), "danger", fails=True)
 
 
 def _used_elsewhere(scene: Scene) -> Iterator[Hit]:
     failed = scene.revision.failed
     if re.search(r"cannot (alter|drop) .* (used by|because other objects depend|type of a column)", failed):
-        yield Hit(scene.revision.revision, -1, _reason(failed), "danger")
+        yield Hit(scene.revision.revision, -1, _reason(failed), "danger", fails=True)
 
 
 _SPECIAL = (_in_transaction, _partitioned, _of_constraint, _used_elsewhere)
@@ -69,7 +75,7 @@ _SPECIAL = (_in_transaction, _partitioned, _of_constraint, _used_elsewhere)
 def _fails(scene: Scene) -> Iterator[Hit]:
     failed = scene.revision.failed
     if failed and _KNOWN_ELSEWHERE not in failed and not any(True for find in _SPECIAL for _ in find(scene)):
-        yield Hit(scene.revision.revision, -1, _reason(failed), "danger")
+        yield Hit(scene.revision.revision, -1, _reason(failed), "danger", fails=scene.revision.fails_anyway)
 
 
 def _reason(failed: str) -> str:
@@ -110,7 +116,7 @@ def _failure(
     id_: str, title: str, about: str, bad: Example, *, remedy: str = _COUNT, rows: tuple[int, ...] = ()
 ) -> Hazard:
     return Hazard(id_, title, "fails", about + " Rows are counted on the target before anything runs.", remedy, data(id_), bad,
-                  _PLAIN, rows=rows)  # fmt: skip
+                  _PLAIN, rows=rows, no_consent=_UNLESS_MENDED if id_ in _FAIL else "")  # fmt: skip
 
 
 FAILING = (
@@ -142,7 +148,7 @@ FAILING = (
         "CREATE INDEX CONCURRENTLY, VACUUM, ALTER SYSTEM and the like fail inside a transaction, and Alembic opens one.",
         "with op.get_context().autocommit_block():\n    ...", _in_transaction,
         Example('op.create_index("users_name", "users", ["name"], postgresql_concurrently=True)',
-                ("CREATE INDEX CONCURRENTLY users_name ON users (name)",)), _PLAIN, rows=(44,),
+                ("CREATE INDEX CONCURRENTLY users_name ON users (name)",)), _PLAIN, rows=(44,), no_consent=ANYWHERE,
     ),
     Hazard(
         "not-on-partitioned", "A statement that PostgreSQL does not do on a partitioned table", "fails",
@@ -152,12 +158,13 @@ FAILING = (
                 '    op.create_index("logs_at", "logs", ["at"], postgresql_concurrently=True)',
                 ("CREATE INDEX CONCURRENTLY logs_at ON logs (at)",), autocommit=True, in_block=False),
         Example('op.create_index("logs_at", "logs", ["at"])', ("CREATE INDEX logs_at ON logs (at)",)),
-        setup=_PARTED, rows=(50, 70),
+        setup=_PARTED, rows=(50, 70), no_consent=ANYWHERE,
     ),
     Hazard(
         "index-of-constraint", "An index goes that a constraint stands on", "fails",
         "PostgreSQL refuses to drop it by itself.", "ALTER TABLE ... DROP CONSTRAINT, in a revision that says what replaces it",
         _of_constraint, Example('op.drop_index("users_pkey", "users")', ("DROP INDEX users_pkey",)), _PLAIN, rows=(54,),
+        no_consent=ANYWHERE,
     ),
     Hazard(
         "used-by-others", "Something is changed that a view, a policy or a trigger uses", "fails",
@@ -166,13 +173,14 @@ FAILING = (
         Example('op.alter_column("users", "name", type_=sa.String(50))',
                 ("ALTER TABLE users ALTER COLUMN name TYPE varchar(50)",)),
         Example('op.alter_column("users", "age", type_=sa.BigInteger)', ("ALTER TABLE users ALTER COLUMN age TYPE bigint",)),
-        setup=_VIEWED, rows=(18,),
+        setup=_VIEWED, rows=(18,), no_consent=ANYWHERE,
     ),
     Hazard(
         "does-not-run", "The revision fails on a shadow", "fails",
         "It was run on a throw-away database that is as the target is, without its rows, and failed there; it will fail on the"
-        " target.",
+        " target, unless it needs rows that only the target has.",
         "mend the revision", _fails, raw("ALTER TABLE users ADD COLUMN id bigint"), _PLAIN,
+        no_consent="where a name, a type or what depends on one makes it fail, and no value or row",
     ),
     Hazard(
         "not-observed", "What a statement does could not be seen", "unseen",

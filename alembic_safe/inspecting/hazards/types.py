@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alembic_safe.inspecting.hazard import Example, Hazard, Hit, Scene
+from alembic_safe.inspecting.hazard import ANYWHERE, Example, Hazard, Hit, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,7 @@ def _used_at_once(scene: Scene) -> Iterator[Hit]:
         yield Hit(
             scene.revision.revision, len(scene.revision.statements) - 1,
             "a new label cannot be used before it is committed (55P04): the revision fails", "danger",
+            fails=True,
         )  # fmt: skip
 
 
@@ -105,7 +106,7 @@ TYPES = (
                 "op.execute(\"ALTER TABLE moods ALTER COLUMN mood SET DEFAULT 'fine'\")",
                 ("ALTER TYPE mood ADD VALUE 'fine'", "ALTER TABLE moods ALTER COLUMN mood SET DEFAULT 'fine'")),
         Example("op.execute(\"ALTER TYPE mood ADD VALUE 'fine'\")", ("ALTER TYPE mood ADD VALUE 'fine'",)),
-        setup=_ENUM, rows=(62,),
+        setup=_ENUM, rows=(62,), no_consent=ANYWHERE,
     ),
     Hazard(
         "drop-type-cascade", "A type goes, and columns of it go along", "loses",
