@@ -219,16 +219,21 @@ def test_a_failed_revision_leaves_the_drift_check_as_it_was(
     assert [item["object"] for item in status(production, capsys)["drift"]["differences"]] == ["view public.cheap"]
 
 
-def test_a_dry_run_tells_drift_and_writes_nothing(
+def test_a_dry_run_tells_drift_shows_the_plan_stops_as_the_run_would_and_writes_nothing(
     production: Project, made: Made, capsys: pytest.CaptureFixture[str]
 ) -> None:
     production.revision("a5", "a4", "later", 'op.execute("CREATE TABLE later (id int)")')
     with made.connect() as c:
         c.execute("DROP VIEW cheap")
     begin = made.log_everything()
-    run(production, "safe-upgrade", "--dry-run")
+    with pytest.raises(Findings, match="has been changed by hand"):
+        run(production, "safe-upgrade", "--dry-run")
     assert made.writes_since(begin) == []
-    assert "- view public.cheap" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "- view public.cheap" in told
+    assert "a5  later" in told
+    run(production, "safe-upgrade", "--dry-run", "--drift", "warn")
+    assert made.writes_since(begin) == []
 
 
 def test_what_was_pushed_is_no_drift_and_the_milestone_is_named(

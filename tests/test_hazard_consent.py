@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from alembic_safe.deploying.events import Finished, Noted
+from alembic_safe.deploying.upgrade import Request
+from alembic_safe.deploying.upgrade import safe_upgrade as safe_upgrade_from_python
+from alembic_safe.settings import Settings
 from tests.deploys import heads, rows, safe_upgrade
 from tests.project import Project
 from tests.test_plan import as_json, safe_plan
@@ -237,7 +241,7 @@ def test_what_appears_while_the_backup_is_taken_stops_the_run(shop: Project, clu
 
 
 def test_safe_plan_and_a_dry_run_show_the_same_plan(shop: Project) -> None:
-    assert safe_upgrade(shop, "--dry-run", "--json").json["plan"]["hash"] == as_json(shop)["plan"]
+    assert safe_upgrade(shop, "--dry-run", "--json", check=3).json["plan"]["hash"] == as_json(shop)["plan"]
     assert "drop-column:users.mail" in safe_plan(shop).out
 
 
@@ -304,3 +308,52 @@ def test_a_required_column_of_an_empty_table_is_no_failure(shop: Project, cluste
     shop.revision("b2", "b1", "less", REQUIRED)
     safe_upgrade(shop)
     assert heads(cluster, name_of(shop)) == ["b2"]
+
+
+# --- a dry run ends as the run itself would --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "code"),
+    [
+        ("", (), 3),
+        ("environment = production", (), 3),
+        ("", ("--accept", "drop-column:users.mail", "--confirm", "another"), 3),
+        ("environment = production", ("--accept", "drop-column:users.mail", "--no-backup"), 3),
+        ("environment = production\npolicy = rehearsed", ("--rehearse", "off"), 3),
+        ("", ("--accept", "drop-column:users.mail", "--rehearse", "backup"), 2),
+        ("", ("--plan", "abcdef123456"), 3),
+    ],
+)
+def test_a_dry_run_is_stopped_by_what_would_stop_the_run_itself(
+    shop: Project, cluster: Cluster, settings: str, options: tuple[str, ...], code: int
+) -> None:
+    shop.settings(settings)
+    dry = safe_upgrade(shop, *options, "--dry-run", check=code)
+    real = safe_upgrade(shop, *options, check=code)
+    said = dry.err.partition("This was a dry run")[0]
+    assert said
+    assert real.err.startswith(said)
+    assert f"safe-upgrade would stop here, too (exit {code}). Nothing was changed." in dry.text
+    assert "Done" not in dry.out
+    assert rows(cluster, name_of(shop), "SELECT to_regnamespace('alembic_safe') AS it") == [{"it": None}]
+
+
+def test_a_dry_run_as_json_is_refused_like_its_hazards(shop: Project) -> None:
+    found = safe_upgrade(shop, "--dry-run", "--json", check=3).json
+    assert found["outcome"] == "refused"
+    assert found["error"].startswith("drop-column:users.mail (b2) needs consent by name")
+    assert [(one["level"], one["accepted"]) for one in found["plan"]["hazards"] if one["id"].startswith("drop")] == [
+        ("ask", "")
+    ]
+    found = safe_upgrade(shop, "--dry-run", "--json", "--accept", "drop-column:users.mail").json
+    assert (found["outcome"], found["changed"]) == ("done", False)
+
+
+def test_a_dry_run_at_a_terminal_tells_what_would_be_asked_and_asks_nobody(shop: Project) -> None:
+    told: list[object] = []
+    request = Request(dry_run=True, on_terminal=True, ask=pytest.fail)
+    safe_upgrade_from_python(shop.config, Settings.load(shop.config), request, told.append)
+    (asks,) = [one.text for one in told if isinstance(one, Noted) and one.label == "Asks"]
+    assert asks.startswith("drop-column:users.mail: ")
+    assert isinstance(told[-1], Finished)

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     "--max-time", type=Duration(), help="Stop copying after this long, exit 9; the next run goes on from there."
 )
 @click.option("--workers", type=click.IntRange(1), help="How many connections copy one table at once (1).")
-@click.option("--dry-run", is_flag=True, help="Show the plan; writes nothing at all.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, and end as the run itself would where it is stopped before"
+              " it writes; writes nothing at all.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress on stderr.")
 @click.pass_context
 def command(

@@ -9,6 +9,7 @@ from alembic.runtime.migration import RevisionStep
 from alembic_safe.database.journal_steps import half_done
 from alembic_safe.deploying.events import Finished, Noted, TargetSeen
 from alembic_safe.deploying.gate_evidence import applied_in_files
+from alembic_safe.deploying.hazard_consent import require_confirmed
 from alembic_safe.deploying.plan import pending_steps
 from alembic_safe.errors import Findings, NextStep
 
@@ -26,6 +27,8 @@ def may_take_back(upgrade: Upgrade, heads: tuple[str, ...]) -> bool:
     if not found or upgrade.request.dry_run:
         for one in found:
             upgrade.tell(Noted("Back", f"{one.revision} would be taken back: {one.what}"))
+        if found:
+            require_confirmed(upgrade)
         nothing_left(upgrade, heads, found)
         return False
     upgrade.require_writable()

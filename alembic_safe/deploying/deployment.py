@@ -9,7 +9,6 @@ from alembic_safe.database import journal, journal_backups, journal_tables
 from alembic_safe.database.attempts import LockPolicy
 from alembic_safe.database.deploy_lock import deploy_lock, lock_key
 from alembic_safe.database.envpy import reading_paused
-from alembic_safe.database.guard import shell_word
 from alembic_safe.database.idle import kept_awake
 from alembic_safe.database.journal_steps import half_done
 from alembic_safe.database.marking import mark
@@ -29,13 +28,19 @@ from alembic_safe.deploying.events import (
 )
 from alembic_safe.deploying.gate_evidence import note_unseen, unseen_expands
 from alembic_safe.deploying.gate_verification import note_evidence, verify_copies
-from alembic_safe.deploying.hazard_consent import plan_of, require_consent, require_the_plan_shown, require_unchanged
+from alembic_safe.deploying.hazard_consent import (
+    plan_of,
+    require_confirmed,
+    require_consent,
+    require_the_plan_shown,
+    require_unchanged,
+)
 from alembic_safe.deploying.held_back import only_waiting
 from alembic_safe.deploying.plan import Plan, make_plan, pending_steps
 from alembic_safe.deploying.rehearsal_for_upgrade import keep_receipt, rehearse_before, rehearse_on_backup
 from alembic_safe.deploying.runner import Conditions, Logbook, apply_revisions
 from alembic_safe.deploying.verification import read_unfinished, verify_outcome
-from alembic_safe.errors import ConsentMissing, Interrupted, NextStep, Refused, RevisionFailed, SafeError
+from alembic_safe.errors import Interrupted, NextStep, Refused, RevisionFailed, SafeError
 from alembic_safe.inspecting.history import files_hash
 from alembic_safe.settings import project_folder
 
@@ -237,17 +242,7 @@ class _Deployment:
 
     def _consent(self, plan: Plan) -> None:
         identity, request = self.upgrade.identity, self.upgrade.request
-        database = identity.place.database
-        if request.confirm is not None and request.confirm != database:
-            raise ConsentMissing(f"--confirm says {request.confirm}, and this database is {database}.")
-        if request.backup is False and identity.protected and request.confirm != database:
-            raise ConsentMissing(
-                f"{identity.place.shown} is {identity.environment}: without a backup only with the database's name.",
-                next_steps=[
-                    NextStep("with a backup", "alembic safe-upgrade"),
-                    NextStep("without", f"alembic safe-upgrade --no-backup --confirm {shell_word(database)}"),
-                ],
-            )
+        require_confirmed(self.upgrade)
         if identity.protected and request.ask is not None:
             number = len(plan.revisions)
             revisions = f"{number} revision{'s' * (number != 1)}"

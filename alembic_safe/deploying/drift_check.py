@@ -35,7 +35,8 @@ def check_drift(upgrade: Upgrade) -> Drift:
     if policy == "off" or drift.verdict == "in sync":
         return drift
     if drift.verdict == "unknown":
-        if asked == "fail" and not upgrade.request.dry_run:
+        # a dry run makes no shadow on the target's server, and the deployment may know more
+        if asked == "fail" and not (upgrade.request.dry_run and upgrade.settings.shadow_on_target):
             raise Findings(
                 f"Whether {identity.place.shown} has been changed by hand is unknown: {drift.why}.",
                 next_steps=[NextStep("deploy in spite of it", "alembic safe-upgrade --drift warn")],
@@ -44,7 +45,7 @@ def check_drift(upgrade: Upgrade) -> Drift:
             upgrade.tell(Noted("Drift", f"unknown: {drift.why}"))
         return drift
     upgrade.tell(DriftFound(drift))
-    if policy == "fail" and not upgrade.request.dry_run:
+    if policy == "fail":
         number = len(drift.items)
         raise Findings(
             f"{identity.place.shown} has been changed by hand: {number} difference{'s' * (number != 1)} to {drift.against}.",

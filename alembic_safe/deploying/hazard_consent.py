@@ -6,6 +6,8 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.database.guard import shell_word
+from alembic_safe.deploying.events import Noted
 from alembic_safe.deploying.rehearsal_for_upgrade import kind_of
 from alembic_safe.deploying.safe_plan import SHORTEST_HASH, SafePlan, judged_again, make_safe_plan
 from alembic_safe.errors import ConsentMissing, NextStep, Refused, WrongUsage
@@ -59,6 +61,8 @@ def require_the_plan_shown(upgrade: Upgrade, safe: SafePlan) -> None:
 def require_consent(upgrade: Upgrade, safe: SafePlan) -> SafePlan:
     """Stop at the hazards that nobody has consented to by name; a person at a terminal may answer for those that ask.
 
+    A dry run tells that person what would be asked.
+
     :return: the plan with the answers in it.
     :raises ConsentMissing: naming every hazard, and what to do instead.
     """
@@ -67,6 +71,10 @@ def require_consent(upgrade: Upgrade, safe: SafePlan) -> SafePlan:
     for one in safe.judged:
         if one.stops and not one.fails and one.level == "ask" and upgrade.request.on_terminal and ask is not None:
             found = one.found
+            if upgrade.request.dry_run:
+                upgrade.tell(Noted("Asks", f"{found.id}: {found.hit.effect}"))
+                judged.append(replace(one, accepted="it would be asked for"))
+                continue
             if ask(f"{found.id}: {found.hit.effect}. Go on?"):
                 judged.append(replace(one, accepted="answered with yes"))
                 continue
@@ -127,4 +135,23 @@ def require_unchanged(upgrade: Upgrade, safe: SafePlan) -> None:
             "The plan changed after consent was given: the database is no longer what was shown.",
             detail=[f"New: {', '.join(new)}."] if new else [],
             next_steps=[NextStep("look at it anew", "alembic safe-plan")],
+        )
+
+
+def require_confirmed(upgrade: Upgrade) -> None:
+    """Stop where the database's name has to be typed and was not, or is another one.
+
+    :raises ConsentMissing: naming the database.
+    """
+    identity, request = upgrade.identity, upgrade.request
+    database = identity.place.database
+    if request.confirm is not None and request.confirm != database:
+        raise ConsentMissing(f"--confirm says {request.confirm}, and this database is {database}.")
+    if request.backup is False and identity.protected and request.confirm != database:
+        raise ConsentMissing(
+            f"{identity.place.shown} is {identity.environment}: without a backup only with the database's name.",
+            next_steps=[
+                NextStep("with a backup", "alembic safe-upgrade"),
+                NextStep("without", f"alembic safe-upgrade --no-backup --confirm {shell_word(database)}"),
+            ],
         )

@@ -43,6 +43,9 @@ def rehearse_before(upgrade: Upgrade, safe: SafePlan) -> Rehearsal | None:
             )
         return None
     if kind not in {"auto", "off"}:
+        if upgrade.request.dry_run:
+            upgrade.tell(Noted("Rehearse", "left out of a dry run"))
+            return None
         done = rehearse(upgrade, kind)
         upgrade.tell(RehearsalDone(done))
         return done
@@ -55,6 +58,8 @@ def _require(upgrade: Upgrade, safe: SafePlan, kind: str) -> None:
         return
     if kind == "auto" and safe.trace is not None and all(one.ran_through for one in safe.trace.revisions):
         return
+    if upgrade.request.dry_run and safe.trace is None and upgrade.settings.shadow_on_target:
+        return  # the deployment makes a shadow where a dry run makes none
     receipt = None
     if upgrade.journals is not None:
         receipt = last_rehearsal(

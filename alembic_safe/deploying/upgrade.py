@@ -12,10 +12,10 @@ from alembic_safe.database.envpy import Consents, run_env, script_of
 from alembic_safe.database.guard import Intent, decide
 from alembic_safe.database.statements import run
 from alembic_safe.deploying.cut_short import Progress
-from alembic_safe.deploying.events import Finished, Noted, PlanMade, TargetSeen
+from alembic_safe.deploying.events import Finished, TargetSeen
 from alembic_safe.deploying.gate import Gated
 from alembic_safe.deploying.gate_evidence import Asked, Said, ask_gate
-from alembic_safe.deploying.held_back import only_waiting, tell_waiting
+from alembic_safe.deploying.held_back import only_waiting
 from alembic_safe.deploying.plan import make_plan, pending_steps
 from alembic_safe.errors import ConsentMissing, Findings, Missing, NextStep
 from alembic_safe.inspecting.history import Ahead, History, HistoryProblem, check_history
@@ -143,8 +143,9 @@ class Upgrade:
             return
         self.require_writable()
         if self.request.dry_run:
-            self._dry_run(through, heads)
-            tell_waiting(self, gated)
+            from alembic_safe.deploying.dry_run import dry_run
+
+            dry_run(self, through, heads, gated)
             return
         self.end_reading()
         self._deploy()
@@ -305,27 +306,6 @@ class Upgrade:
                 f"{place.role} opens read-only transactions on {place.shown} (default_transaction_read_only is on).",
                 next_steps=[NextStep("deploy with a role that may write, then", "alembic safe-upgrade")],
             )
-
-    def _dry_run(self, steps: Sequence[RevisionStep], heads: tuple[str, ...]) -> None:
-        from alembic_safe.deploying.drift_check import check_drift
-        from alembic_safe.deploying.hazard_consent import plan_of, require_the_plan_shown
-
-        check_drift(self)
-        plan = make_plan(steps, heads)
-        safe = plan_of(self, plan, steps, dry_run=True)
-        self.tell(PlanMade(plan, safe))
-        require_the_plan_shown(self, safe)
-        if self.journals is None:
-            from alembic_safe.deploying.contact import note_first_contact
-
-            try:
-                note_first_contact(self)
-            except Missing as lacks:  # a dry run needs no right but to read
-                self.tell(Noted("Journal", "\n".join([lacks.summary, *lacks.detail])))
-        state = (
-            f"Dry run: {self.identity.place.database} is at {', '.join(heads) or 'no revision'}. Nothing was changed."
-        )
-        self.tell(Finished(state, heads, self.seconds(), changed=False))
 
     def seconds(self) -> float:
         """Return how long this run has taken."""
