@@ -357,3 +357,18 @@ def test_a_dry_run_at_a_terminal_tells_what_would_be_asked_and_asks_nobody(shop:
     (asks,) = [one.text for one in told if isinstance(one, Noted) and one.label == "Asks"]
     assert asks.startswith("drop-column:users.mail: ")
     assert isinstance(told[-1], Finished)
+
+
+def test_a_database_that_has_tables_and_no_revision_is_sent_to_the_baseline(
+    tmp_path: Path, cluster: Cluster, ground: str, make_database: Callable[..., str]
+) -> None:
+    project = Project.create(tmp_path / "app", cluster.url(make_database(template=ground)))
+    by_hand("DROP TABLE alembic_version; DROP FUNCTION one; DROP TYPE mood")(project)
+    for options in ((), ("--dry-run",)):
+        ended = safe_upgrade(project, *options, check=3)
+        assert "DuplicateTable" in ended.text
+        assert "it has tables and no revision: find theirs alembic safe-baseline" in ended.text
+        assert "mend the revision" not in ended.text
+    assert "it has tables and no revision: find theirs alembic safe-baseline" in safe_plan(project).text
+    project.run("safe-baseline", check=0)
+    assert heads(cluster, name_of(project)) == ["a3"]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from alembic_safe.deploying.safe_plan import Judged
     from alembic_safe.deploying.upgrade import Upgrade
 
+BASELINE = NextStep("it has tables and no revision: find theirs", "alembic safe-baseline")
+"""The way on from a database that existed before its revisions."""
 _OFF = "it was asked not to be: --rehearse off"
 _EMPTY = "the database has no tables yet, so there is nothing that could be hurt"
 
@@ -94,9 +96,11 @@ def _missing(safe: SafePlan, given: frozenset[str]) -> ConsentMissing:
     fails = [one for one in stopping if one.fails]
     first = (fails or stopping)[0].found
     in_vain = dict.fromkeys(one.found.id for one in fails if one.found.id in given)
-    steps = [NextStep("read about it, with every hazard of this plan", "alembic safe-plan")]
+    steps = [BASELINE] if safe.wants_baseline else []
+    steps.append(NextStep("read about it, with every hazard of this plan", "alembic safe-plan"))
     if fails:
-        steps.append(NextStep("mend what would fail, then", "alembic safe-upgrade"))
+        mend = "or, where they are not of these revisions, mend what would fail, then"
+        steps.append(NextStep(mend if safe.wants_baseline else "mend what would fail, then", "alembic safe-upgrade"))
     else:
         accepts = " ".join(f"--accept {shlex.quote(one.found.id)}" for one in stopping)
         steps.append(NextStep("where it is meant", f"alembic safe-upgrade --plan {safe.hash} {accepts}"))
@@ -108,15 +112,21 @@ def _missing(safe: SafePlan, given: frozenset[str]) -> ConsentMissing:
         if number > 1
         else f"{first.id} ({first.revision}) {needs}.",
         detail=[
-            *(line for one in stopping for line in _lines(one)),
+            *(line for one in stopping for line in _lines(one, met=safe.wants_baseline)),
             *(f"{one} was consented to, and would fail all the same." for one in in_vain),
         ],
         next_steps=steps,
     )
 
 
-def _lines(judged: Judged) -> list[str]:
+def _lines(judged: Judged, *, met: bool) -> list[str]:
+    """Return what is said of one hazard.
+
+    :param met: the database has tables and no revision: what a revision would make twice may be its own.
+    """
     found = judged.found
+    if met and found.hazard.id == "does-not-run" and "Duplicate" in found.hit.effect:
+        return [f"{found.id}: {found.hit.effect}.", "It may be there because this revision, or create_all(), made it."]
     remedy = found.hazard.advises(found.hit).splitlines()
     return [f"{found.id}: {found.hit.effect}.", "Instead:", *("  " + line for line in remedy)]
 

@@ -104,6 +104,11 @@ class SafePlan:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
     @property
+    def wants_baseline(self) -> bool:
+        """Whether the database has tables and no revision: what is pending may be what made them."""
+        return not self.plan.heads and self.identity is not None and self.identity.place.has_tables
+
+    @property
     def stopping(self) -> tuple[Judged, ...]:
         """What waits for a consent."""
         return tuple(one for one in self.judged if one.stops)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alembic_safe.deploying.hazard_consent import BASELINE
 from alembic_safe.errors import NextStep
 from alembic_safe.reporting.gate import gate_lines
 from alembic_safe.reporting.plan_words import BASIS, blocked, consent_words, label, longest_waits, takes, what_changes
@@ -41,7 +42,8 @@ def _one(planned: Planned, columns: int) -> Iterator[str]:
         steps = [NextStep("deploy exactly this", f"alembic safe-upgrade --plan {plan.hash}")]
         if plan.stopping:
             mend = f"alembic safe-explain {plan.stopping[0].found.hazard.id}"
-            steps = [NextStep("mend what is refused, or read about it", mend)]
+            steps = [BASELINE] if plan.wants_baseline else []
+            steps.append(NextStep("mend what is refused, or read about it", mend))
             if consent_words(plan):
                 meant = f"alembic safe-upgrade --plan {plan.hash} {consent_words(plan)}"
                 steps.append(NextStep("or, where it is meant", meant))
