@@ -36,7 +36,7 @@ READING = (
     "SAVEPOINT",
     "RELEASE",
     "COMMIT",
-    "WITH WAITING AS ( SELECT",  # who is waited for: asked where the reading takes longer than two seconds
+    "WITH LOCKS AS ( SELECT",  # who is waited for: asked where the reading takes longer than two seconds
 )
 
 
