@@ -324,6 +324,22 @@ def test_a_taken_name_is_no_foreign_key_of_ours(place: Stepwise) -> None:
         place.op("create_foreign_key_not_valid", *KEY)
 
 
+@pytest.mark.parametrize("condition", ["id > 0 and id < 9", "t.id > 0 AND t.id < 9", "public.t.id > 0 AND id < 9"])
+def test_a_check_that_is_there_is_ours_where_it_says_the_same(place: Stepwise, condition: str) -> None:
+    place.given(TABLE)
+    for _ in range(2):
+        place.op("create_check_not_valid", "ck", "t", condition)
+        place.op("validate_constraint", "ck", "t")
+    assert place.same_as_after("ALTER TABLE t ADD CONSTRAINT ck CHECK (id > 0 AND id < 9)")
+
+
+def test_a_check_of_the_name_that_says_something_else_is_none_of_ours(place: Stepwise) -> None:
+    place.given(TABLE + "; ALTER TABLE t ADD CONSTRAINT ck CHECK (c <> '')")
+    with pytest.raises(Refused, match="another constraint of the name ck"):
+        place.op("create_check_not_valid", "ck", "t", "id > 0")
+    assert place.dump() == place.dump(place.twin)
+
+
 def test_a_foreign_key_and_a_check_are_taken_back_by_their_reverses(place: Stepwise) -> None:
     place.given(PARENT)
     foreign_key, check = CreateForeignKeyNotValidOp(*KEY), CreateCheckNotValidOp("ck", "t", "id > 0")

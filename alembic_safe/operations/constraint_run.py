@@ -48,10 +48,30 @@ def create_check_not_valid(operations: Operations, op: CreateCheckNotValidOp) ->
     connection, table = table_of(operations, op.verb, op.table_name, op.schema)
     found = constraint_of(connection, table.oid, op.constraint_name)
     if found is not None:
-        if found.type != "c":
+        if found.type != "c" or not _says_the_same(connection, table, op.constraint_name, check):
             raise taken(table, op.constraint_name, op.verb)
         return
     run(connection, f"ALTER TABLE {table.quoted} {check}")
+
+
+def _says_the_same(connection: Connection, table: LivingTable, name: str, check: str) -> bool:
+    """Whether a check is what a statement would make, as far as it can be made on an empty table of the same columns."""
+    savepoint = connection.begin_nested()
+    try:
+        # of the same name, which the condition may say
+        run(connection, f"CREATE TEMPORARY TABLE {quoted(table.name)} (LIKE {table.quoted})")
+        run(connection, f"ALTER TABLE {quoted('pg_temp', table.name)} {check}")
+        oid = run(connection, "SELECT CAST(:it AS regclass)::oid::bigint AS it", {"it": quoted("pg_temp", table.name)})
+        wanted, found = (
+            run(connection, _DEFINITION, {"oid": of, "name": name})[0]["it"] for of in (oid[0]["it"], table.oid)
+        )
+    except DBAPIError as error:
+        if sqlstate_of(error)[:2] not in ("42", "0A"):  # no right to make one, or a condition that names the schema
+            raise
+        return True
+    finally:
+        savepoint.rollback()
+    return bool(wanted == found)
 
 
 def validate_constraint(operations: Operations, op: ValidateConstraintOp) -> None:
