@@ -174,7 +174,7 @@ def _know_what_was_squashed(module: ModuleType) -> None:
         make(self, *args, **kw)
         # nothing of ours is imported where nothing was squashed
         if os.path.isdir(os.path.join(self.dir, "squashed")):  # noqa: PTH112, PTH118 - pathlib costs more than the look
-            self.revision_map = importlib.import_module("alembic_safe.database.squashed").SquashedMap(self)
+            self.revision_map = importlib.import_module("alembic_safe.database.squash_map").SquashedMap(self)
 
     def expanding(
         original: Callable[..., Any], *, all_of_it: bool = False, upwards: bool = False

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.squash_project import on, rows, tree, with_template
+from tests.squash_project import commit, git, on, rows, tree, with_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,21 +112,6 @@ def test_advice_goes_no_further_than_the_slowest_database(
 
 
 # --- git -------------------------------------------------------------------------------------------------------------
-
-
-def git(project: Project, *words: str) -> str:
-    done = subprocess.run(
-        ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main", *words],
-        cwd=project.folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def commit(project: Project, message: str) -> None:
-    (project.folder / ".gitignore").write_text("__pycache__\n")
-    git(project, "add", "--all")
-    git(project, "commit", "-q", "-m", message)
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from alembic_safe.database.shadow import open_shadow
-from alembic_safe.database.squashed import SquashedMap
+from alembic_safe.database.squash_map import SquashedMap
 from alembic_safe.errors import ProofFailed
 from alembic_safe.history import rows
 from alembic_safe.history.proof import Sides

@@ -43,8 +43,10 @@ if TYPE_CHECKING:
 @click.option("--undo", "verb", flag_value="undo", help="Put the originals of the squash END back in its place.")
 @click.option(
     "--rebase",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Let FILE of another git branch fit again.",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Let FILE of another git branch fit again; of a folder, every file.",
 )
 @click.option("--advise", "verb", flag_value="advise", help="Say what could be squashed, and how far; writes nothing.")
 @click.option(
@@ -68,7 +70,7 @@ def command(
     prove_all: bool,
     dry_run: bool,
     verb: str | None,
-    rebase: Path | None,
+    rebase: tuple[Path, ...],
     urls: tuple[str, ...],
     through: str | None,
     as_json: bool,
@@ -87,7 +89,7 @@ def command(
     config = config_of(ctx)
     settings = Settings.load(config)
     text = SquashText(quiet=as_json)
-    if rebase is not None or verb == "undo":
+    if rebase or verb == "undo":
         return _moved(config, text, end, rebase)
     if verb == "prune":
         return _pruned(config, text, end, urls, through, consent=f"prune:{end}" in accept)
@@ -137,11 +139,12 @@ def _advised(config: Config, settings: Settings, urls: tuple[str, ...], show: Sh
     return 0
 
 
-def _moved(config: Config, text: SquashText, word: str, file: Path | None) -> int:
-    from alembic_safe.history.afterwards import rebase, undo
+def _moved(config: Config, text: SquashText, word: str, files: tuple[Path, ...]) -> int:
+    from alembic_safe.history.afterwards import rebase
+    from alembic_safe.history.undoing import undo
 
-    if file is not None:
-        text.rebased(rebase(config, file))
+    if files:
+        text.rebased(rebase(config, files))
     else:
         text.undone(undo(config, word))
     return 0

@@ -1,10 +1,9 @@
-"""What becomes of a squash later: undone, or followed by a revision of another branch of git?"""
+"""Which revisions are squashes, and how does a file of another branch of git fit behind one of them again?"""
 
 from __future__ import annotations
 
 import ast
 import re
-import shutil
 from dataclasses import dataclass
 from importlib.util import cache_from_source
 from pathlib import Path
@@ -12,34 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.util import CommandError
 
+from alembic_safe.database.brought_back import brought_back, follows_replaced
 from alembic_safe.database.env_locations import directory_of
-from alembic_safe.database.envpy import script_of
 from alembic_safe.database.revision_files import shown
-from alembic_safe.database.squash_moving import clear, move
-from alembic_safe.database.squashed import ARCHIVE, archive_folder, file_hash, is_squash, original_files, replaced_by
+from alembic_safe.database.squashed import archive_folder, file_hash, is_squash, original_files
 from alembic_safe.errors import Findings, NextStep, WrongUsage
-from alembic_safe.history.certificate import read_certificate
-from alembic_safe.history.shortcut import shortcut_named, take_away
-from alembic_safe.history.worktree import require_committed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alembic.config import Config
     from alembic.script import Script, ScriptDirectory
-
-
-@dataclass(frozen=True)
-class Undone:
-    """A squash that was taken back.
-
-    :param back: where the originals are again.
-    :param shortcut: where it was, if it was a shortcut: then they were never away.
-    """
-
-    revision: str
-    back: tuple[Path, ...]
-    shortcut: Path | None = None
 
 
 def squashes(script: ScriptDirectory) -> list[Any]:
@@ -63,32 +45,6 @@ def squash_named(script: ScriptDirectory, word: str) -> Any:
     raise WrongUsage(f"{word or 'That'} is no squash; those here: {known}.", next_steps=[look])
 
 
-def undo(config: Config, word: str) -> Undone:
-    """Put the originals of a squash back in its place, and take it out, in one step.
-
-    :raises Missing: when its archive is not there.
-    :raises Refused: when something is not committed.
-    """
-    script = script_of(config)
-    clear(Path(script.dir, ARCHIVE))
-    locations = [Path(folder) for folder in script._version_locations]  # noqa: SLF001 - what Alembic itself lists
-    short = shortcut_named(script, word)
-    if short is not None:
-        return Undone(short.revision, (), take_away(script, short))
-    squash = squash_named(script, word)
-    certificate = read_certificate(script, squash.revision)
-    require_committed(locations)
-    archive = archive_folder(script, squash.revision)
-    root = Path(script.dir).absolute()
-    add = [
-        (path, root / certificate.folders.get(path.name, Path(squash.path).with_name(path.name)))
-        for path in original_files(script, squash.revision)
-    ]
-    move(archive.parent, locations, add, [Path(squash.path)])
-    shutil.rmtree(archive, ignore_errors=True)
-    return Undone(squash.revision, tuple(final for _, final in add))
-
-
 @dataclass(frozen=True)
 class Rebased:
     """A file of another branch of git that fits again.
@@ -101,49 +57,60 @@ class Rebased:
     taken_out: bool
 
 
-def rebase(config: Config, path: Path) -> Rebased:
-    """Let a revision follow a squash instead of a revision that it stands for, or take an original out that came back.
+def rebase(config: Config, paths: Sequence[Path]) -> tuple[Rebased, ...]:
+    """Let revisions follow a squash instead of a revision that it stands for, or take originals out that came back.
 
-    :raises WrongUsage: when there is nothing to do for the file.
-    :raises Findings: when the original that came back is not the one in the archive.
+    :param paths: files; of a folder, every file in it that does not fit.
+    :raises WrongUsage: when there is nothing to do for one of them.
+    :raises Findings: when an original that came back is not the one in the archive; nothing has changed then.
     """
     script = directory_of(config)
     # as they are in the folder: the map of revisions refuses what is mended here
     live = list(script._load_revisions())  # noqa: SLF001
-    one = next((found for found in live if Path(found.path).resolve() == path.resolve()), None)
-    if one is None:
+    back = {Path(one.path).resolve(): squash for one, squash in brought_back(script, live)}
+    follow = {Path(one.path).resolve(): parents for one, parents in follows_replaced(live).items()}
+    known = {Path(one.path).resolve() for one in live}
+    named = [found for path in paths for found in _named(path, known, {*back, *follow})]
+    _require_originals(script, [(path, back[path.resolve()]) for path in named if path.resolve() in back])
+    return tuple(_fitted(script, path, back.get(path.resolve()), follow.get(path.resolve())) for path in named)
+
+
+def _named(path: Path, known: set[Path], misfits: set[Path]) -> list[Path]:
+    if path.is_dir():
+        inside = sorted(one for one in misfits if one.is_relative_to(path.resolve()))
+        if not inside:
+            raise WrongUsage(f"No file in {shown(path)} is back, or follows a revision that was squashed.")
+        return inside
+    if path.resolve() not in known:
         raise WrongUsage(f"{shown(path)} is no revision file here.")
-    by_id = {id_: squash for squash in live if is_squash(squash) for id_ in (squash.revision, *replaced_by(squash))}
-    squash = by_id.get(one.revision)
-    if squash is not None and squash is not one:
-        return _taken_out(script, one, squash)
-    parents = {
-        parent: by_id[parent].revision
-        for parent in (*_tuple(one.module.down_revision), *_tuple(getattr(one.module, "depends_on", None)))
-        if parent in by_id and parent != by_id[parent].revision
-    }
-    if not parents:
+    if path.resolve() not in misfits:
         raise WrongUsage(f"{shown(path)} follows no revision that was squashed, and is none.")
-    _rewrite(path, parents, script.output_encoding)
-    return Rebased(path, next(iter(parents.values())), taken_out=False)
+    return [path]
 
 
-def _taken_out(script: ScriptDirectory, one: Script, squash: Script) -> Rebased:
-    path = Path(one.path)
-    own = file_hash(path.read_bytes())
-    if own not in {file_hash(original.read_bytes()) for original in original_files(script, squash.revision)}:
-        raise Findings(
-            f"{shown(path)} is not the original that was squashed: it was changed on the other branch.",
-            detail=[
-                f"Databases that ran the archived one do not have that change: {archive_folder(script, squash.revision)}"
-            ],
-            next_steps=[
-                NextStep("see the change", f"git log -p -- {shown(path)}"),
-                NextStep("make a revision of it behind the squash, then put the original here and run this again"),
-            ],
-        )
-    path.unlink()
-    return Rebased(path, squash.revision, taken_out=True)
+def _fitted(script: ScriptDirectory, path: Path, squash: Script | None, parents: dict[str, Script] | None) -> Rebased:
+    if squash is not None:
+        path.unlink()
+        return Rebased(path, squash.revision, taken_out=True)
+    ids = {parent: behind.revision for parent, behind in (parents or {}).items()}
+    _rewrite(path, ids, script.output_encoding)
+    return Rebased(path, next(iter(ids.values())), taken_out=False)
+
+
+def _require_originals(script: ScriptDirectory, back: Sequence[tuple[Path, Script]]) -> None:
+    """Stop where one of the files that are to go is not in the archive byte by byte."""
+    for path, squash in back:
+        own = file_hash(path.read_bytes())
+        if own not in {file_hash(original.read_bytes()) for original in original_files(script, squash.revision)}:
+            archive = archive_folder(script, squash.revision)
+            raise Findings(
+                f"{shown(path)} is not the original that was squashed: it was changed on the other branch.",
+                detail=[f"Databases that ran the archived one do not have that change: {archive}"],
+                next_steps=[
+                    NextStep("see the change", f"git log -p -- {shown(path)}"),
+                    NextStep("make a revision of it behind the squash, then put the original here and run this again"),
+                ],
+            )
 
 
 def _rewrite(path: Path, parents: dict[str, str], encoding: str) -> None:
@@ -176,7 +143,3 @@ def _assignments(text: str) -> list[tuple[int, int]]:
             for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         )
     ]
-
-
-def _tuple(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    return () if given is None else (given,) if isinstance(given, str) else tuple(given)

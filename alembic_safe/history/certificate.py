@@ -87,7 +87,11 @@ def read_certificate(directory: ScriptDirectory, squash: str) -> Certificate:
         ) from error
     seal = found.pop("seal", "")
     if found.get("format") != FORMAT or seal != _seal(found):
-        raise changed(squash, [f"{path.name}: it is not as it was written"])
+        raise Findings(  # without it nobody knows what an undo may delete
+            f"The squash {squash} is not what was proven.",
+            detail=[f"{path.name}: it is not as it was written"],
+            next_steps=[NextStep("see what was changed, and take it back", "git status")],
+        )
     del found["format"]
     return Certificate(**{**found, "replaces": tuple(found["replaces"]), "proven": tuple(found["proven"])})
 

@@ -64,7 +64,7 @@ def prune(config: Config, word: str, urls: Sequence[str], through: str, *, conse
     script = script_of(config)
     squash = squash_named(script, word)
     certificate = read_certificate(script, squash.revision)
-    require_committed([Path(folder) for folder in script._version_locations])  # noqa: SLF001 - what Alembic lists
+    require_committed([Path(folder) for folder in script._version_locations], "a prune")  # noqa: SLF001 - what Alembic lists
     replaced = set(replaced_by(squash))
     asked = [Asked(name, heads, not set(heads) & replaced and bool(heads)) for name, heads in heads_of(config, urls)]
     late = [one for one in asked if one.heads and not one.is_past]

@@ -53,7 +53,7 @@ def squash(config: Config, settings: Settings, request: Request, show: Show) -> 
             require_no_prefix_options(request, extent)
         elif request.shortcut:
             require_no_squash(extent, vendor=request.vendor)
-    watched = require_committed([Path(folder) for folder in script._version_locations])  # noqa: SLF001
+    watched = require_committed([Path(folder) for folder in script._version_locations], "a squash")  # noqa: SLF001
     if request.regions:
         show.parts(extents, left)
     with open_for(config, script, settings, show) as (shadow, default_schema), ExitStack() as stack:

@@ -12,10 +12,10 @@ from alembic.script import Script
 from alembic.script.revision import RevisionMap
 
 from alembic_safe.database.env_locations import directory_of
+from alembic_safe.database.squash_map import SquashedMap
 from alembic_safe.database.squashed import (
     ARCHIVE,
     STAGED,
-    SquashedMap,
     archive_folder,
     file_hash,
     is_squash,

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.replay import replay
-from alembic_safe.database.squashed import SquashedMap, file_hash
+from alembic_safe.database.squash_map import SquashedMap
+from alembic_safe.database.squashed import file_hash
 from alembic_safe.errors import ReplayFailed
 from alembic_safe.history.chain import State, state_of
 from alembic_safe.history.generated_rows import fill

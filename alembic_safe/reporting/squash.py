@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.replay import ReplayStep
     from alembic_safe.database.shadow import ShadowNote
     from alembic_safe.history.advice import Advice
-    from alembic_safe.history.afterwards import Rebased, Undone
+    from alembic_safe.history.afterwards import Rebased
     from alembic_safe.history.checking import Checked
     from alembic_safe.history.extent import Extent
     from alembic_safe.history.folded import Folded
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from alembic_safe.history.pruning import Pruned
     from alembic_safe.history.regions import Left
     from alembic_safe.history.request import Made, Outcome, Read
+    from alembic_safe.history.undoing import Undone
 
 _LISTED = 8
 _EVERY = 50
@@ -151,6 +152,13 @@ class SquashText:
             say("Done", f"{shown_path(str(undone.shortcut))} is gone: a new database runs every revision again.")
             print_next([NextStep("look at it, then commit", "git status")])
             return
+        if undone.there:
+            say("Kept", f"{count(len(undone.there), 'file')} that git had brought back; to pop a stash that did this would take"
+                " them away again")  # fmt: skip
+        if not undone.back:
+            say("Done", f"all that the squash {undone.revision} stood for is in its place, and the squash is out.")
+            print_next([NextStep("look at it", "git status")])
+            return
         say(
             "Moved",
             f"{count(len(undone.back), 'file')} back to {shown_path(str(undone.back[0].parent))}; they stand for"
@@ -158,13 +166,18 @@ class SquashText:
         )
         print_next([NextStep("look at it, then commit", "git status")])
 
-    def rebased(self, rebased: Rebased) -> None:
+    def rebased(self, rebased: Sequence[Rebased]) -> None:
         """Print what was changed."""
-        path = shown_path(str(rebased.path))
-        if rebased.taken_out:
-            say("Done", f"{path} is out of the way: the archive of the squash {rebased.squash} has it, byte by byte.")
-        else:
-            say("Done", f"{path} follows the squash {rebased.squash} now.")
+        out: dict[str, list[str]] = {}
+        for one in rebased:
+            if one.taken_out:
+                out.setdefault(one.squash, []).append(shown_path(str(one.path)))
+        for squash, paths in out.items():
+            are, them = (f"{paths[0]} is", "it") if len(paths) == 1 else (f"{len(paths)} files are", "them")
+            say("Done", f"{are} out of the way: the archive of the squash {squash} has {them}, byte by byte.")
+        for one in rebased:
+            if not one.taken_out:
+                say("Done", f"{shown_path(str(one.path))} follows the squash {one.squash} now.")
         print_next([NextStep("look at it, then commit", "git status")])
 
     def advice(self, advice: Advice) -> None:
