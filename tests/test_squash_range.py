@@ -173,6 +173,18 @@ def test_what_cannot_be_a_range_is_said_and_nothing_is_written(shop: Project) ->
     assert tree(shop.folder / "migrations") == before
 
 
+def test_what_is_in_a_squash_already_is_said_as_it_was_typed(folded: Project) -> None:
+    for words, said in (
+        ("a4:a5", "a4:a5: both are part of the squash a6 already"),
+        ("a5:a6", "a5:a6: both are part of the squash a6 already"),
+        ("a7:a5", "a5 (part of the squash a6) does not come behind a7"),
+        ("a5:a7", "a7 is the only revision behind a5 (part of the squash a6)"),
+        ("head:a1", "a1 does not come behind head (a7)"),
+    ):
+        told = folded.run("squash", words, "-m", "x", check=2)
+        assert said in " ".join(told.stderr.split())
+
+
 @pytest.mark.long
 def test_of_branches_each_part_with_one_way_in_and_out_is_named(shop: Project) -> None:
     shop.revision("b1", "a5", "aside")

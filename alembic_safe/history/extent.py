@@ -76,7 +76,8 @@ def extent_of(script: ScriptDirectory, word: str) -> Extent:
     inside = _up_to(script, end)
     if len(inside) < 2:
         raise WrongUsage(
-            f"{end.revision} is the first revision: there is nothing to take together.", next_steps=_look()
+            f"{_typed(last if colon else first, end)} is the first revision: there is nothing to take together.",
+            next_steps=_look(),
         )
     crossing = _crossing(every, inside, end)
     if crossing:
@@ -137,13 +138,15 @@ def _between(script: ScriptDirectory, first: str, last: str) -> Extent:
     start, end = _one(script, first), _one(script, last)
     if start is None or end is None:
         raise WrongUsage(f"{first}:{last}: a range goes from one revision to another.", next_steps=_look())
+    if start.revision == end.revision and {first, last} <= set(replaced_by(start)) | {start.revision}:
+        raise WrongUsage(f"{first}:{last}: both are part of the squash {start.revision} already.", next_steps=_look())
     before = {one.revision for one in _up_to(script, start)}
     inside, ways_in = _behind(script, start, end, before)
     if end.revision in before or start.revision not in {parent for one in inside.values() for parent in _parents(one)}:
-        raise WrongUsage(f"{end.revision} does not come behind {start.revision}.", next_steps=_look())
+        raise WrongUsage(f"{_typed(last, end)} does not come behind {_typed(first, start)}.", next_steps=_look())
     if len(inside) < 2:
-        raise WrongUsage(f"{end.revision} is the only revision behind {start.revision}: there is nothing to take together.",
-                         next_steps=_look())  # fmt: skip
+        only = f"{_typed(last, end)} is the only revision behind {_typed(first, start)}"
+        raise WrongUsage(f"{only}: there is nothing to take together.", next_steps=_look())
     every = [one for one in script.walk_revisions() if one is not None]
     crossing = [*ways_in, *_crossing(every, tuple(inside.values()), end)]
     if crossing:
@@ -153,6 +156,15 @@ def _between(script: ScriptDirectory, first: str, last: str) -> Extent:
     ordered = tuple(inside[step.revision.revision] for step in steps if step.revision.revision in inside)
     outside = {d for one in ordered for d in one._resolved_dependencies} - before - inside.keys()  # noqa: SLF001
     return Extent(ordered, start.revision, tuple(sorted(outside)))
+
+
+def _typed(word: str, found: Script) -> str:
+    """Return how a person named a revision, with which one that is where the word does not say it."""
+    if not word or word == found.revision:
+        return found.revision
+    return (
+        f"{word} (part of the squash {found.revision})" if word in replaced_by(found) else f"{word} ({found.revision})"
+    )
 
 
 def _behind(
