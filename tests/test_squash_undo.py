@@ -139,6 +139,61 @@ def test_without_git_only_what_is_as_it_was_written_goes(app: Project, name: str
     assert tree(app.folder / "migrations") == now
 
 
+def test_an_edited_shortcut_stays(app: Project, before: dict[str, bytes]) -> None:
+    app.run("squash", "--undo", "a3", check=0)
+    git(app, "reset", "-q", "--hard")
+    app.run("squash", "--shortcut", "-m", "short", check=0)
+    path = app.folder / "migrations" / "squashed" / "a3" / "shortcut" / "a3_short.py"
+    text = path.read_text()
+    path.write_text(text + "\n# a remark\n")
+    told = words(app, "squash", "--undo", "a3", check=3)
+    assert "no commit has it" in told
+    assert "git add --force migrations/squashed/a3/shortcut/a3_short.py && git commit" in told
+    assert path.exists()
+    path.write_text(text)
+    app.run("squash", "--undo", "a3", check=0)
+    assert tree(app.folder / "migrations") == before
+
+
+@pytest.mark.long
+def test_of_several_squashes_of_one_run_each_is_undone_by_itself(
+    tmp_path: Path, cluster: Cluster, database: str
+) -> None:
+    project = with_template(Project.create(tmp_path / "parts", cluster.url(database)))
+    project.revision("b1", "a3", "aside")
+    for id_, down in (("c1", "a3"), ("c2", "c1"), ("c3", "c2")):
+        project.revision(id_, down, "ahead", f'op.add_column("users", sa.Column("{id_}", sa.Text))',
+                         f'op.drop_column("users", "{id_}")')  # fmt: skip
+    before = tree(project.folder / "migrations")
+    git(project, "init", "-q")
+    commit(project, "begin")
+    told = project.run("squash", "--regions", "-m", "parts", check=0).stdout
+    undone = [line.split()[-1] for line in told.splitlines() if "squash --undo" in line]
+    assert len(undone) == 2
+    for squash in undone:
+        project.run("squash", "--undo", squash, check=0)
+    assert tree(project.folder / "migrations") == before
+
+
+@pytest.mark.long
+def test_a_squash_of_a_squash_is_undone_straight_after_it(app: Project) -> None:
+    commit(app, "the first squash")
+    app.revision("a4", "a3", "plans", 'op.add_column("users", sa.Column("plan", sa.Text))',
+                 'op.drop_column("users", "plan")')  # fmt: skip
+    commit(app, "plans")
+    before = tree(app.folder / "migrations")
+    app.run("squash", "-m", "all four", check=0)
+    git(app, "stash", "-q")
+    told = words(app, "heads", check=4)
+    assert "2 files are back beside the squash migrations/versions/a4_all_four.py" in told
+    assert "alembic squash --undo a4" in told
+    app.run("squash", "--rebase", "migrations/versions", check=0)
+    assert "a4 (head)" in app.run("heads", check=0).stdout
+    app.run("squash", "--undo", "a4", check=0)
+    assert tree(app.folder / "migrations") == before
+    app.run("squash", "--check", check=0)
+
+
 # --- after `git stash`: the originals are back, and the squash is still there -------------------------------------------
 
 

@@ -3,7 +3,6 @@
 # What an undo deletes is either, byte by byte, what the certificate says that the squash wrote, or in a commit of git.
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 from dataclasses import dataclass
@@ -72,13 +71,7 @@ class _Own:
             return change.path in self.files
         if change.path in self.places:  # whether that of the archive is as it was is asked for that
             return self.places[change.path].is_file()
-        return change.path.is_relative_to(self.archive.resolve()) or self._took_the_place_of(change.path)
-
-    def _took_the_place_of(self, path: Path) -> bool:
-        """Whether a file that is gone was a squash up to the same revision, whose originals came along."""
-        before = last_committed(path) or b""
-        own_id = rf"^revision\b[^=\n]*=\s*['\"]{re.escape(self.revision)}['\"]".encode()
-        return bool(re.search(own_id, before, re.MULTILINE) and re.search(rb"^replaces\b", before, re.MULTILINE))
+        return change.path.is_relative_to(self.archive.resolve())
 
 
 def undo(config: Config, word: str) -> Undone:
