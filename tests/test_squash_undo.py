@@ -251,6 +251,14 @@ def test_an_edited_squash_beside_them_stays(stashed: Project) -> None:
     assert path.read_text().endswith("# a remark\n")
 
 
+def test_an_edited_original_in_the_archive_stays_where_git_brought_another_back(stashed: Project) -> None:
+    shutil.rmtree(stashed.folder / ".git")
+    path = stashed.folder / "migrations" / "squashed" / "a3" / "a2_names.py"
+    path.write_text(path.read_text() + "\n# a remark\n")
+    assert "no commit has it" in words(stashed, "squash", "--undo", "a3", check=3)
+    assert path.read_text().endswith("# a remark\n")
+
+
 def test_where_a_part_is_back_the_undo_brings_the_others(stashed: Project, before: dict[str, bytes]) -> None:
     (stashed.folder / "migrations" / "versions" / "a2_names.py").unlink()
     told = words(stashed, "heads", check=4)

@@ -98,10 +98,10 @@ def undo(config: Config, word: str) -> Undone:
     known = watched([*locations, own.archive])
     if known is not None:
         _require_own_changes(known, own, [own, *_others(script, squash)], path)
-    originals = {real(one) for one in own.places.values()}
-    _require_kept([path, *(one for one in _in(own.archive) if one not in originals)], own, known)
     there = tuple(place for place in own.places if place.exists() and place != path)
     add = [(archived, place) for place, archived in own.places.items() if place not in there]
+    moved = {real(archived) for archived, _ in add}
+    _require_kept([path, *(one for one in _in(own.archive) if one not in moved)], own, known)
     move(own.archive.parent, locations, add, [path])
     shutil.rmtree(own.archive, ignore_errors=True)
     return Undone(squash.revision, tuple(place for _, place in add), there)
