@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from alembic_safe.database import copying_walk
-from tests.deploys import SLEEPING, columns, end_of, heads, outcomes, rows, safe_upgrade, start, statements
+from tests.deploys import SLEEPING, columns, end_of, heads, let_go, outcomes, rows, safe_upgrade, start, statements
 from tests.patience import eventually
 
 STEPS = """
@@ -201,9 +201,11 @@ def test_an_interrupted_revision_says_what_is_half_done(project, cluster, databa
     process = start(project)
     eventually(lambda: rows(cluster, database, SLEEPING))
     ended = end_of(process, signal.SIGINT)
-    assert ended.code == 7
+    assert ended.code == 130
     assert "Interrupted in b1 (in steps)." in ended.text
     assert "done: one table, another table" in ended.text
+    assert "alembic safe-upgrade --back-out" in ended.text
+    assert outcomes(cluster, database) == ["interrupted"]
 
 
 def test_a_killed_revision_is_resumed(project, cluster, database):
@@ -332,6 +334,31 @@ def test_a_copy_that_is_not_done_in_time_ends_with_9_and_goes_on(project, cluste
     assert "begun: copy" in ended.text
     safe_upgrade(project, "--max-time", "10m")
     assert len(rows(cluster, database, "SELECT id FROM copied")) == 5
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, "1"), (signal.SIGTERM, "3")])
+def test_a_signal_in_a_copy_ends_with_130_and_the_next_run_goes_on(project, cluster, database, number, workers):
+    safe_upgrade(project)
+    let = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 130"
+    # a copy refuses what says something else each time, and this does not: it only takes its time
+    body = f"BEGIN IF n > 20 AND NOT EXISTS ({let}) THEN PERFORM pg_sleep(0.1); END IF; RETURN n; END"
+    rows(cluster, database, f"CREATE FUNCTION slow(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $${body}$$")
+    copied_column(project, cluster, database, value="slow(a)", batch_rows=4)
+    process = start(project, "--rehearse", "off", "--workers", workers)
+    eventually(lambda: copied(cluster, database) > 20)
+    ended = end_of(process, number)
+    assert ended.code == 130, ended
+    assert "Interrupted in b1 (batches)." in ended.text
+    assert "begun: copy" in ended.text
+    assert "Safe to run again." in ended.text
+    assert outcomes(cluster, database) == ["done", "interrupted"]
+    before = copied(cluster, database)
+    assert 0 < before < 200
+    with let_go(cluster, database, 130):
+        assert "Done" in safe_upgrade(project, "--rehearse", "off").text
+    assert copied(cluster, database) == 200
+    assert rows(cluster, database, "SELECT id FROM wide WHERE b IS DISTINCT FROM a") == []
+    assert heads(cluster, database) == ["b1"]
 
 
 def test_deploys_of_a_half_done_revision_at_once_end_it_once(project, cluster, database):

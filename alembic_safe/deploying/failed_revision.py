@@ -142,7 +142,9 @@ class Failing:
         """Say how the database stands after Ctrl-C or SIGTERM."""
         go_on = NextStep("go on", "alembic safe-upgrade")
         if self.in_steps:
-            return self._between_steps(f"Interrupted in {self.name}.", [], interrupted.outcome)
+            # nothing failed, and what is committed of it is found again: the same command goes on
+            detail = self._found_again([], interrupted.outcome)
+            return Interrupted(f"Interrupted in {self.name}.", detail=detail, next_steps=WAYS_ON, state=self.state())
         if interrupted.outcome is Outcome.ROLLED_BACK:
             state = f"{self.name} was rolled back; {stands(self.context)}. Safe to run again."
             return Interrupted("Interrupted.", next_steps=[go_on], state=state)
@@ -158,9 +160,14 @@ class Failing:
         return f"The revision is half done ({self._what()}); {stands(self.context)}. Safe to run again."
 
     def _between_steps(self, summary: str, detail: list[str], outcome: Outcome) -> RevisionHalfDone:
-        if outcome is not Outcome.ROLLED_BACK:
-            detail = [*detail, "The step that it stopped in has committed a part of its own, and finds it there again."]
-        return RevisionHalfDone(summary, detail=detail, next_steps=WAYS_ON, state=self.state())
+        found = self._found_again(detail, outcome)
+        return RevisionHalfDone(summary, detail=found, next_steps=WAYS_ON, state=self.state())
+
+    @staticmethod
+    def _found_again(detail: list[str], outcome: Outcome) -> list[str]:
+        if outcome is Outcome.ROLLED_BACK:
+            return detail
+        return [*detail, "The step that it stopped in has committed a part of its own, and finds it there again."]
 
     def _what(self) -> str:
         connection: Any = self.context.connection

@@ -80,6 +80,7 @@ def apply_revisions(
     :raises RevisionHalfDone: a revision failed after a part of it had been committed.
     :raises LockNotObtained: the locks of a revision could not be had within the budget.
     :raises CopyUnfinished: a copy was not done in time.
+    :raises Interrupted: Ctrl-C or SIGTERM ended it, with nothing in the way of the next run.
     """
     for number, (step, plan) in enumerate(zip(steps, planned, strict=True), 1):
         conditions.check()
