@@ -20,7 +20,7 @@ from alembic_safe.database.endpoint import Endpoint
 from alembic_safe.database.programs import find_program
 from alembic_safe.database.running import run_program
 from alembic_safe.deploying.backup import BackupRequest, plan_backup, remove_older, take_backup
-from alembic_safe.deploying.backup_files import read_sidecar, sidecar_of
+from alembic_safe.deploying.backup_files import backups_in, read_sidecar, sidecar_of
 from alembic_safe.deploying.backup_plan import check_room
 from alembic_safe.errors import BackupFailed, Missing
 from tests import warm
@@ -53,7 +53,8 @@ def listed(path: str) -> str:
 
 
 def leftovers(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*")) if folder.is_dir() else []
+    """Return what is in a folder, beside the file that keeps it out of git."""
+    return sorted(path.name for path in folder.rglob("*") if path.name != ".gitignore") if folder.is_dir() else []
 
 
 def wrapped_program(folder: Path, name: str, body: str) -> None:
@@ -87,6 +88,26 @@ def test_a_folder_that_exists_keeps_its_mode(shop: Endpoint, tmp_path: Path) -> 
     tmp_path.chmod(0o750)
     take_backup(BackupRequest(shop, tmp_path))
     assert oct(tmp_path.stat().st_mode & 0o777) == "0o750"
+    assert not (tmp_path / ".gitignore").exists()
+
+
+def test_a_folder_that_a_backup_made_is_nothing_to_git_and_a_file_of_ones_own_stays(
+    shop: Endpoint, tmp_path: Path
+) -> None:
+    folder = tmp_path / "backups"
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    first = take_backup(BackupRequest(shop, folder))
+    ignoring = folder / ".gitignore"
+    assert (ignoring.read_text(), oct(ignoring.stat().st_mode & 0o777)) == ("*\n", "0o600")
+    subprocess.run(["git", "add", "-A"], cwd=tmp_path, check=True)
+    said = ["git", "status", "--porcelain"]
+    assert subprocess.run(said, cwd=tmp_path, check=True, capture_output=True, text=True).stdout == ""
+    ignoring.write_text("*.partial\n")  # who wants them in git says so once
+    second = take_backup(BackupRequest(shop, folder))
+    assert ignoring.read_text() == "*.partial\n"
+    assert [one.location for one in backups_in(folder)] == [second.location, first.location]
+    assert remove_older(folder, shop, second, keep=1) == [Path(first.location)]
+    assert ignoring.exists()
 
 
 def test_progress_is_told_in_bytes_against_an_estimate(shop: Endpoint, tmp_path: Path) -> None:

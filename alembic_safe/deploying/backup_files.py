@@ -143,6 +143,26 @@ def read_sidecar(path: Path) -> Backup | None:
         return None
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for backups, for its owner only, with what keeps rows out of git; one that is there stays as it is.
+
+    :raises OSError: when it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        if folder.is_dir():
+            return
+        raise
+    # it may stand in a work tree, where one `git add -A` would commit what production holds
+    try:
+        descriptor = os.open(folder / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:  # somebody else's already
+        return
+    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - born 0600
+        file.write("*\n")
+
+
 def new_path(folder: Path, endpoint: Endpoint, heads: tuple[str, ...], now: datetime) -> Path:
     """Return a path for a backup that nobody uses yet: database, time (UTC) and heads in it."""
     name = _fit_for_a_file(endpoint.database)

@@ -18,7 +18,7 @@ from alembic_safe.deploying.backup_contents import (
     read_tables,
     select_affected,
 )
-from alembic_safe.deploying.backup_files import backups_in
+from alembic_safe.deploying.backup_files import backups_in, make_folder
 from alembic_safe.errors import BackupFailed, NextStep
 
 if TYPE_CHECKING:
@@ -111,13 +111,13 @@ def _estimated(request: BackupRequest, facts: DatabaseFacts, size: int) -> int:
 
 
 def check_room(request: BackupRequest, plan: BackupPlan) -> None:
-    """Make the folder, for its owner only, and see that the file will fit into it.
+    """Make the folder, and see that the file will fit into it.
 
     :raises BackupFailed: with the figures, or with the system's words.
     """
     folder = request.folder
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         free = shutil.disk_usage(folder).free
     except OSError as error:
         raise no_folder(folder, error) from error
