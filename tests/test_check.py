@@ -104,9 +104,30 @@ def test_the_forms_of_pipelines_name_hazard_and_file(shop: Project, form: str) -
 
 
 def test_files_that_are_no_revisions_are_passed_over(shop: Project) -> None:
-    ended = check(shop, str(ROOT / "tests" / "project.py"), "not there.py")
+    other = str(ROOT / "tests" / "project.py")
+    ended = check(shop, other)
     assert (ended.code, ended.out) == (0, "None of these files is a revision of this project.\n")
-    assert json.loads(check(shop, "--format", "json").out)["plans"][0]["revisions"] == []
+    assert json.loads(check(shop, "--format", "json", other).out)["plans"][0]["revisions"] == []
+
+
+def test_a_file_that_is_not_there_or_none_at_all_is_no_check(shop: Project) -> None:
+    ended = check(shop, file_of(shop, "b3"), "migrations/versions/typo.py")
+    assert ended.code == 2
+    assert "Not there: migrations/versions/typo.py." in ended.text
+    assert "alembic safe-check migrations/versions/" in ended.text
+    ended = check(shop)
+    assert ended.code == 2
+    assert "No file was named, so nothing was checked." in ended.text
+
+
+@pytest.mark.parametrize("folder", ["migrations/versions/", "migrations"])
+def test_of_a_folder_the_revisions_in_it_are_judged(
+    shop: Project, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shop.folder)
+    ended = check(shop, folder)
+    assert ended.code == 4
+    assert ended.out.startswith("Checked  a1, a2, a3, b1, b2, b3, as on a production database")
 
 
 def test_a_changed_revision_that_fails_is_refused_and_what_stands_behind_it_is_not_observed(shop: Project) -> None:

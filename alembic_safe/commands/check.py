@@ -21,7 +21,8 @@ def command(ctx: click.Context, files: tuple[Path, ...], form: str, output: Path
     """Judge the revisions that stand in FILES, each as on a production database; exit 4 where one needs consent or fails.
 
     For pre-commit and pipelines. All revisions run on a throw-away database of an embedded server, and env.py connects to
-    it, whatever its URL says. FILES that are no revisions of this project are passed over.
+    it, whatever its URL says. FILES that are no revisions of this project are passed over; of a folder, the revisions in it
+    are judged.
     """
     from alembic_safe.deploying.file_check import check_files
     from alembic_safe.reporting.plan import files_report

@@ -13,7 +13,7 @@ from alembic_safe.database.shadow import open_shadow
 from alembic_safe.database.steps_on_shadow import stepwise
 from alembic_safe.deploying.plan import Plan, PlannedRevision
 from alembic_safe.deploying.safe_plan import SafePlan, judged_by
-from alembic_safe.errors import ReplayFailed
+from alembic_safe.errors import NextStep, ReplayFailed, WrongUsage
 from alembic_safe.inspecting.hazard import judge
 from alembic_safe.inspecting.hazards import HAZARDS
 from alembic_safe.inspecting.live import Live
@@ -41,16 +41,18 @@ def check_files(config: Config, settings: Settings, files: Sequence[Path]) -> Sa
     ``env.py`` is run as always, and what it connects to is a throw-away database. No size is known, so every table that
     an earlier revision made counts as one in use.
 
-    :param files: files that are no revision of this project are passed over.
+    :param files: files that are no revision of this project are passed over; a folder stands for all that is in it.
     :return: without a revision where none of them is one.
+    :raises WrongUsage: when there is no file, or one of them does not exist: then there was no check.
     :raises ReplayFailed: when another revision does not run through.
     :raises Missing: when there is no server for a shadow, or ``env.py`` cannot be run.
     """
+    _require_files(files)
     policy = read_policy(settings.policy or "")
     script = script_of(config)
     given = {file.resolve() for file in files}
     every = [one for one in reversed(list(script.walk_revisions())) if one.path]
-    changed = {one.revision: one for one in every if Path(one.path).resolve() in given}
+    changed = {one.revision: one for one in every if _stands_in(Path(one.path).resolve(), given)}
     if not changed:
         return SafePlan(Plan((), ()), (), Trace(), Live(), policy)
     tracer = Tracer(each_alone=True, downgrades=policy.downgrades)
@@ -65,6 +67,23 @@ def check_files(config: Config, settings: Settings, files: Sequence[Path]) -> Sa
     if failed is not None and (not seen or seen[-1].revision not in changed):
         raise failed
     return _judged(tracer, changed, policy, on)
+
+
+def _require_files(files: Sequence[Path]) -> None:
+    """Refuse what would look like a check that found nothing."""
+    missing = [str(file) for file in files if not (file.exists() or file.is_symlink())]
+    if files and not missing:
+        return
+    raise WrongUsage(
+        f"Not there: {', '.join(missing)}." if missing else "No file was named, so nothing was checked.",
+        next_steps=[
+            NextStep("name the files that changed, or their folder", "alembic safe-check migrations/versions/"),
+        ],
+    )
+
+
+def _stands_in(path: Path, given: set[Path]) -> bool:
+    return path in given or not given.isdisjoint(path.parents)
 
 
 def _replayed(config: Config, shadow: Shadow, tracer: Tracer, changed: dict[str, Script]) -> Replayed:
