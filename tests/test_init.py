@@ -332,6 +332,29 @@ def test_on_a_terminal_it_shows_the_diff_and_no_writes_nothing(app: Project) -> 
     assert files_of(app.folder) == before
 
 
+MODELS_STEP = "name your models "
+PHASES_STEP = "split renames and drops into phases"
+
+
+def test_what_env_py_still_lacks_is_said_until_it_is_there(app: Project, run: Callable[..., Done]) -> None:
+    said = run(app.folder, "safe-init", "--write", check=0).stdout
+    assert "env.py: target_metadata = Base.metadata" in said
+    assert "process_revision_directives=alembic_safe.rewriter)" in said
+    assert said.index(MODELS_STEP) < said.index(PHASES_STEP) < said.index("alembic safe-guard")
+    env = app.folder / "migrations" / "env.py"
+    text = env.read_text().replace("target_metadata = None", "from models import target_metadata")
+    env.write_text(text)
+    said = run(app.folder, "safe-init", check=0).stdout
+    assert (MODELS_STEP in said, PHASES_STEP in said) == (False, True)
+    hook = "target_metadata=target_metadata, process_revision_directives={}"
+    env.write_text(text.replace("target_metadata=target_metadata", hook.format("mine")))
+    said = run(app.folder, "safe-init", check=0).stdout
+    assert "process_revision_directives=alembic_safe.rewriter.chain(yours))" in said
+    env.write_text(text.replace("target_metadata=target_metadata", hook.format("alembic_safe.rewriter")))
+    said = run(app.folder, "safe-init", check=0).stdout
+    assert (MODELS_STEP in said, PHASES_STEP in said) == (False, False)
+
+
 def test_on_a_terminal_yes_writes_and_a_second_run_asks_nothing(app: Project) -> None:
     seen = on_a_terminal(app.folder, "safe-init", answer="y")
     assert seen.returncode == 0, seen.shown

@@ -9,9 +9,10 @@ from alembic_safe.authoring.wiring_multidb import (
     keeps_transactions,
     wire_several_databases,
 )
-from alembic_safe.authoring.wiring_names import names_of, uses_what_it_is_handed
+from alembic_safe.authoring.wiring_names import names_no_models, names_of, uses, uses_what_it_is_handed
 from alembic_safe.authoring.wiring_text import ByHand, Edit, Source, TooUnusual, Wiring
 from alembic_safe.authoring.wiring_twophase import refuse_two_phase
+from alembic_safe.errors import NextStep
 
 SYNC_LINES = """\
 # in the function that runs online, in place of the line that opens the connection:
@@ -78,6 +79,23 @@ def kind_of(text: str) -> str:
     except TooUnusual:
         return "not understood"
     return "one database, asynchronous" if "run_sync" in text else "one database"
+
+
+def left_to_do(text: str) -> tuple[NextStep, ...]:
+    """Return what only a person can add to an ``env.py``, or wants to decide: the models, and phases."""
+    try:
+        source = Source(text)
+    except TooUnusual:
+        return ()
+    steps = []
+    if names_no_models(source):
+        steps.append(NextStep("name your models", "env.py: target_metadata = Base.metadata"))
+    if not uses(source, "rewriter"):
+        hook = "alembic_safe.rewriter"
+        hook += ".chain(yours)" if uses(source, "process_revision_directives") else ""
+        words = f"env.py: context.configure(..., process_revision_directives={hook})  # import alembic_safe"
+        steps.append(NextStep("split renames and drops into phases", words))
+    return tuple(steps)
 
 
 def _edited(text: str) -> tuple[str, tuple[Edit, ...]]:

@@ -152,3 +152,20 @@ def _insert_import(source: Source, froms: list[ast.ImportFrom], module: str, lin
         if not usual:
             raise TooUnusual("it has no import at its top to add one to")
         source.insert_line((usual[-1].end_lineno or usual[-1].lineno) + 1, line)
+
+
+def names_no_models(source: Source) -> bool:
+    """Tell whether ``target_metadata`` is None wherever the file gives it a value, as Alembic's templates leave it."""
+    given = [
+        node.value
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Assign)
+        and any(isinstance(target, ast.Name) and target.id == "target_metadata" for target in node.targets)
+    ]
+    return bool(given) and all(isinstance(value, ast.Constant) and value.value is None for value in given)
+
+
+def uses(source: Source, name: str) -> bool:
+    """Tell whether the code says a name, as a variable, an attribute, a function, an import or an argument."""
+    said = ("id", "attr", "name", "arg", "asname")
+    return any(getattr(node, one, None) == name for node in ast.walk(source.tree) for one in said)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alembic_safe.authoring.wiring import kind_of
+from alembic_safe.authoring.wiring import kind_of, left_to_do
 from alembic_safe.authoring.wiring_fresh import TEMPLATES, create_environment, missing_environment
 from alembic_safe.authoring.wiring_project import apply, patch, shown, survey
 from alembic_safe.commands import config_of
@@ -177,7 +177,7 @@ def _finish(config: Config, files: tuple[WiredFile, ...], made: tuple[str, ...],
     else:
         say("Done", "Nothing to change: this environment is wired.")
     url = NextStep("write the URL of your database into alembic.ini, where it says sqlalchemy.url")
-    print_next((url, *NEXT) if made else NEXT)
+    print_next((*([url] if made else []), *left_to_do(files[0].wiring.after), *NEXT))
     click.echo(NO_DATABASE)
 
 
