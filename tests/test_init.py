@@ -333,7 +333,7 @@ def test_on_a_terminal_it_shows_the_diff_and_no_writes_nothing(app: Project) -> 
 
 
 MODELS_STEP = "name your models "
-PHASES_STEP = "split renames and drops into phases"
+PHASES_STEP = "split renames and removals into phases"
 
 
 def test_what_env_py_still_lacks_is_said_until_it_is_there(app: Project, run: Callable[..., Done]) -> None:

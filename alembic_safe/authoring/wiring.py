@@ -94,7 +94,7 @@ def left_to_do(text: str) -> tuple[NextStep, ...]:
         hook = "alembic_safe.rewriter"
         hook += ".chain(yours)" if uses(source, "process_revision_directives") else ""
         words = f"env.py: context.configure(..., process_revision_directives={hook})  # import alembic_safe"
-        steps.append(NextStep("split renames and drops into phases", words))
+        steps.append(NextStep("split renames and removals into phases", words))
     return tuple(steps)
 
 
