@@ -46,7 +46,9 @@ def url(cluster: Cluster, database: str, **changes: object) -> str:
 def test_a_port_nobody_listens_on_is_named(command: tuple[str, ...], cluster: Cluster, tmp_path: Path) -> None:
     with closed_port() as port:
         done = Project.create(tmp_path / "app", url(cluster, "shop", port=port)).run(*command)
-    assert_stopped(done, 10, "The database cannot be reached", f"port {port}", "Nothing was changed.")
+    said = assert_stopped(done, 10, "The database cannot be reached", f"port {port}", "Nothing was changed.")
+    assert "?." not in said
+    assert "refused Is the server" not in said
 
 
 def test_a_host_that_does_not_exist_is_named(cluster: Cluster, tmp_path: Path) -> None:
@@ -108,6 +110,12 @@ def test_a_driver_that_is_not_installed_is_named(cluster: Cluster, tmp_path: Pat
 def test_a_url_that_is_none_is_not_repeated(tmp_path: Path) -> None:
     done = Project.create(tmp_path / "app", f"postgres:/{SECRET}@db").run("safe-upgrade")
     assert_stopped(done, 2, "Could not parse SQLAlchemy URL", "migrations/env.py:9")
+
+
+def test_a_port_that_is_no_number_is_a_wrong_url_and_not_repeated(tmp_path: Path) -> None:
+    done = Project.create(tmp_path / "app", f"postgresql+psycopg://u:{SECRET}/shop").run("safe-plan")
+    words = "the port in the URL is not a number.", "postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE"
+    assert_stopped(done, 2, "migrations/env.py:9", *words)
 
 
 def test_a_database_of_another_kind_is_named(tmp_path: Path) -> None:

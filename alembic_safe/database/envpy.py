@@ -255,27 +255,36 @@ def _as_our_errors(script: ScriptDirectory) -> Iterator[None]:  # noqa: C901 - o
         if isinstance(error, InvalidRequestError) and "transaction" in str(error):
             # env.py holds on to a transaction of its own, which a look of ours has ended
             raise _in_transaction(script) from error
-        raise WrongUsage(
-            f"{_where(error, script)}: {_one_line(error)}.",
-            next_steps=[NextStep("a URL looks like this", "postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE")],
-        ) from error
+        raise _wrong_url(f"{_where(error, script)}: {_one_line(error)}.") from error
     except Exception as error:
         if _raised_in(error, script) is None:
             raise (_right_missing(error) or error) from error
         raise _not_run(error, script) from error
 
 
-def _not_run(error: BaseException, script: ScriptDirectory) -> Missing:
+def _not_run(error: BaseException, script: ScriptDirectory) -> SafeError:
     reason = _reason(error)
+    last = traceback.extract_tb(reason.__traceback__)[-1:]
+    if isinstance(reason, ValueError) and last and last[0].name == "_parse_url":
+        # SQLAlchemy's int(); the word is not repeated: where no host was said, it is a password
+        return _wrong_url(f"{_where(error, script)}: the port in the URL is not a number.")
     return Missing(
         f"env.py could not be run: {type(reason).__name__}: {_one_line(reason)} ({_where(error, script)}).",
         next_steps=[NextStep("see the traceback", "alembic --raiseerr safe-status")],
     )
 
 
+def _wrong_url(summary: str) -> WrongUsage:
+    example = "postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE"
+    return WrongUsage(summary, next_steps=[NextStep("a URL looks like this", example)])
+
+
 def _unreachable(error: BaseException) -> Missing:
+    # libpq puts a question on a line of its own behind the reason
+    lines = [line.strip() for line in str(_reason(error)).splitlines() if line.strip()] or [type(error).__name__]
+    said = "".join(f"{line} " if line.endswith((".", "?", ":")) else f"{line}. " for line in lines).strip()
     return Missing(
-        f"The database cannot be reached: {_one_line(_reason(error))}.",
+        f"The database cannot be reached: {said}",
         next_steps=[NextStep("check the URL that env.py uses, and that the server runs and lets this host in")],
     )
 
