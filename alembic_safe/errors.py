@@ -158,6 +158,10 @@ class Missing(SafeError):
     label = "Missing"
 
 
+class EnvNotRun(Missing):
+    """The code of ``env.py`` failed: the command line says how its traceback is seen."""
+
+
 class Interrupted(SafeError):
     """A person or a signal ended the run, or a question was answered with no."""
 

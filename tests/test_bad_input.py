@@ -103,8 +103,10 @@ def test_a_driver_that_does_not_exist_is_named_with_the_line_and_the_form_of_a_u
 
 def test_a_driver_that_is_not_installed_is_named(cluster: Cluster, tmp_path: Path) -> None:
     at = url(cluster, "shop").replace("postgresql+psycopg", "postgresql+pg8000")
-    done = Project.create(tmp_path / "app", at).run("safe-upgrade")
-    assert_stopped(done, 10, "No module named 'pg8000'", "migrations/env.py:9")
+    done = Project.create(tmp_path / "app", at).run("safe-plan", "--format", "json")
+    assert_stopped(
+        done, 10, "No module named 'pg8000'", "migrations/env.py:9", "alembic --raiseerr safe-plan --format json"
+    )
 
 
 def test_a_url_that_is_none_is_not_repeated(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alembic_safe.command_names import COMMANDS
-from alembic_safe.errors import EXIT_CODES, NextStep, SafeError, WrongUsage
+from alembic_safe.errors import EXIT_CODES, EnvNotRun, NextStep, SafeError, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,6 +106,9 @@ def _finish(command: click.Command, args: list[str], prog: str, config: Config |
             raise
         from alembic_safe.reporting.text import print_error
 
+        # a URL among the words may hold a password; the step that the error has leads to the same traceback
+        if isinstance(error, EnvNotRun) and not any("://" in word for word in args):
+            error.next_steps = (NextStep("see the traceback", _with_traceback(prog, args)),)
         print_error(error)
         return error.exit_code
     except Exception as error:
@@ -149,12 +153,16 @@ def _unexpected(error: Exception, prog: str) -> SafeError:
     """Return what is said of an error that nobody foresaw: what it was, where, and how to see all of it."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
-    first, *rest = prog.split()
     return SafeError(
         f"Unexpected: {type(error).__name__}: {' '.join(str(error).split())} (at {where}).",
-        next_steps=[NextStep("see the traceback, and report it", " ".join([first, "--raiseerr", *rest]))],
+        next_steps=[NextStep("see the traceback, and report it", _with_traceback(prog))],
         state="What had been committed before it stands; nothing else was changed.",
     )
+
+
+def _with_traceback(prog: str, args: Sequence[str] = ()) -> str:
+    first, *rest = prog.split()
+    return shlex.join([first, "--raiseerr", *rest, *args])
 
 
 @click.group(cls=_Commands, epilog=EPILOG)

@@ -12,7 +12,7 @@ from alembic.util import CommandError
 
 from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.revision_files import shown
-from alembic_safe.errors import Missing, NextStep, SafeError, WrongUsage
+from alembic_safe.errors import EnvNotRun, Missing, NextStep, SafeError, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def _not_run(error: BaseException, script: ScriptDirectory) -> SafeError:
     if isinstance(reason, ValueError) and last and last[0].name == "_parse_url":
         # SQLAlchemy's int(); the word is not repeated: where no host was said, it is a password
         return _wrong_url(f"{_where(error, script)}: the port in the URL is not a number.")
-    return Missing(
+    return EnvNotRun(
         f"env.py could not be run: {type(reason).__name__}: {_one_line(reason)} ({_where(error, script)}).",
         next_steps=[NextStep("see the traceback", "alembic --raiseerr safe-status")],
     )
