@@ -65,13 +65,20 @@ class Status:
     changes: tuple[ChangeState, ...] = ()
 
     @property
+    def has_tables_only(self) -> bool:
+        """Whether there are tables and no revision: what is pending may be what they are already."""
+        return self.drift is not None and self.drift.is_of_no_revision
+
+    @property
     def verdict(self) -> Verdict:
         """The one word at the end: a check that could not run is never OK."""
         if any(problem.kind != "unknown" for problem in self.problems):
             return "PROBLEM"
         if self.problems:
             return "UNKNOWN"
-        return "PENDING" if self.pending.revisions else "OK"
+        if self.pending.revisions:
+            return "PENDING"
+        return "UNKNOWN" if self.has_tables_only else "OK"
 
 
 def read_status(config: Config, settings: Settings, *, replay: bool = False) -> list[Status]:
@@ -171,9 +178,8 @@ class _Look:
             and (self.replay or target.identity.protected)
             and drift.why != "the check failed"
         ):
-            step = NextStep("replay the files on a shadow and compare", "alembic safe-status --drift")
             what = f"whether it was changed by hand: {drift.why}"
-            self.problems.append(Problem("unknown", what, None if self.replay else step))
+            self.problems.append(Problem("unknown", what, drift.next_step))
         return drift
 
     def _try(self, what: str, look: Callable[[], Any], otherwise: Any) -> Any:

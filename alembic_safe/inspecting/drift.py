@@ -15,7 +15,7 @@ from alembic_safe.database.journal_steps import half_done
 from alembic_safe.database.replay_connection import place_of
 from alembic_safe.database.shadow_needs import needs_of
 from alembic_safe.database.shadow_wish import ShadowWish
-from alembic_safe.errors import SafeError
+from alembic_safe.errors import NextStep, SafeError
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import Catalog
 from alembic_safe.inspecting.comparison import EXISTS, compare
@@ -48,6 +48,8 @@ class Drift:
     :param against: what the database was held against, in words: ``what safe-upgrade left on 2026-03-01 12:00``.
     :param items: each difference with the SQL that undoes it, in the order in which that is to be run.
     :param why: for ``unknown``: why nobody can say.
+    :param next_step: for ``unknown``: what would tell, where something would.
+    :param is_of_no_revision: for ``unknown``: there are tables, and no revision that they are of.
     :param expected: what the database should be, where that is known.
     :param actual: what it is.
     """
@@ -56,13 +58,15 @@ class Drift:
     against: str = ""
     items: tuple[Undo, ...] = ()
     why: str = ""
+    next_step: NextStep | None = None
+    is_of_no_revision: bool = False
     expected: Catalog | None = None
     actual: Catalog | None = None
 
 
-def unknown(why: str) -> Drift:
+def unknown(why: str, next_step: NextStep | None = None) -> Drift:
     """Return the verdict of a check that could not be made."""
-    return Drift("unknown", why=why)
+    return Drift("unknown", why=why, next_step=next_step)
 
 
 def judge(expected: Catalog, actual: Catalog, against: str) -> Drift:
@@ -94,18 +98,24 @@ def find_drift(
     :param sources: where to learn what it should be, the first one that knows decides.
     :param dry_run: a shadow is never made on the target's own server.
     """
-    if not target.heads:
-        if not target.identity.place.has_tables:
-            return Drift("in sync", "an empty database")
-        return unknown("no revision is applied here, though there are tables (alembic safe-baseline finds theirs)")
+    if not target.heads and not target.identity.place.has_tables:
+        return Drift("in sync", "an empty database")
     connection: Any = context.connection
     pushed = unrecorded(connection, target).pushes
     if pushed:
         times = "once" if pushed == 1 else f"{pushed} times"
-        return unknown(f"it was pushed to {times}, and no file knows of that yet (alembic milestone writes it down)")
+        return unknown(
+            f"it was pushed to {times}, and no file knows of that yet (alembic milestone writes it down)",
+            NextStep("write it down", 'alembic milestone -m "..."'),
+        )
     left = half_done(connection, target.journals, target.version_table) if target.journals is not None else ()
     if left:
         return unknown(f"{left[0].revision} is half done, and what it left is not told from what a person did")
+    if not target.heads:
+        return Drift(
+            "unknown", why="no revision is applied here, though there are tables (alembic safe-baseline finds theirs)",
+            next_step=NextStep("find or write theirs", "alembic safe-baseline"), is_of_no_revision=True,
+        )  # fmt: skip
     known = {revision.revision for revision in script.walk_revisions()}
     reasons = []
     actual = read_catalog(connection, leave_out=version_tables(target, context))
@@ -119,7 +129,9 @@ def find_drift(
         if found.verdict != "unknown":
             return found
         reasons.append(found.why)
-    return unknown("; ".join(reasons))
+    asks_files = "shadow" not in sources and set(target.heads) <= known
+    replay = NextStep("replay the files and compare", "alembic safe-status --drift")
+    return unknown("; ".join(reasons), replay if asks_files else None)
 
 
 def _by_journal(connection: Any, target: Target, actual: Catalog) -> Drift:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from alembic_safe.settings import Settings
 
 _SHOWN_PENDING = 20
+_UNSEEN = "; whether it was changed by hand is unknown"
 
 
 def print_status(status: Status) -> None:
@@ -109,23 +110,35 @@ def _deployment(deployment: Deployment) -> str:
 
 
 def _print_verdict(status: Status) -> None:
-    database = status.target.identity.place.database
-    number = len(status.problems)
-    text = {
-        "OK": f"{database} is at head, and nothing is wrong. Nothing was changed.",
-        "PENDING": f"{count(len(status.pending.revisions), 'revision')} pending, otherwise in order. Nothing was changed.",
-        "PROBLEM": f"{count(number, 'problem')}, {count(len(status.pending.revisions), 'revision')} pending. Nothing was"
-        " changed.",
-        "UNKNOWN": f"{count(number, 'check')} could not be made. Nothing was changed.",
-    }[status.verdict]
-    say(status.verdict, text)
+    say(status.verdict, f"{_verdict(status)}. Nothing was changed.")
     print_next(_next(status))
+
+
+def _verdict(status: Status) -> str:
+    """Return the verdict in words; what nobody could look at is called neither right nor in order."""
+    database = status.target.identity.place.database
+    pending = f"{count(len(status.pending.revisions), 'revision')} pending"
+    not_seen = status.drift is not None and status.drift.verdict == "unknown"
+    only = f"{database} has tables and no revision"
+    match status.verdict:
+        case "PROBLEM":
+            return f"{count(len(status.problems), 'problem')}, {pending}"
+        case "UNKNOWN":
+            return only if status.has_tables_only else f"{count(len(status.problems), 'check')} could not be made"
+        case "PENDING" if status.has_tables_only:
+            return f"{pending}, and {only}"
+        case "PENDING":
+            return f"{pending}{_UNSEEN if not_seen else ', otherwise in order'}"
+    return f"nothing is pending{_UNSEEN}" if not_seen else f"{database} is at head, and nothing is wrong"
 
 
 def _next(status: Status) -> list[NextStep]:
     steps = [problem.next_step for problem in status.problems if problem.next_step is not None]
-    if status.pending.revisions and all("safe-upgrade" not in step.command for step in steps):
+    deploys = any("safe-upgrade" in step.command for step in steps)
+    if status.pending.revisions and not deploys and not status.has_tables_only:
         steps.append(NextStep("deploy what is pending", "alembic safe-upgrade"))
+    if status.verdict != "PROBLEM" and status.drift is not None and status.drift.next_step is not None:
+        steps.append(status.drift.next_step)
     if status.target.identity.undeclared:
         steps.extend(ways_to_declare(status.target.identity))
     return list(dict.fromkeys(steps))
