@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,9 @@ import alembic
 import pytest
 
 from alembic_safe import commands
-from tests.deploys import rows, safe_upgrade
+from tests.deploys import end_of, rows, safe_upgrade, start
+from tests.patience import eventually
+from tests.phased import SETTLES, park, phase
 from tests.project import Project
 
 if TYPE_CHECKING:
@@ -116,3 +120,64 @@ def test_no_replay_is_proposed_where_none_would_help(project, cluster, database)
 def test_a_deployed_database_is_in_order(project, database):
     safe_upgrade(project)
     assert f"OK {database} is at head, and nothing is wrong. Nothing was changed." in look(project, check=0)
+
+
+@pytest.fixture
+def copying(tmp_path: Path, cluster: Cluster, database: str) -> Project:
+    """A change whose copy is pending, over 300 rows."""
+    project = Project.create(tmp_path / "app", cluster.url(database), plain=False)
+    project.settings("environment = development")
+    project.revision("a1", None, "users", 'op.create_table("users", sa.Column("id", sa.Integer, primary_key=True),'
+                     ' sa.Column("fullname", sa.Text))', 'op.drop_table("users")')  # fmt: skip
+    project.revision("e1", "a1", "names", 'op.add_column("users", sa.Column("name", sa.Text), if_not_exists=True)',
+                     'op.drop_column("users", "name")', extra=phase("expand", more=SETTLES))  # fmt: skip
+    copy = 'with op.step("copy"):\n    op.backfill("users", set_={"name": "fullname"}, batch_rows=50)'
+    project.revision("c1", "e1", "copy", copy, extra=phase("copy"))
+    park(project, "k1", "c1", "end of names")
+    safe_upgrade(project, "e1")
+    rows(cluster, database, "INSERT INTO users SELECT i, 'n' || i FROM generate_series(1, 300) i")
+    rows(cluster, database, "ANALYZE users")
+    return project
+
+
+def copies(project: Project) -> list[str]:
+    """Return the lines of copies, as safe-status prints them."""
+    # the end of a long line stands under it
+    said = re.sub(r"\n(?=\S+ on there|on there|there)", " ", look(project, check=4))
+    return [line for line in said.splitlines() if "rows copied" in line]
+
+
+STOPPED = r"public\.users: 50 of about 300 rows copied, stopped 20\S+ \S+; the next run goes on there"
+
+
+def test_a_copy_that_stopped_is_one_line_of_all_its_ranges_and_does_not_run(copying, cluster, database):
+    safe_upgrade(copying, "--max-time", "1ms", check=9)
+    (line,) = copies(copying)
+    assert re.fullmatch(STOPPED, line)
+    rows(
+        cluster, database,
+        "INSERT INTO alembic_safe.copies (version_table, revision, copy, of_table, cursor, rows, total, milliseconds, status)"
+        " SELECT version_table, revision, replace(copy, '-0', '-1'), of_table, cursor, 30, total, 1, status"
+        " FROM alembic_safe.copies WHERE copy LIKE '%-0'",
+    )  # fmt: skip
+    assert [line.partition(",")[0] for line in copies(copying)] == ["public.users: 80 of about 300 rows copied"]
+    rows(cluster, database, "DELETE FROM alembic_safe.copies WHERE copy LIKE '%-1'")
+    safe_upgrade(copying)
+    assert "rows copied" not in look(copying, check=0)
+
+
+def test_a_copy_that_runs_is_said_to_run_until_it_is_interrupted(copying, cluster, database):
+    rows(cluster, database, "INSERT INTO alembic_safe.copy_pauses (why) VALUES ('a sale')")
+    process = start(copying)
+    eventually(lambda: rows(cluster, database, "SELECT 1 FROM alembic_safe.copies WHERE rows > 0"))
+    (line,) = copies(copying)
+    assert re.fullmatch(r"public\.users: 50 of about 300 rows copied, running, 20\S+ \S+", line)
+    assert end_of(process, signal.SIGINT).code == 7
+    (line,) = copies(copying)
+    assert re.fullmatch(STOPPED, line)
+
+
+def test_a_copy_that_was_backed_out_has_no_line(copying):
+    safe_upgrade(copying, "--max-time", "1ms", check=9)
+    safe_upgrade(copying, "--back-out")
+    assert copies(copying) == []

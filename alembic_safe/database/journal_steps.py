@@ -266,8 +266,9 @@ def pause_of(connection: AnyConnection, journals: Journals, copy: str) -> str:
 
 @dataclass(frozen=True)
 class CopyRow:
-    """How far a copy has come, for a person.
+    """How far a copy has come in all of its ranges, for a person.
 
+    :param status: ``running`` until it is done, also where no run works on it any more.
     :param mismatches: what the last comparison found, ``None`` where there was none.
     """
 
@@ -281,16 +282,21 @@ class CopyRow:
 
 
 def copies_of(connection: AnyConnection, journals: Journals, version_table: str) -> tuple[CopyRow, ...]:
-    """Return how far every copy of a version table's revisions has come."""
+    """Return how far every copy of a version table's revisions has come; those that begin anew have come nowhere."""
     if not has_steps(connection, journals):
         return ()
+    copies = journals.table("copies")
+    # the copy's own row counts what is done; until then its ranges do, whose rows are called as it is, with a number
     rows = run(
         connection,
-        "SELECT c.revision, c.of_table, c.rows, c.total, c.status, c.at, e.mismatches"
-        f" FROM {journals.table('copies')} c LEFT JOIN LATERAL (SELECT mismatches FROM {journals.table('copy_evidence')} v"
+        "SELECT c.revision, c.of_table, greatest(c.rows, r.rows) AS rows, c.total, c.status, greatest(c.at, r.at) AS at,"
+        f" e.mismatches FROM {copies} c CROSS JOIN LATERAL (SELECT CAST(sum(v.rows) AS bigint) AS rows, max(v.at) AS at"
+        f" FROM {copies} v WHERE v.version_table = c.version_table AND v.revision = c.revision AND v.cursor IS NOT NULL"
+        " AND split_part(v.copy, '-', 1) = c.copy AND v.copy ~ '^[^-]+-[0-9]+$') r"
+        f" LEFT JOIN LATERAL (SELECT mismatches FROM {journals.table('copy_evidence')} v"
         " WHERE v.version_table = c.version_table AND v.revision = c.revision AND v.of_table = c.of_table"
         " ORDER BY v.id DESC LIMIT 1) e ON true"
-        " WHERE c.version_table = :version_table ORDER BY c.began_at",
+        " WHERE c.version_table = :version_table AND c.cursor IS NOT NULL AND strpos(c.copy, '-') = 0 ORDER BY c.began_at",
         {"version_table": version_table},
     )
     return tuple(CopyRow(**row) for row in rows)

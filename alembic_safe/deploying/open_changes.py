@@ -26,7 +26,7 @@ class ChangeState:
 
     :param expanded: whether its expand is applied; ``copied`` likewise, true for a change without a copy.
     :param since: what the journal knows of the expand, if anything.
-    :param copies: how far its copies have come, while they run.
+    :param copies: how far its copies have come that were begun and are not done.
     :param held: what the gate holds its contract back for; ``None``: nothing, or it is still parked.
     """
 

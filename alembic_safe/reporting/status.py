@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alembic_safe.database.journal import Deployment
+    from alembic_safe.database.journal_steps import CopyRow
     from alembic_safe.deploying.open_changes import ChangeState
     from alembic_safe.deploying.status import Status
     from alembic_safe.settings import Settings
@@ -62,10 +63,16 @@ def _print_changes(status: Status) -> None:
         change = state.change
         say("Changes" if n == 0 else "", f"{change.id}: {phases_line(state)}")
         for copy in state.copies:
-            of = f" of about {copy.total:,}" if copy.total else ""
-            say("", f"  {copy.of_table}: {copy.rows:,}{of} rows copied, {copy.status}, {moment(copy.at)}")
+            say("", f"  {_copy(copy, runs=status.running is not None)}")
         if state.held is not None:
             say("", f"  {held_line(state.held)}")
+
+
+def _copy(copy: CopyRow, *, runs: bool) -> str:
+    of = f" of about {copy.total:,}" if copy.total else ""
+    # the journal calls it running until it is done: whoever is killed writes nothing any more
+    state = f"running, {moment(copy.at)}" if runs else f"stopped {moment(copy.at)}; the next run goes on there"
+    return f"{copy.of_table}: {copy.rows:,}{of} rows copied, {state}"
 
 
 def phases_line(state: ChangeState) -> str:
