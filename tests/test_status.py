@@ -15,12 +15,14 @@ import alembic
 import pytest
 
 from alembic_safe import commands
-from tests.deploys import end_of, rows, safe_upgrade, start
+from tests.deploys import end_of, outcomes, rows, safe_upgrade, start
 from tests.patience import eventually
 from tests.phased import SETTLES, park, phase
 from tests.project import Project
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.cluster import Cluster
 
 
@@ -181,3 +183,36 @@ def test_a_copy_that_was_backed_out_has_no_line(copying):
     safe_upgrade(copying, "--max-time", "1ms", check=9)
     safe_upgrade(copying, "--back-out")
     assert copies(copying) == []
+
+
+@pytest.fixture
+def restored(project: Project, cluster: Cluster, database: str) -> Iterator[Project]:
+    """A project on a database that was restored from the backup of the deploy that followed."""
+    safe_upgrade(project, "a2")
+    project.settings("environment = production")
+    safe_upgrade(project)
+    (file,) = (project.folder / "backups").glob("*.dump")
+    name = f"{database}_restored"
+    assert commands.run("safe-restore", (str(file), "--to", name), project.config) == 0
+    (project.folder / "alembic.ini").write_text(
+        (project.folder / "alembic.ini").read_text().replace(f"/{database}\n", f"/{name}\n")
+    )
+    yield project
+    cluster.drop(name)
+
+
+def test_the_deploy_whose_backup_was_restored_did_not_die_there(restored, cluster, database):
+    assert outcomes(cluster, f"{database}_restored") == ["done", "restored"]
+    assert outcomes(cluster, database) == ["done", "done"]
+    said = look(restored, check=4)
+    assert "took the backup that this database was restored from, to a2 by" in said
+    assert "PENDING 1 revision pending, otherwise in order. Nothing was changed." in said
+    assert "Drift none, compared with what safe-upgrade left on" in said
+    assert "Next deploy what is pending alembic safe-upgrade" in said
+    (restored.folder / "migrations" / "versions" / "a3_mails.py").unlink()
+    assert "nothing is wrong" in look(restored, check=0)
+
+
+def test_a_change_by_hand_is_seen_in_a_restored_database(restored, cluster, database):
+    rows(cluster, f"{database}_restored", "ALTER TABLE users ADD COLUMN by_hand text")
+    assert found(restored, check=4)["drift"]["verdict"] == "drift"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    import psycopg
     from sqlalchemy import Connection
 
     from alembic_safe.settings import Declaration, Settings
@@ -34,6 +35,10 @@ MARKED = (
     f" WHERE {IS_MARKER}) AS it"
 )
 
+_MARKERS = f"""SELECT n.nspname || '.' || c.relname AS it
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE {IS_MARKER} ORDER BY n.nspname"""
+
 _FACTS = f"""
 SELECT pg_backend_pid() AS session, current_database() AS database, current_user AS role, d.oid::bigint AS database_oid,
        current_setting('server_version_num')::int AS server_version, pg_is_in_recovery() AS in_recovery,
@@ -48,11 +53,7 @@ SELECT pg_backend_pid() AS session, current_database() AS database, current_user
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid
                            AND e.deptype = 'e')
        ) AS has_tables,
-       ARRAY(
-         SELECT n.nspname || '.' || c.relname
-         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         WHERE {IS_MARKER} ORDER BY n.nspname
-       )::text[] AS markers,
+       ARRAY({_MARKERS})::text[] AS markers,
        ARRAY(
          SELECT n.nspname || '.' || c.relname
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -177,6 +178,11 @@ def read_place(
     if journals and knows_system:
         return _with_system(connection, place)
     return place
+
+
+def journals_in(connection: Connection | psycopg.Connection[Any]) -> tuple[Journals, ...]:
+    """Return where the journals of a database are, one beside the other."""
+    return tuple(_journals(row["it"]) for row in run(connection, _MARKERS))
 
 
 def _journals(name: str) -> Journals:

@@ -29,6 +29,8 @@ CI_COMMIT_VARIABLES = (
 )  # fmt: skip
 """Variables in which pipelines and platforms say what they deploy; the first one that is set names the release."""
 
+RESTORED = "restored"
+"""How a deployment ended in a database that was restored from its backup: it changed nothing there."""
 FRESH = 20.0
 """Seconds for which a deployment's sign of life counts."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from alembic_safe.database.journal import RESTORED
 from alembic_safe.database.statements import run
 
 if TYPE_CHECKING:
@@ -61,6 +62,21 @@ def record_backup(
             "seconds": seconds, "heads": list(heads), "person": writer.person, "machine": writer.machine,
         },
     )  # fmt: skip
+
+
+def close_restored(connection: AnyConnection, journals: Journals) -> None:
+    """Write into a restored database that the deployment which took its backup goes on elsewhere, and never died here.
+
+    A deployment's dump holds its own row, still open. One that had applied something by then is half there, and stays.
+    """
+    run(
+        connection,
+        f"UPDATE {journals.table('deployments')} d SET outcome = '{RESTORED}', finished_at = heartbeat_at,"
+        " to_heads = from_heads, message = 'its backup was taken here, and this database was restored from it'"
+        " WHERE outcome = 'running'"
+        f" AND NOT EXISTS (SELECT FROM {journals.table('revisions')} r WHERE r.deployment = d.id)"
+        f" AND NOT EXISTS (SELECT FROM {journals.table('steps')} s WHERE s.deployment = d.id)",
+    )
 
 
 def last_backups(connection: AnyConnection, journals: Journals, limit: int = 3) -> list[BackupRow]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
+from alembic_safe.database.environment import journals_in
+from alembic_safe.database.journal_backups import close_restored
 from alembic_safe.database.programs import Program, find_program
 from alembic_safe.database.running import run_program, sigterm_as_an_error
 from alembic_safe.deploying.backup_contents import DatabaseFacts, as_role, connect_as, read_facts
@@ -111,6 +113,7 @@ def restore(request: RestoreRequest) -> Restored:
         _say(request, f"restore into {name}")
         _pour(program, server, request, name)
         _analyze(restored, request.role)
+        _close_deployment(restored, request.role)
         settings = _settings(program, request)
     _say(request, "compare")
     here = backup is None or backup.facts.system == server.system
@@ -202,6 +205,14 @@ def _analyze(database: Endpoint, role: str | None) -> None:
     # without the right to, autovacuum does it a little later
     with contextlib.suppress(psycopg.Error), connect_as(database, role) as connection:
         connection.execute("ANALYZE")
+
+
+def _close_deployment(database: Endpoint, role: str | None) -> None:
+    """Close the journal's row of the deployment that took the backup: nothing runs here, and nothing died."""
+    # who may not write, or has a journal of before: the row stays open, as every other restore leaves it
+    with contextlib.suppress(psycopg.Error), connect_as(database, role) as connection:
+        for journals in journals_in(connection):
+            close_restored(connection, journals)
 
 
 def _contents(program: Program, path: Path) -> str:

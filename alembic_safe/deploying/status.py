@@ -239,7 +239,7 @@ class _Look:
         return sorted(read_unfinished(self.connection), key=lambda u: (u.kind, u.name))
 
     def _running(self, deployments: Sequence[journal.Deployment], pending: Plan) -> journal.Deployment | None:
-        last = next(iter(deployments), None)
+        last = next((one for one in deployments if one.outcome != journal.RESTORED), None)
         if last is None or (last.outcome == "died" and not pending.revisions):
             return None  # what died behind its last revision has left nothing to go on with
         if last.outcome == "running":

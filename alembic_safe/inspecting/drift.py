@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from alembic_safe.database.journal import last_deployments
+from alembic_safe.database.journal import RESTORED, last_deployments
 from alembic_safe.database.journal_catalogs import last_catalog
 from alembic_safe.database.journal_steps import half_done
 from alembic_safe.database.replay_connection import place_of
@@ -143,7 +143,8 @@ def _by_journal(connection: Any, target: Target, actual: Catalog) -> Drift:
     if set(stored.heads) != set(target.heads):
         at = ", ".join(stored.heads) or "no revision"
         return unknown(f"the journal knows what this database was at {at}, and it has been moved from there since")
-    last = next(iter(last_deployments(connection, target.journals, target.version_table, 1)), None)
+    deployments = last_deployments(connection, target.journals, target.version_table)
+    last = next((one for one in deployments if one.outcome != RESTORED), None)
     if last is not None and last.outcome != "done" and last.started_at > stored.at:
         return unknown("the last deployment did not end, and what it left half done is not told from what a person did")
     try:

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.guard import ways_to_declare
+from alembic_safe.database.journal import RESTORED
 from alembic_safe.errors import NextStep
 from alembic_safe.reporting.deployment_json import identity_as_json
 from alembic_safe.reporting.drift import drift_as_json, print_drift
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from alembic_safe.settings import Settings
 
 _SHOWN_PENDING = 20
+_OUTCOMES = {RESTORED: "took the backup that this database was restored from"}
 _UNSEEN = "; whether it was changed by hand is unknown"
 
 
@@ -113,7 +115,8 @@ def _deployment(deployment: Deployment) -> str:
         took = ", " + duration((deployment.finished_at - deployment.started_at).total_seconds())
     to = ", ".join(deployment.to_heads) if deployment.to_heads else "?"
     release = f", release {deployment.release}" if deployment.release else ""
-    return f"{moment(deployment.started_at)}  {deployment.outcome}, to {to} by {deployment.person}{release}{took}"
+    outcome = _OUTCOMES.get(deployment.outcome, deployment.outcome)
+    return f"{moment(deployment.started_at)}  {outcome}, to {to} by {deployment.person}{release}{took}"
 
 
 def _print_verdict(status: Status) -> None:
