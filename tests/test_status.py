@@ -185,6 +185,14 @@ def test_a_copy_that_was_backed_out_has_no_line(copying):
     assert copies(copying) == []
 
 
+def test_a_run_that_stopped_in_time_has_not_failed(copying, cluster, database):
+    safe_upgrade(copying, "--max-time", "1ms", check=9)
+    said = look(copying, check=4)
+    assert "stopped in time (the next run goes on), to e1 by" in said
+    assert "failed" not in said
+    assert outcomes(cluster, database) == ["done", "stopped"]
+
+
 @pytest.fixture
 def restored(project: Project, cluster: Cluster, database: str) -> Iterator[Project]:
     """A project on a database that was restored from the backup of the deploy that followed."""

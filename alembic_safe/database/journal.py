@@ -31,6 +31,8 @@ CI_COMMIT_VARIABLES = (
 
 RESTORED = "restored"
 """How a deployment ended in a database that was restored from its backup: it changed nothing there."""
+STOPPED = "stopped"
+"""How one ended whose time was over: in order, and the next run goes on."""
 FRESH = 20.0
 """Seconds for which a deployment's sign of life counts."""
 
@@ -252,7 +254,7 @@ def close_deployment(
 ) -> None:
     """Write how a deployment ended.
 
-    :param outcome: ``done``, ``failed`` or ``interrupted``.
+    :param outcome: ``done``, ``failed``, ``interrupted`` or :data:`STOPPED`.
     """
     run(
         connection,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.journal import STOPPED
 from alembic_safe.deploying.events import Event, Finished, RevisionApplied
-from alembic_safe.errors import NOTHING_CHANGED, Interrupted, Missing, NextStep, SafeError
+from alembic_safe.errors import NOTHING_CHANGED, CopyUnfinished, Interrupted, Missing, NextStep, SafeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +74,13 @@ class Progress:
         if not self._applied:
             return NOTHING_CHANGED if not self._finished else "No revision was applied here."
         return f"Applied and committed: {', '.join(self._applied)}. Safe to run again."
+
+
+def outcome_of(error: SafeError) -> str:
+    """Return how the journal calls a run that an error of ours ended: a time that is over is no failure."""
+    if isinstance(error, CopyUnfinished):
+        return STOPPED
+    return "interrupted" if isinstance(error.__cause__, KeyboardInterrupt) else "failed"
 
 
 def connection_is_lost(error: BaseException) -> bool:

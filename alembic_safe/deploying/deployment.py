@@ -16,6 +16,7 @@ from alembic_safe.deploying.back_out import left_half_done, nothing_left, steps_
 from alembic_safe.deploying.backup_for_upgrade import back_up_first
 from alembic_safe.deploying.contact import note_first_contact
 from alembic_safe.deploying.copy_options import copy_options
+from alembic_safe.deploying.cut_short import outcome_of
 from alembic_safe.deploying.drift_check import check_drift, keep_catalog
 from alembic_safe.deploying.events import (
     BackupProgressed,
@@ -197,8 +198,7 @@ class _Deployment:
             outcome = "interrupted"
             raise
         except SafeError as error:
-            outcome = "interrupted" if isinstance(error.__cause__, KeyboardInterrupt) else "failed"
-            message = error.summary
+            outcome, message = outcome_of(error), error.summary
             raise
         except Exception as error:
             message = f"{type(error).__name__}: {error}"

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.guard import ways_to_declare
-from alembic_safe.database.journal import RESTORED
+from alembic_safe.database.journal import RESTORED, STOPPED
 from alembic_safe.errors import NextStep
 from alembic_safe.reporting.deployment_json import identity_as_json
 from alembic_safe.reporting.drift import drift_as_json, print_drift
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from alembic_safe.settings import Settings
 
 _SHOWN_PENDING = 20
-_OUTCOMES = {RESTORED: "took the backup that this database was restored from"}
+_OUTCOMES = {
+    STOPPED: "stopped in time (the next run goes on)",
+    RESTORED: "took the backup that this database was restored from",
+}
 _UNSEEN = "; whether it was changed by hand is unknown"
 
 
