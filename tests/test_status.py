@@ -15,7 +15,7 @@ import alembic
 import pytest
 
 from alembic_safe import commands
-from tests.deploys import end_of, outcomes, rows, safe_upgrade, start
+from tests.deploys import SLEEPING, end_of, held_up, let_go, outcomes, rows, safe_upgrade, start
 from tests.patience import eventually
 from tests.phased import SETTLES, park, phase
 from tests.project import Project
@@ -191,6 +191,30 @@ def test_a_run_that_stopped_in_time_has_not_failed(copying, cluster, database):
     assert "stopped in time (the next run goes on), to e1 by" in said
     assert "failed" not in said
     assert outcomes(cluster, database) == ["done", "stopped"]
+
+
+def test_each_way_on_from_a_half_done_revision_is_named_once(copying):
+    safe_upgrade(copying, "--max-time", "1ms", check=9)
+    *_, first, second = look(copying, check=4).splitlines()
+    assert first == "Next go on with it alembic safe-upgrade"
+    assert second == "or take it back alembic safe-upgrade --back-out"
+
+
+def test_while_a_deployment_runs_no_other_one_is_proposed(project, cluster, database):
+    safe_upgrade(project)
+    project.settings("environment = production")
+    project.revision("b1", "a3", "slow", f'with op.step("one"):\n    {held_up(1)}')
+    process = start(project)
+    eventually(lambda: rows(cluster, database, SLEEPING))
+    said = look(project, check=4)
+    assert "Running" in said
+    assert "Drift unknown: not looked at while a deployment runs" in said
+    assert "PENDING 1 revision pending, and a deployment runs. Nothing was changed." in said
+    assert "Problem" not in said
+    assert "Next" not in said
+    with let_go(cluster, database, 1):
+        assert end_of(process).code == 0
+    assert "nothing is wrong" in look(project, check=0)
 
 
 @pytest.fixture

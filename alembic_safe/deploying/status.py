@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 Verdict = Literal["OK", "PENDING", "PROBLEM", "UNKNOWN"]
 
+NOT_LOOKED = "not looked at while a deployment runs"
+_GO_ON = NextStep("go on with it", "alembic safe-upgrade")
+_TAKE_BACK = NextStep("or take it back", "alembic safe-upgrade --back-out")
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -42,11 +46,13 @@ class Problem:
 
     :param kind: ``history``, ``unfinished``, ``deployment``, ``half-done``, ``journal``, ``drift``,
         or ``unknown`` for a check that could not run.
+    :param other_step: another way on, where there are two.
     """
 
     kind: str
     what: str
     next_step: NextStep | None = None
+    other_step: NextStep | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Status:
             return "UNKNOWN"
         if self.pending.revisions:
             return "PENDING"
-        return "UNKNOWN" if self.has_tables_only else "OK"
+        return "UNKNOWN" if self.has_tables_only or self.running is not None else "OK"
 
 
 def read_status(config: Config, settings: Settings, *, replay: bool = False) -> list[Status]:
@@ -127,8 +133,6 @@ class _Look:
         journals = self._readable_journal(target)
         ahead = self._try("history", lambda: self._history(target, journals), None)
         pending = self._try("pending revisions", lambda: self._pending(target, ahead), Plan(target.heads, ()))
-        for unfinished in self._try("indexes and constraints", self._unfinished, ()):
-            self.problems.append(Problem("unfinished", unfinished.what))
         deployments: Sequence[journal.Deployment] = ()
         backups: Sequence[journal_backups.BackupRow] = ()
         running = None
@@ -138,15 +142,25 @@ class _Look:
             )
             backups = self._try("backups", lambda: journal_backups.last_backups(self.connection, journals), ())
             running = self._running(deployments, pending)
-            for left in self._try("half-done revisions", lambda: self._half_done(target, journals), ()):
-                step = NextStep("go on with it, or take it back with --back-out", "alembic safe-upgrade")
-                self.problems.append(Problem("half-done", f"{left.revision} is half done ({left.what})", step))
-        drift = self._drift(target)
+        # while a deployment runs, what is half done and how the database is now are no more than where it is
+        if running is None:
+            self._left_behind(target, journals)
+        drift = self._drift(target) if running is None else unknown(NOT_LOOKED)
         states = self._try("open changes", lambda: self._changes(target, journals, pending), ())
         return Status(
             target, tuple(self.script.get_heads()), pending, tuple(self.problems), ahead, tuple(deployments),
             tuple(backups), running, drift, tuple(states),
         )  # fmt: skip
+
+    def _left_behind(self, target: Target, journals: Journals | None) -> None:
+        """Find what a run has left half done."""
+        for unfinished in self._try("indexes and constraints", self._unfinished, ()):
+            self.problems.append(Problem("unfinished", unfinished.what))
+        if journals is None:
+            return
+        for left in self._try("half-done revisions", lambda: self._half_done(target, journals), ()):
+            what = f"{left.revision} is half done ({left.what})"
+            self.problems.append(Problem("half-done", what, _GO_ON, _TAKE_BACK))
 
     def _half_done(self, target: Target, journals: Journals) -> list[HalfDone]:
         found = half_done(self.connection, journals, target.version_table)
@@ -252,7 +266,7 @@ class _Look:
                     "deployment",
                     f"the last deployment, {at} by {last.person}, {'did not end' if last.outcome == 'died' else last.outcome}"
                     f"{because}",
-                    NextStep("go on with it", "alembic safe-upgrade"),
+                    _GO_ON,
                 )
             )
         return None

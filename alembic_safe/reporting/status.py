@@ -132,6 +132,8 @@ def _verdict(status: Status) -> str:
     database = status.target.identity.place.database
     pending = f"{count(len(status.pending.revisions), 'revision')} pending"
     not_seen = status.drift is not None and status.drift.verdict == "unknown"
+    if status.running is not None and not status.problems:
+        return f"{pending}, and a deployment runs" if status.pending.revisions else "a deployment runs"
     only = f"{database} has tables and no revision"
     match status.verdict:
         case "PROBLEM":
@@ -146,9 +148,11 @@ def _verdict(status: Status) -> str:
 
 
 def _next(status: Status) -> list[NextStep]:
-    steps = [problem.next_step for problem in status.problems if problem.next_step is not None]
+    found = [step for problem in status.problems for step in (problem.next_step, problem.other_step)]
+    steps = [step for step in found if step is not None]
     deploys = any("safe-upgrade" in step.command for step in steps)
-    if status.pending.revisions and not deploys and not status.has_tables_only:
+    waits = status.has_tables_only or status.running is not None
+    if status.pending.revisions and not deploys and not waits:
         steps.append(NextStep("deploy what is pending", "alembic safe-upgrade"))
     if status.verdict != "PROBLEM" and status.drift is not None and status.drift.next_step is not None:
         steps.append(status.drift.next_step)
