@@ -295,7 +295,7 @@ def test_every_setting_that_is_named_exists() -> None:
 
 OTHERS_OPTIONS = {
     "--exclude-schema": "pg_dump", "--exclude-table": "pg_dump", "--raiseerr": "alembic", "--sql": "alembic",
-    "--autogenerate": "alembic", "--upgrade": "pip", "--purge": "alembic",
+    "--autogenerate": "alembic", "--upgrade": "pip", "--purge": "alembic", "--all": "git", "--include-untracked": "git",
 }  # fmt: skip
 
 

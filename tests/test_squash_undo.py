@@ -148,7 +148,7 @@ def test_an_edited_shortcut_stays(app: Project, before: dict[str, bytes]) -> Non
     path.write_text(text + "\n# a remark\n")
     told = words(app, "squash", "--undo", "a3", check=3)
     assert "no commit has it" in told
-    assert "git add --force migrations/squashed/a3/shortcut/a3_short.py && git commit" in told
+    assert "git add -f migrations/squashed/a3/shortcut/a3_short.py && git commit" in told
     assert path.exists()
     path.write_text(text)
     app.run("squash", "--undo", "a3", check=0)

@@ -174,7 +174,7 @@ def test_a_copy_that_runs_is_said_to_run_until_it_is_interrupted(copying, cluste
     eventually(lambda: rows(cluster, database, "SELECT 1 FROM alembic_safe.copies WHERE rows > 0"))
     (line,) = copies(copying)
     assert re.fullmatch(r"public\.users: 50 of about 300 rows copied, running, 20\S+ \S+", line)
-    assert end_of(process, signal.SIGINT).code == 7
+    assert end_of(process, signal.SIGINT).code == 130
     (line,) = copies(copying)
     assert re.fullmatch(STOPPED, line)
 

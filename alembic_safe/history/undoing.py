@@ -233,7 +233,7 @@ def _require_kept(going: Iterable[Path], own: _Own, known: Watched | None) -> No
             f"An undo deletes what the squash {own.revision} wrote, and this is not as it was written, and no commit has it.",
             detail=[shown(path) for path in lost],
             next_steps=[
-                NextStep("commit it, then undo the squash", f"git add --force {files} && git commit")
+                NextStep("commit it, then undo the squash", f"git add -f {files} && git commit")
                 if known is not None
                 else NextStep("let git have it, then undo the squash", f"git init && {_COMMIT}")
             ],
