@@ -24,7 +24,7 @@ from alembic_safe.authoring.recipes.free_names import columns_beside
 from alembic_safe.authoring.recipes.moving import Moves, foreign_keys
 from alembic_safe.authoring.recipes.naming import named_in, quoted_if_needed, worded
 from alembic_safe.authoring.recipes.records import Phased, Words, settle, two_revisions
-from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
+from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, held_by_checks, replaced
 from alembic_safe.authoring.recipes.standing_on import (
     built_for,
     dropped_name,
@@ -111,7 +111,8 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
         words=Words(
             expand=(
                 f"Adds {new} beside {shown}, of type {becomes}, and keeps both equal.",
-                *_not_yet(shown, was, becomes), *_converts(op, facts, up), *referring.words,
+                *_not_yet(shown, was, becomes), *_converts(op, facts, up),
+                *held_by_checks(table, old.name, shown, gone, coming), *referring.words,
             ),
             copy=(
                 f"Fills {new} in the rows that were there, then builds for it what stands on {old.name}.",

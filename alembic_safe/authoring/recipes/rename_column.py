@@ -19,7 +19,7 @@ from alembic_safe.authoring.recipes.conversions import conversion, is_free, requ
 from alembic_safe.authoring.recipes.defaults import defaults_of
 from alembic_safe.authoring.recipes.naming import worded
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle, two_revisions
-from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
+from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, held_by_checks, replaced
 from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of, unbuildable
 from alembic_safe.operations.not_null import SetNotNullOp
 
@@ -87,7 +87,7 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     return Phased(
         title, expand=(*(_optional(op) if optional else ()), *split.expand), copy=split.copy,
         settles=(*split.settles, retire),
-        words=_words(shown, old, new, split.unique),
+        words=_words(shown, old, new, split.unique, held_by_checks(table, old, f"{shown}.{old}", dropped)),
         fresh=(gone._replace(name=new),),
         consumed=(*(one for one in altered if one not in late), *follow, *defaults, *named),
     )  # fmt: skip
@@ -155,10 +155,10 @@ def _as_wanted(table: Table, old: str, new: str, altered: Sequence[Any]) -> Colu
     return Column(new, type_, nullable=nullable, server_default=default, comment=comment)
 
 
-def _words(table: str, old: str, new: str, unique: Sequence[str]) -> Words:
+def _words(table: str, old: str, new: str, unique: Sequence[str], held: Sequence[str]) -> Words:
     return Words(
         expand=(
-            f"Adds {table}.{new} and keeps it equal to {old}, whichever of the two an application writes.",
+            f"Adds {table}.{new} and keeps it equal to {old}, whichever of the two an application writes.", *held,
         ),
         copy=(
             f"Fills {table}.{new} in the rows that were there before the expand, then builds for it what stands on {old}.",
