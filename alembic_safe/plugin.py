@@ -301,7 +301,10 @@ def _register_operations(module: ModuleType) -> None:
 
 
 def _subtract_from_autogenerate(plugin: Any) -> None:
-    """Door 4: what is ours, or an open change will settle, is no difference; after a push there is no answer to give."""
+    """Door 4: what is ours, or an open change will settle, is no difference; after a push there is no answer to give.
+
+    A default that the server cannot compare is one.
+    """
     priority = importlib.import_module("alembic.util").DispatchPriority
     logging.getLogger("alembic.runtime.plugins").addFilter(_QuietAboutUs())
 
@@ -319,8 +322,15 @@ def _subtract_from_autogenerate(plugin: Any) -> None:
         subtract_open_changes(autogen_context, upgrade_ops)
         return importlib.import_module("alembic.util").PriorityDispatchResult.CONTINUE
 
+    def differing_where_refused(autogen_context: Any, op: Any, *rest: Any) -> Any:
+        from alembic_safe.inspecting.default_comparison import differing_where_refused
+
+        return differing_where_refused(autogen_context, op, *rest[-2:])
+
     plugin.add_autogenerate_comparator(leave_ours_out, "autogenerate", priority=priority.FIRST)
     plugin.add_autogenerate_comparator(subtract_open_changes, "autogenerate", priority=priority.LAST)
+    # behind what env.py says of defaults, which may be that nobody compares them; in front of the server's own answer
+    plugin.add_autogenerate_comparator(differing_where_refused, "column", "server_default", qualifier="postgresql")
 
 
 sys.modules[__name__].__class__ = _IterablePluginModule

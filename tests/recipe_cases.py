@@ -38,6 +38,7 @@ with engine.connect() as connection:
     context.configure(
         connection=connection, target_metadata=config.attributes.get("models"), transaction_per_migration=True,
         process_revision_directives=config.attributes.get("hook", alembic_safe.rewriter), include_schemas=True,
+        compare_server_default=config.attributes.get("compares_defaults", False),
     )
     with context.begin_transaction():
         context.run_migrations()

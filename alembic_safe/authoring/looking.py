@@ -63,11 +63,11 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
             say_predicates_of(table, id_, models)
     types = dict(zip(columns, (op.modify_type for op in typed), strict=True))
     becoming = {facts.column(op.table_name, op.schema, op.column_name) for op in typed}
+    relabelled = [id_ for op in operations if isinstance(op, ChangeLabelsOp) for id_ in op.columns]
     facts = replace(
-        facts, defaults=defaults_of_models(models, becoming),
+        facts, defaults=defaults_of_models(models, {*becoming, *relabelled}),
         unfit=of_no_use(connection, types, facts.catalog),
     )  # fmt: skip
-    relabelled = [id_ for op in operations if isinstance(op, ChangeLabelsOp) for id_ in op.columns]
     going = [id_ for op in operations for id_ in _going(op, former, default)]
     return replace(
         facts, leaning=leaning_on(connection, [*columns, *relabelled]), holding=holding_of(connection, going)

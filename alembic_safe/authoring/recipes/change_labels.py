@@ -27,6 +27,7 @@ from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.enum_types import CreateEnumTypeOp, is_label
 from alembic_safe.operations.retire_column import RetireColumnOp
 from alembic_safe.operations.retire_table import RetireTableOp
+from alembic_safe.operations.swap_counters import literal_of
 from alembic_safe.operations.swap_names import beside
 
 if TYPE_CHECKING:
@@ -169,6 +170,10 @@ def _own_default(facts: Facts, id_: ObjectId) -> str:
     return f"the default of {id_.parent}.{id_.name} is no label: {default}"
 
 
+def _value(default: str) -> str:
+    return literal_of(default) or default
+
+
 class _Split:
     """One enum that is split.
 
@@ -280,13 +285,19 @@ class _Split:
         )  # fmt: skip
 
     def _default_back(self, id_: ObjectId) -> tuple[Settle, ...]:
-        """Return what says a column's default that follows its labels, where they do not lead back to it."""
+        """Return what says a column's default that follows its labels, where they do not lead back to it.
+
+        Autogenerate compares no defaults unless it is told to: another one of the models is said here, too.
+        """
         default = self.facts.catalog.objects.get(id_, {}).get("default")
+        wanted = self.facts.defaults.get(id_)
+        follows = None if default is None else enum_labels.in_other_labels(str(default), self.op.type_, self.there)
+        if wanted is not None and (follows is None or _value(wanted) != _value(follows)):
+            return (settle("set_default", id_, to=wanted, was=default),)
         said = enum_labels.labels_in(str(default), self.op.type_) & self.there.keys()
         if all(self.back.get(self.there[label]) == label for label in said):
             return ()
-        to = enum_labels.in_other_labels(str(default), self.op.type_, self.there)
-        return (settle("set_default", id_, to=to, was=str(default)),)
+        return (settle("set_default", id_, to=follows, was=str(default)),)
 
     def _type(self, type_: Any) -> Any:
         """Return a column's type with the new enum in the place of the old one."""

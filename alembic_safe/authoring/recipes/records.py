@@ -31,7 +31,7 @@ class Facts:
     :param leaning: what nothing of ours makes again, by the column that it names, where a type changes.
     :param holding: what keeps a column that goes from being dropped.
     :param synced: the columns that triggers keep equal to others, of an open change or of this one: only those fill them.
-    :param defaults: what the models say as the default of the columns whose type changes, as SQL.
+    :param defaults: what the models say as the default of the columns whose type, or the labels of whose type, change, as SQL.
     :param unfit: the columns whose type changes to one that their present default is of no use to.
     """
 
