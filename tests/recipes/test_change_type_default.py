@@ -170,6 +170,11 @@ def test_a_default_changes_together_with_the_labels(
     assert case.run("INSERT INTO jobs (id) VALUES (3) RETURNING st") == [(default,)]
 
 
+def test_a_label_that_comes_may_be_the_default_at_once(case: Case) -> None:
+    case.config.attributes["compares_defaults"] = True
+    walk(case, labelled(("low", "high"), "low"), labelled(("low", "high", "none"), "none"), JOBS)
+
+
 def test_a_default_that_the_old_type_cannot_be_compared_with_changes_with_the_type(case: Case) -> None:
     case.config.attributes["compares_defaults"] = True
 
