@@ -36,6 +36,7 @@ from alembic_safe.operations.kept import (
 )
 from alembic_safe.operations.living import find_column, find_table, key_of, refuse_inheritance
 from alembic_safe.operations.sync_run import make_sync_schema
+from alembic_safe.operations.sync_sql import rights_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,8 +139,7 @@ def _make(
     run(connection, create_function(keeping))
     function = f"FUNCTION {quoted(SYNC_SCHEMA, name)}()"
     set_comment(connection, function, f"alembic-safe keeps {table.shown}.{column.name} in {RETIRED_SCHEMA}.{name}")
-    run(connection, f"REVOKE ALL ON {function} FROM PUBLIC")
-    for statement in create_triggers(table.quoted, keeping):
+    for statement in (*rights_on(function, table.owner), *create_triggers(table.quoted, keeping)):
         run(connection, statement)
     made = read_beside(connection, table.schema, table.name, column.name)
     assert made is not None  # noqa: S101 - it was just made

@@ -15,7 +15,7 @@ from alembic_safe.operations.expressions import Wanted, read_expressions
 from alembic_safe.operations.kept import comment_on, rights_named, set_comment
 from alembic_safe.operations.living import refuse_inheritance
 from alembic_safe.operations.speaking import table_of
-from alembic_safe.operations.sync_sql import Columns, Formula, create_function, create_triggers
+from alembic_safe.operations.sync_sql import Columns, Formula, create_function, create_triggers, rights_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +133,7 @@ def install(
         *_dropping(table, replaced),
         create_function(name, columns),
         comment_on(function, text.as_comment()),
-        f"REVOKE ALL ON {function} FROM PUBLIC",
+        *rights_on(function, table.owner),
         *create_triggers(table.quoted, firing, columns, name),
     ]
     run_at_once(connection, statements)

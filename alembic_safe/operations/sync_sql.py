@@ -74,6 +74,17 @@ def create_function(name: str, columns: Columns) -> str:
     )
 
 
+def rights_on(function: str, owner: str) -> list[str]:
+    """Return the statements after which nobody but the table's owner may put a trigger function on a table.
+
+    The owner needs it to make or attach a partition, which gets the triggers of its parent. It lets them do nothing that
+    they could not do before: to name the function takes a right on our schema, too, and what fires it is theirs either way.
+
+    :param function: ``FUNCTION`` with its name, quoted, and its arguments.
+    """
+    return [f"REVOKE ALL ON {function} FROM PUBLIC", f"GRANT EXECUTE ON {function} TO {quoted(owner)}"]
+
+
 def _body(columns: Columns) -> str:
     contradicts_up = _differs(columns, [f.compared.sql for f in columns.up])
     up, down = _assign(columns.up), _assign(columns.down)
