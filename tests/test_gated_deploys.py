@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import pytest
@@ -294,6 +295,10 @@ def test_the_copy_is_verified_again_before_a_contract_and_rows_that_contradict_t
         c.execute("ALTER TABLE users DISABLE TRIGGER USER")
         c.execute(wrong)
     before = backups(cluster, database)
+    ended = safe_upgrade(project, "--release", "v2", "--drift", "off", check=3)
+    assert "of public.users does not fire in every session, as it is not ENABLE ALWAYS." in ended.text
+    (enabled,) = re.findall(r'ALTER TABLE "public"."users" ENABLE ALWAYS .*;', ended.text)
+    rows(cluster, database, enabled)
     ended = safe_upgrade(project, "--release", "v2", "--drift", "off", check=4)
     assert "in 1 of 50 rows of public.users the columns fullname -> name contradict each other" in ended.text
     assert "For example where id = 7." in ended.text

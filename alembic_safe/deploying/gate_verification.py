@@ -13,6 +13,7 @@ from alembic_safe.inspecting.changes import changes
 from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.inspecting.open_differences import require_no_contradiction
 from alembic_safe.inspecting.syncs import read_syncs
+from alembic_safe.operations.sync_whole import refuse_idle_triggers
 
 if TYPE_CHECKING:
     from alembic_safe.database.environment import Journals
@@ -29,6 +30,7 @@ def verify_copies(upgrade: Upgrade, plan: Plan) -> tuple[tuple[str, CopyEvidence
 
     :return: for each comparison the contract's revision, and what was found, for the journal.
     :raises Findings: where rows contradict themselves; nothing was changed then.
+    :raises Refused: where what is written behind the comparison could make them do so; likewise.
     """
     pending = {one.revision for one in plan.revisions}
     contracts = {one.change or "": one.revision for one in plan.revisions if one.phase == "contract"}
@@ -87,6 +89,7 @@ def _is_of(sync: Sync, change: Change) -> bool:
 
 
 def _verified(upgrade: Upgrade, change: Change, sync: Sync) -> CopyEvidence:
+    refuse_idle_triggers(upgrade.connection, sync)
     verified = count_mismatches(upgrade.connection, sync)
     table, columns = f"{sync.schema}.{sync.table}", f"{', '.join(sync.old)} -> {', '.join(sync.new)}"
     if verified.mismatches:

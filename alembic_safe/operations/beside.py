@@ -39,7 +39,7 @@ from alembic_safe.operations.sync_run import make_sync_schema
 from alembic_safe.operations.sync_sql import rights_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -54,10 +54,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("alembic.safe.retire")
 
 _PUBLISHED = "SELECT pubname AS name FROM pg_publication WHERE puballtables ORDER BY 1"
-KEEPING_TRIGGERS = """
-SELECT g.tgname AS name, g.tgenabled = 'A' AS is_always FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
-JOIN pg_namespace n ON n.oid = p.pronamespace WHERE g.tgrelid = CAST(:oid AS oid) AND n.nspname = :own AND p.proname = :kept
-ORDER BY 1
+# A partition has clones, which somebody can disable there alone.
+_KEEPING_TRIGGERS = """
+SELECT g.tgname AS name, g.tgenabled = 'A' AS is_always, g.tgrelid = CAST(:oid AS oid) AS is_own
+FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname = :own AND p.proname = :kept AND (g.tgrelid = CAST(:oid AS oid)
+  OR g.tgrelid IN (SELECT relid FROM pg_partition_tree(CAST(:oid AS oid)::regclass))) ORDER BY 1, 2
 """
 
 
@@ -156,8 +158,7 @@ def _fits(
         request.successors,
         request.down,
     )
-    triggers = run(connection, KEEPING_TRIGGERS, {"oid": table.oid, "own": SYNC_SCHEMA, "kept": there.kept})
-    return said and len(triggers) == len(trigger_names(there.kept)) and all(row["is_always"] for row in triggers)
+    return said and sees_every_write(connection, table, there)
 
 
 def _keeping(
@@ -200,8 +201,18 @@ def is_complete(beside: Retired, key: tuple[tuple[str, str], ...], request: Reti
 
 def keeping_triggers(source: Connection | Reads, table: LivingTable, beside: Retired) -> list[str]:
     """Return the triggers that keep a column's values."""
-    words = {"oid": table.oid, "own": SYNC_SCHEMA, "kept": beside.kept}
-    return [row["name"] for row in rows_of(source, KEEPING_TRIGGERS, words)]
+    return [row["name"] for row in _triggers(source, table, beside) if row["is_own"]]
+
+
+def sees_every_write(source: Connection | Reads, table: LivingTable, beside: Retired) -> bool:
+    """Whether the triggers that keep a column's values are there, and fire in every session, also on partitions."""
+    triggers = _triggers(source, table, beside)
+    own = [row for row in triggers if row["is_own"]]
+    return len(own) == len(trigger_names(beside.kept)) and all(row["is_always"] for row in triggers)
+
+
+def _triggers(source: Connection | Reads, table: LivingTable, beside: Retired) -> Sequence[Mapping[str, Any]]:
+    return rows_of(source, _KEEPING_TRIGGERS, {"oid": table.oid, "own": SYNC_SCHEMA, "kept": beside.kept})
 
 
 def stop_keeping(

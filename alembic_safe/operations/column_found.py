@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,12 @@ from alembic_safe.database.reads import Reads
 from alembic_safe.database.statements import run
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.retired import BESIDE, BESIDE_WORDS, read_beside
-from alembic_safe.operations.beside import is_complete, keeping_triggers
+from alembic_safe.operations.beside import is_complete, keeping_triggers, sees_every_write
 from alembic_safe.operations.dependants import owned_sequences, said_of_column
 from alembic_safe.operations.kept import fixed_text
 from alembic_safe.operations.living import COLUMN, KEYS, find_column, key_of, keys_return, lock
-from alembic_safe.operations.sync_run import ending_of
+from alembic_safe.operations.sync_run import ending_of, find_sync
+from alembic_safe.operations.sync_whole import refuse_idle_triggers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from alembic_safe.inspecting.retired import Dependant, Retired
     from alembic_safe.operations.column_keep import RetireColumn
     from alembic_safe.operations.living import LivingColumn, LivingTable
+
+log = logging.getLogger("alembic.safe.retire")
 
 COUNTED_UNDER_LOCK = 10_000
 """As many values are counted in a few milliseconds."""
@@ -71,7 +75,17 @@ class _Look:
         key = key_of(reads, table, request.key, without=column.name)
         there = read_beside(reads, table.schema, table.name, column.name)
         complete = there is not None and is_complete(there, key, request)
+        if there is not None and complete and not sees_every_write(reads, table, there):
+            # as behind pg_restore --disable-triggers: what was written meanwhile is not kept
+            complete = False
+            log.warning(
+                "The triggers that keep %s.%s did not fire in every session: it is kept anew, under the table's lock",
+                table.shown, column.name,
+            )  # fmt: skip
         triggers = keeping_triggers(reads, table, there) if there is not None else []
+        sync = find_sync(reads, table, (column.name,), request.successors) if request.successors else None
+        if sync is not None:
+            refuse_idle_triggers(reads, sync)
         ends = ending_of(reads, table, column.name, request.successors)
         again = keys_return(reads, table, [name for name, _ in key])
         with self._fixed:

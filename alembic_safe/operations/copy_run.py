@@ -22,7 +22,8 @@ from alembic_safe.operations.dependants import server_words
 from alembic_safe.operations.expressions import Wanted, read_expressions
 from alembic_safe.operations.living import find_column, refuse_inheritance
 from alembic_safe.operations.speaking import table_of
-from alembic_safe.operations.sync_run import compile_sync, find_sync, refuse_later_triggers
+from alembic_safe.operations.sync_run import compile_sync, find_sync
+from alembic_safe.operations.sync_whole import refuse_idle_triggers, refuse_later_triggers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -227,6 +228,7 @@ def _what_to_verify(connection: Connection, table: LivingTable, op: VerifyCopied
     sync = find_sync(connection, table, op.old, op.new)
     if sync is not None:
         refuse_later_triggers(connection, sync)
+        refuse_idle_triggers(connection, sync)
         return sync.text
     columns = compile_sync(connection, table, op, subject)
     up = tuple(formula.compared.sql for formula in columns.up)

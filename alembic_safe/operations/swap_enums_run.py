@@ -182,7 +182,7 @@ def _planned(connection: Connection, todo: Sequence[tuple[Sync, Pair]], subject:
             table = find_table(reads, sync.table, sync.schema)
             assert table is not None  # noqa: S101 - its sync was read a moment ago
             default = _translated(reads, table, sync, pair, subject, forward=forward)
-            found.append((table, swap_of(reads, table, sync, pair), default))
+            found.append((table, swap_of(reads, table, sync, pair, forward=forward), default))
         names = [(table, name) for table, swap, _ in found for name in (swap.pair.stays, swap.pair.goes)]
         named = standing_on(reads, names)
     swaps: list[_Swapping] = []

@@ -26,8 +26,8 @@ from alembic_safe.operations.sync_run import (
     firing_last,
     install,
     text_of,
-    triggers_of,
 )
+from alembic_safe.operations.sync_whole import refuse_idle_triggers, triggers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -163,7 +163,9 @@ def _planned(connection: Connection, table: LivingTable, op: _SwapOp, subject: s
         if all(sync.text.swapped is forward for sync in syncs):
             return None
         named = standing_on(reads, [(table, name) for name in (*op.old, *op.new)])
-        swaps = [swap_of(reads, table, sync, Pair(*pair)) for pair, sync in zip(pairs, syncs, strict=True)]
+        swaps = [
+            swap_of(reads, table, sync, Pair(*pair), forward=forward) for pair, sync in zip(pairs, syncs, strict=True)
+        ]
     views = Views(connection, table, [wanted for sync in syncs for wanted in formulas_of(sync)])
     views.make()
     return _Plan(table, reads, fixed, named, swaps, views, views.read(fixed), op.defaults)
@@ -201,17 +203,21 @@ def _exchange(connection: Connection, plan: _Plan, *, forward: bool) -> None:
         said_again(connection, plan.table, one, done)
 
 
-def swap_of(reads: Reads, table: LivingTable, sync: Sync, pair: Pair) -> Swap:
+def swap_of(reads: Reads, table: LivingTable, sync: Sync, pair: Pair, *, forward: bool) -> Swap:
     """Return what there is to know of two columns before they change their names; called under an empty search path.
 
     What is said of the name that stays has to be said again of the column that gets it.
+
+    :raises Refused: where not every write reaches both of them; on the way back no comparison is before us.
     """
+    if forward:
+        refuse_idle_triggers(reads, sync)
     said = [one for one in said_of_column(reads, table.quoted, pair.stays) if one.kind in _OF_THE_NAME]
     exact = exact_of(reads, table, (*sync.old, *sync.new))
     counters = counters_of(reads, table, source=pair.stays, target=pair.goes)
     names = names_of(reads, table, final=pair.stays, beside_it=pair.goes)
     firing = firing_last(reads, table, sync.name)
-    triggers = triggers_of(reads, table, sync)
+    triggers = triggers_of(reads, sync)
     return Swap(sync, pair, tuple(said), exact, counters, names, firing, tuple(triggers))
 
 

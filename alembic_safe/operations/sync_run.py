@@ -10,12 +10,13 @@ from alembic_safe.database.names import cut
 from alembic_safe.database.reads import Reads
 from alembic_safe.database.statements import quoted, run, run_at_once
 from alembic_safe.errors import Missing, NextStep, Refused
-from alembic_safe.inspecting.syncs import LATER_TRIGGERS, SYNC_SCHEMA, SyncText, later_triggers, read_syncs
+from alembic_safe.inspecting.syncs import LATER_TRIGGERS, SYNC_SCHEMA, SyncText, read_syncs
 from alembic_safe.operations.expressions import Wanted, read_expressions
 from alembic_safe.operations.kept import comment_on, rights_named, set_comment
 from alembic_safe.operations.living import refuse_inheritance
 from alembic_safe.operations.speaking import table_of
 from alembic_safe.operations.sync_sql import Columns, Formula, create_function, create_triggers, rights_on
+from alembic_safe.operations.sync_whole import is_whole, triggers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,10 +66,6 @@ SELECT current_user AS role, current_database() AS database,
   (SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE') FROM pg_namespace
     WHERE nspname = :schema) AS may
 """
-_TRIGGERS = """
-SELECT g.tgname AS name, g.tgenabled = 'A' AS is_always FROM pg_trigger g
-WHERE g.tgrelid = CAST(:oid AS oid) AND g.tgfoid = CAST(:function AS oid) ORDER BY 1
-"""
 
 
 def sync_columns(operations: Operations, op: SyncColumnsOp) -> None:
@@ -92,7 +89,7 @@ def sync_columns(operations: Operations, op: SyncColumnsOp) -> None:
         name = there.name if there is not None else _function_name(table, op)
         make_sync_schema(connection)
         text = text_of(columns, up=op.up or (), down=op.down or (), swapped=op.swapped)
-        triggers = [] if there is None else triggers_of(reads, table, there)
+        triggers = [] if there is None else triggers_of(reads, there)
         install(connection, table, name, columns, text, firing=firing_last(reads, table, name), replaced=triggers)
     _warn_of_watchers(reads, table, op)
 
@@ -139,11 +136,6 @@ def install(
     run_at_once(connection, statements)
 
 
-def triggers_of(reads: Reads, table: LivingTable, sync: Sync) -> list[str]:
-    """Return the triggers of a sync."""
-    return [row["name"] for row in reads.rows(_TRIGGERS, {"oid": table.oid, "function": sync.function})]
-
-
 def ending_of(reads: Reads, table: LivingTable, column: str, successors: Sequence[str]) -> list[str]:
     """Return the statements that end the sync of a column with those that replaced it; none where there is none."""
     sync = find_sync(reads, table, (column,), successors) if successors else None
@@ -153,26 +145,13 @@ def ending_of(reads: Reads, table: LivingTable, column: str, successors: Sequenc
 def _ending(reads: Reads, table: LivingTable, sync: Sync) -> list[str]:
     # the triggers go first: on a table that lost a column, they would fail every write
     return [
-        *_dropping(table, triggers_of(reads, table, sync)),
+        *_dropping(table, triggers_of(reads, sync)),
         f"DROP FUNCTION {quoted(SYNC_SCHEMA, sync.name)}() RESTRICT",
     ]
 
 
 def _dropping(table: LivingTable, names: Sequence[str]) -> list[str]:
     return [f"DROP TRIGGER {quoted(name)} ON {table.quoted}" for name in names]
-
-
-def refuse_later_triggers(connection: Connection, sync: Sync) -> None:
-    """Stop where somebody made a trigger that fires behind the sync's.
-
-    :raises Refused: naming it.
-    """
-    later = later_triggers(connection, sync)
-    if later:
-        raise Refused(
-            f"{sync.shown}: trigger {later[0]} fires behind the sync, and could make the columns differ unseen.",
-            next_steps=[NextStep("let op.sync_columns put its own behind it", "op.sync_columns(...)")],
-        )
 
 
 def _the_same(reads: Reads, table: LivingTable, op: _SyncOp) -> Sync | None:
@@ -188,10 +167,7 @@ def _the_same(reads: Reads, table: LivingTable, op: _SyncOp) -> Sync | None:
 
 def _is_in_place(connection: Connection, sync: Sync, op: _SyncOp) -> bool:
     said = (sync.old, sync.new, sync.text.up, sync.text.down)
-    if said != (op.old, op.new, op.up or (), op.down or ()):
-        return False
-    triggers = run(connection, _TRIGGERS, {"oid": sync.oid, "function": sync.function})
-    return len(triggers) == 2 and all(row["is_always"] for row in triggers) and not later_triggers(connection, sync)
+    return said == (op.old, op.new, op.up or (), op.down or ()) and is_whole(connection, sync)
 
 
 def _refuse_overlap(reads: Reads, table: LivingTable, op: _SyncOp, subject: str) -> None:
