@@ -112,6 +112,37 @@ def test_what_was_kept_only_in_part_is_kept_anew_when_it_is_retired(place: Stepw
     assert place.same_as_after("ALTER TABLE t DROP c")
 
 
+AGAIN = {
+    "inserted": "INSERT INTO t VALUES (1, NULL), (2, 'new')",
+    "moved there": "INSERT INTO t VALUES (50, NULL), (51, 'new'); UPDATE t SET id = id - 49 WHERE id IN (50, 51)",
+    "from another partition": "INSERT INTO t VALUES (950, NULL), (951, 'new'); UPDATE t SET id = id - 949 WHERE id > 900",
+}
+GONE = {
+    "truncated": "TRUNCATE t1",
+    "another one": "DROP TABLE t1; CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (100)",
+}
+
+
+@pytest.mark.parametrize("gone", GONE)
+@pytest.mark.parametrize("again", AGAIN)
+def test_a_key_that_comes_again_behind_its_partition_has_nothing_of_the_row_before(
+    place: Stepwise, gone: str, again: str
+) -> None:
+    place.given(PARTITIONED)
+    place.steps("keep_column", "t", C)
+    place.run("DELETE FROM t WHERE id BETWEEN 3 AND 99")
+
+    # no trigger of the partitioned table sees it
+    place.run(GONE[gone])
+    place.run(AGAIN[again])
+    before = living(place)
+    assert beside(place) == before
+    place.op("retire_column", "t", C)
+    place.op("restore_column", "t", C, accept=["restore-by-key:t.c"])
+
+    assert living(place) == before
+
+
 @pytest.mark.parametrize("where", ["t", "t1"])
 def test_what_triggers_that_do_not_fire_in_every_session_missed_is_kept_when_it_is_retired(
     place: Stepwise, where: str, caplog: pytest.LogCaptureFixture

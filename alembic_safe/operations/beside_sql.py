@@ -85,7 +85,7 @@ def create_function(keeping: Keeping) -> str:
 
 
 def _body(keeping: Keeping) -> str:
-    same_old = _same_key(keeping, "OLD")
+    same_old, same_new = _same_key(keeping, "OLD"), _same_key(keeping, "NEW")
     columns = keeping.columns.split(", ")
     update = ", ".join(f"{name} = excluded.{name}" for name in columns[len(keeping.key) :])
     return f"""
@@ -101,6 +101,9 @@ BEGIN
     IF {keeping.wanted("new")} THEN
       INSERT INTO {keeping.table} AS k ({keeping.columns}) VALUES ({", ".join(keeping.values("new"))})
         ON CONFLICT ({", ".join(keeping.keys)}) DO UPDATE SET {update};
+    ELSE
+      -- of a row that went unseen: with a partition that was truncated, detached or dropped
+      DELETE FROM {keeping.table} AS k WHERE {same_new};
     END IF;
   END IF;
   RETURN NULL;
