@@ -107,3 +107,77 @@ def test_another_owner_s_publication_is_named_with_the_line_for_its_owner(living
     living.run(refused.value.next_steps[0].command)
 
     assert living.retire_table("t", ID, user=role).rows == 2
+
+
+COUNTING = """
+CREATE TABLE t (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "N:1" serial, v integer);
+INSERT INTO t (v) VALUES (1);
+CREATE TABLE o (id integer PRIMARY KEY, i integer GENERATED ALWAYS AS IDENTITY, s serial);
+INSERT INTO o VALUES (1), (2);
+GRANT SELECT, INSERT ON t, o TO {role};
+GRANT USAGE ON SEQUENCE "t_N:1_seq" TO {role} WITH GRANT OPTION;
+GRANT SELECT ON SEQUENCE "t_N:1_seq", t_id_seq, o_i_seq TO PUBLIC;
+COMMENT ON SEQUENCE "t_N:1_seq" IS 'the application''s: 100%'; COMMENT ON SEQUENCE o_i_seq IS 'ours';
+ALTER DEFAULT PRIVILEGES GRANT UPDATE ON SEQUENCES TO pg_monitor;
+"""
+N = sa.Column("N:1", sa.Integer, server_default=sa.text("""nextval('"t_N:1_seq"'::regclass)"""), nullable=False)
+SAID = """
+SELECT c.relname, pg_get_userbyid(c.relowner), obj_description(c.oid), array(
+  SELECT x::text FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner ORDER BY 1)
+FROM pg_class c WHERE c.relkind = 'S' AND c.relnamespace = 'public'::regnamespace ORDER BY 1
+"""
+
+
+def test_what_was_said_of_its_sequences_comes_back_with_a_table(living: Living, role: str) -> None:
+    living.run(COUNTING.format(role=role))
+    before = living.all(SAID)
+
+    living.retire_table("t", ID)
+    kept = living.all("SELECT count(*) FROM pg_class, aclexplode(relacl) WHERE relkind = 'S' AND grantee <> relowner")
+    done = living.restore_table("t", ID)
+
+    assert kept == [(1,)]  # that of the other table
+    assert done.not_back == ()
+    assert living.all(SAID) == before
+    with living.cluster.connect(living.name, user=role) as application:
+        application.execute("INSERT INTO t (v) VALUES (2)")
+
+
+@pytest.mark.parametrize("owner", ["postgres", "another"])
+def test_what_was_said_of_its_sequence_comes_back_with_a_column_and_nothing_more(
+    living: Living, role: str, owner: str
+) -> None:  # fmt: skip
+    living.run(COUNTING.format(role=role))
+    if owner == "another":
+        living.run(f"ALTER TABLE t OWNER TO {role}; GRANT CREATE ON SCHEMA public TO {role}")
+    before = living.all(SAID)
+
+    living.retire_column("t", N)
+    done = living.restore_column("t", N, accept=["restore-by-key:t.N:1"])
+
+    assert done.not_back == ()
+    assert living.all(SAID) == before
+    with living.cluster.connect(living.name, user=role) as application:
+        application.execute("INSERT INTO t (v) VALUES (2)")
+
+
+def test_what_was_said_of_its_sequence_comes_back_with_an_identity(living: Living, role: str) -> None:
+    living.run(COUNTING.format(role=role) + "ALTER DEFAULT PRIVILEGES REVOKE ALL ON SEQUENCES FROM pg_monitor")
+    before = living.all(SAID)
+    identity = sa.Column("i", sa.Integer, sa.Identity(always=True), nullable=False)
+
+    living.retire_column("o", identity)
+    done = living.restore_column("o", identity, accept=["restore-by-key:o.i"])
+
+    assert done.not_back == ()
+    assert living.all(SAID) == before
+
+
+def test_who_was_given_a_sequence_that_was_made_anew_meanwhile_keeps_it(living: Living, role: str) -> None:
+    living.run(COUNTING.format(role=role))
+    living.retire_column("o", sa.Column("s", sa.Integer, nullable=False))
+    living.run("CREATE SEQUENCE o_s_seq; GRANT USAGE ON SEQUENCE o_s_seq TO pg_signal_backend")
+
+    living.restore_column("o", sa.Column("s", sa.Integer, nullable=False), accept=["restore-by-key:o.s"])
+
+    assert living.all("SELECT has_sequence_privilege('pg_signal_backend', 'o_s_seq', 'USAGE')") == [(True,)]

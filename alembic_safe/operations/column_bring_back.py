@@ -11,7 +11,7 @@ from alembic_safe.errors import ConsentMissing, NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, newest, read_memory, read_retired
 from alembic_safe.operations.column_shape import add_plain, finish_shape
 from alembic_safe.operations.consent import step_to_consent
-from alembic_safe.operations.dependants import make_again
+from alembic_safe.operations.dependants import DEFAULT_RIGHTS, make_again
 from alembic_safe.operations.kept import fixed_text, rights_named, text_of, write_record
 from alembic_safe.operations.living import find_column, find_table, key_source, lock, refuse_inheritance
 from alembic_safe.operations.quiet_triggers import triggers_off
@@ -94,8 +94,9 @@ def restore_column(connection: Connection, request: RetireColumn, column: Column
         elif column.computed is None:
             with fixed_text(connection), triggers_off(connection, table):
                 done = _values(connection, table, request, kept, done, only_empty=there)
-        sequences = tuple(d for d in record.dependants if d.kind == "sequence") if record else ()
-        others = tuple(d for d in record.dependants if d.kind != "sequence") if record else ()
+        recorded = record.dependants if record else ()
+        sequences = tuple(d for d in recorded if d.kind in ("sequence", DEFAULT_RIGHTS))
+        others = tuple(d for d in recorded if d.kind not in ("sequence", DEFAULT_RIGHTS))
         _, no_sequence = make_again(connection, sequences)
         loose = finish_shape(connection, table, column)
         not_valid, not_back = make_again(connection, others)

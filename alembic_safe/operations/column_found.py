@@ -18,13 +18,13 @@ from alembic_safe.operations.sync_run import ending_of, find_sync
 from alembic_safe.operations.sync_whole import refuse_idle_triggers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
     from alembic_safe.inspecting.retired import Dependant, Retired
     from alembic_safe.operations.column_keep import RetireColumn
+    from alembic_safe.operations.dependants import OwnedSequence
     from alembic_safe.operations.living import LivingColumn, LivingTable
 
 log = logging.getLogger("alembic.safe.retire")
@@ -51,7 +51,7 @@ class Found:
     triggers: tuple[str, ...]
     ending: tuple[str, ...]
     dependants: tuple[Dependant, ...]
-    sequences: Sequence[Mapping[str, Any]]
+    sequences: Sequence[OwnedSequence]
     counted: int = 0
 
 

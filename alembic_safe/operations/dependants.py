@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.failures import sqlstate_of
@@ -9,12 +10,15 @@ from alembic_safe.database.reads import Reads
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.retired import Dependant
+from alembic_safe.operations.said_of_relations import said_of_sequence, without_default_rights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
     from sqlalchemy import Connection
+
+    from alembic_safe.operations.said_of_relations import SaidOfSequence
 
 # What DROP COLUMN takes along without being asked: constraints and indexes over it, statistics objects, rights. What
 # it would not take (views, policies, triggers of columns, generated columns) it refuses, and so do we.
@@ -69,20 +73,32 @@ FROM t, a, pg_attribute p WHERE p.attrelid = t.oid AND p.attnum = a.attnum AND p
 ORDER BY rank, name
 """
 
-# A sequence that the column owns goes with it; where it went on counting is noted.
+# A sequence that the column owns goes with it; where it went on counting is noted. That of an identity is made again with it.
 _OWNED_SEQUENCE = """
-SELECT n.nspname AS schema, s.relname AS name, q.seqstart, q.seqincrement, q.seqmax, q.seqmin, q.seqcache, q.seqcycle,
+SELECT s.oid::bigint AS oid, d.deptype = 'i' AS is_identity, n.nspname AS schema, s.relname AS name,
+       pg_get_userbyid(s.relowner) AS owner, q.seqstart, q.seqincrement, q.seqmax, q.seqmin, q.seqcache, q.seqcycle,
        format_type(q.seqtypid, NULL) AS type
 FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
 JOIN pg_sequence q ON q.seqrelid = s.oid JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 WHERE d.classid = 'pg_class'::regclass AND d.refobjid = CAST(CAST(:table AS text) AS regclass) AND a.attname = :column
-  AND d.deptype::text = CAST(:deptype AS text)
+  AND d.deptype IN ('a', 'i')
 """
 
 _VIOLATED = ("23502", "23503", "23505", "23514", "23P01")
 _THERE_ALREADY = ("42710", "42P07", "42P16")
 # a role, a publication, a function, a table or a type that has gone meanwhile
 _GONE = ("42704", "42P01", "42883", "42703", "3F000", "0A000", "42830", "2BP01")
+
+DEFAULT_RIGHTS = "default rights"
+"""What is taken from a sequence that was made again: rights that it did not have before."""
+
+
+@dataclass(frozen=True)
+class OwnedSequence:
+    """A sequence that goes with its column: what it is, and what is said of it."""
+
+    facts: Mapping[str, Any]
+    said: SaidOfSequence
 
 
 def of_column(connection: Connection, table: str, column: str) -> tuple[Dependant, ...]:
@@ -101,27 +117,38 @@ def said_of_column(reads: Reads, table: str, column: str) -> tuple[Dependant, ..
     return tuple(Dependant(row["kind"], row["name"], row["make"]) for row in rows)
 
 
-def owned_sequences(reads: Reads, table: str, column: str) -> Sequence[Mapping[str, Any]]:
-    """Return the sequences that a column owns."""
-    return reads.rows(_OWNED_SEQUENCE, {"table": table, "column": column, "deptype": "a"})
+def owned_sequences(reads: Reads, table: str, column: str) -> list[OwnedSequence]:
+    """Return the sequences that a column owns, that of an identity among them."""
+    rows = reads.rows(_OWNED_SEQUENCE, {"table": table, "column": column})
+    return [OwnedSequence(row, said_of_sequence(reads, row["oid"])) for row in rows]
 
 
-def sequences_of(
-    connection: Connection, owned: Sequence[Mapping[str, Any]], table: str, column: str
-) -> list[Dependant]:  # fmt: skip
-    """Return what makes owned sequences again, and lets them go on from where they are now."""
+def sequences_of(connection: Connection, owned: Sequence[OwnedSequence], table: str, column: str) -> list[Dependant]:
+    """Return what makes owned sequences again, and lets them go on from where they are now.
+
+    That of an identity comes with it; what is said of it comes behind.
+    """
     found: list[Dependant] = []
-    for row in owned:
+    for one in owned:
+        row = one.facts
         name = quoted(row["schema"], row["name"])
+        said = one.said.dependants(name)
+        if row["is_identity"]:
+            found += said
+            continue
         at = run(connection, f"SELECT last_value, is_called FROM {name}")[0]
         start = at["last_value"] + (row["seqincrement"] if at["is_called"] else 0)
         make = (
-            f"CREATE SEQUENCE {name} AS {row['type']} START {row['seqstart']} INCREMENT {row['seqincrement']}"
+            f"CREATE {'UNLOGGED ' if one.said.unlogged else ''}SEQUENCE {name} AS {row['type']}"
+            f" START {row['seqstart']} INCREMENT {row['seqincrement']}"
             f" MINVALUE {row['seqmin']} MAXVALUE {row['seqmax']} CACHE {row['seqcache']}{' CYCLE' if row['seqcycle'] else ''}"
         )
         restart = f"ALTER SEQUENCE {name} RESTART {min(max(start, row['seqmin']), row['seqmax'])}"
         tie = f"ALTER SEQUENCE {name} OWNED BY {table}.{quoted(column)}"
-        found.extend(Dependant("sequence", row["name"], sql) for sql in (make, restart, tie))
+        # whoever brings it back: a table owns no sequence of another owner
+        owner = f"ALTER SEQUENCE {name} OWNER TO {quoted(row['owner'])}"
+        found.extend(Dependant("sequence", row["name"], sql) for sql in (make, owner, restart, tie))
+        found += [Dependant(DEFAULT_RIGHTS, row["name"], without_default_rights("SEQUENCE", name)), *said]
     return found
 
 
@@ -133,13 +160,18 @@ def make_again(connection: Connection, dependants: Sequence[Dependant]) -> tuple
     """
     not_valid: list[str] = []
     not_back: list[str] = []
+    there: set[str] = set()
     for dependant in dependants:
+        if dependant.kind == DEFAULT_RIGHTS and dependant.name in there:
+            continue  # whoever made it anew has said who may use it
         state, said = attempt(connection, dependant.make)
         if state in _VIOLATED and dependant.kind in ("check", "foreign key"):
             state, said_then = attempt(connection, f"{dependant.make} NOT VALID")
             if not state:
                 not_valid.append(f"{dependant.shown}: {said}")
             said = said if state in _VIOLATED else said_then
+        if state in _THERE_ALREADY and dependant.kind == "sequence":
+            there.add(dependant.name)
         if state and state not in _THERE_ALREADY:
             not_back.append(f"{dependant.shown}: {said}; {dependant.make};")
     return not_valid, not_back

@@ -11,6 +11,7 @@ from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 from alembic_safe.operations.expressions import OWN_VIEWS
 from alembic_safe.operations.living import find_table
+from alembic_safe.operations.said_of_relations import without_default_rights
 from alembic_safe.operations.table_parts_sql import POLICIES, STATISTICS, Part, acting, grants_on
 
 if TYPE_CHECKING:
@@ -49,10 +50,6 @@ SELECT format('ALTER VIEW %s ALTER COLUMN %I SET DEFAULT %s', a.attrelid::regcla
 WHERE a.attrelid = CAST(:oid AS oid)
 UNION ALL SELECT format('COMMENT ON COLUMN %s.%I IS %L', a.attrelid::regclass, a.attname, col_description(a.attrelid, a.attnum))
 FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND col_description(a.attrelid, a.attnum) IS NOT NULL
-"""
-_GRANTEES = """
-SELECT DISTINCT CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name
-FROM pg_class c, aclexplode(c.relacl) g WHERE c.oid = CAST(CAST(:view AS text) AS regclass) AND g.grantee <> c.relowner
 """
 _TRIGGERS = f"""
 SELECT DISTINCT t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS state,
@@ -130,13 +127,8 @@ def make(connection: Connection, parts: Sequence[Part], fixed: FixedText) -> Non
             for statement in part.make:
                 run(connection, verbatim(statement))
             if part.kind == "view":
-                _without_default_rights(connection, part.name)
-
-
-def _without_default_rights(connection: Connection, view: str) -> None:
-    """Take away what default privileges give on a view that was just made; its own rights come behind."""
-    for row in run(connection, _GRANTEES, {"view": view}):
-        run(connection, verbatim(f"REVOKE ALL ON {view} FROM {row['name']} CASCADE"))
+                # its own rights come behind
+                run(connection, without_default_rights("", part.name))
 
 
 def _view(reads: Reads, row: Mapping[str, Any]) -> list[Part]:

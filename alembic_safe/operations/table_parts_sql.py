@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alembic_safe.database.reads import rows_of
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.retired import Dependant
 from alembic_safe.operations.dependants import of_column
 from alembic_safe.operations.kept import text_of
+from alembic_safe.operations.said_of_relations import grants_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,16 +94,11 @@ SELECT s.stxname AS name, pg_get_statisticsobjdef(s.oid) AS definition, n.nspnam
 FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
 """
 """Statistics objects with what makes them; the condition comes behind."""
-_GRANTS = """
-SELECT coalesce(r.rolname, 'PUBLIC') AS name, format('GRANT %s%s ON %s TO %s%s', g.privilege_type, g.columns,
-  CAST(:shown AS text), coalesce(quote_ident(r.rolname), 'PUBLIC'),
-  CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-  AS definition
-FROM (SELECT x.grantee, x.privilege_type, x.is_grantable, '' AS columns FROM pg_class c, aclexplode(c.relacl) x
-      WHERE c.oid = CAST(:oid AS oid) AND x.grantee <> c.relowner
-      UNION ALL SELECT x.grantee, x.privilege_type, x.is_grantable, format(' (%I)', a.attname) FROM pg_class c,
-      pg_attribute a, aclexplode(a.attacl) x WHERE c.oid = CAST(:oid AS oid) AND a.attrelid = c.oid AND NOT a.attisdropped) g
-LEFT JOIN pg_roles r ON r.oid = g.grantee ORDER BY 1, 2
+_SEQUENCES = """
+SELECT s.oid::bigint AS oid, format('%I.%I', n.nspname, s.relname) AS name FROM pg_depend d
+JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
+WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = CAST(:oid AS oid)
+  AND d.deptype IN ('a', 'i') ORDER BY 2
 """
 _PUBLICATIONS = """
 SELECT p.pubname AS name, pg_get_userbyid(p.pubowner) AS owner, pg_has_role(p.pubowner, 'USAGE') AS may,
@@ -175,6 +170,7 @@ def parts_of(connection: Connection, table: LivingTable) -> list[Part]:
     ]
     parts += _row_security(own, flags)
     parts += grants_on(connection, table)
+    parts += _sequence_grants(connection, table)
     parts += _publications(connection, table)
     if flags["comment"] is not None:
         text = run(connection, "SELECT quote_literal(CAST(:c AS text)) AS it", {"c": flags["comment"]})[0]["it"]
@@ -276,8 +272,16 @@ def _row_security(own: str, flags: Any) -> list[Part]:
 
 def grants_on(connection: Connection | Reads, table: LivingTable) -> list[Part]:
     """Return what others than the owner may do with a table or a view."""
-    rows = rows_of(connection, _GRANTS, {"oid": table.oid, "shown": table.quoted})
-    return [Part("grant", row["name"], "", (row["definition"],)) for row in rows]
+    return [Part("grant", one.name, "", (one.on(table.quoted),)) for one in grants_of(connection, table.oid)]
+
+
+def _sequence_grants(connection: Connection, table: LivingTable) -> list[Part]:
+    """Return what others than the owner may do with the sequences that go along with a table."""
+    return [
+        Part("grant", one.name, "", (one.on(f"SEQUENCE {row['name']}"),))
+        for row in run(connection, _SEQUENCES, {"oid": table.oid})
+        for one in grants_of(connection, row["oid"])
+    ]
 
 
 def _publications(connection: Connection, table: LivingTable) -> list[Part]:
