@@ -42,6 +42,25 @@ def test_hostile_names_off_the_search_path(place: Stepwise, name: str) -> None:
     assert place.all(f"SELECT id, {column} FROM {table} ORDER BY id") == [(1, 1), (2, 2)]
 
 
+def test_who_may_count_and_what_is_said_of_it_go_along_there_and_back(place: Stepwise) -> None:
+    said = """SELECT c.relname, obj_description(c.oid), c.relpersistence, pg_get_userbyid(c.relowner), array(
+      SELECT x.grantee::text || x.privilege_type || x.is_grantable FROM aclexplode(c.relacl) x
+      WHERE x.grantee <> c.relowner ORDER BY 1) FROM pg_class c WHERE c.relkind = 'S'"""
+    place.given("CREATE TABLE t (id integer PRIMARY KEY, n serial)")
+    place.run(
+        "ALTER DEFAULT PRIVILEGES FOR ROLE postgres, pg_database_owner GRANT UPDATE ON SEQUENCES TO pg_monitor;"
+        "GRANT USAGE ON SEQUENCE t_n_seq TO pg_signal_backend WITH GRANT OPTION; GRANT SELECT ON SEQUENCE t_n_seq TO PUBLIC;"
+        "COMMENT ON SEQUENCE t_n_seq IS 'ours: 100%'; ALTER TABLE t OWNER TO pg_database_owner"
+    )
+    before = place.all(said)
+
+    place.op("count_as_identity", "t", "n")
+    as_identity = place.all(said)
+    place.op("count_with_sequence", "t", "n")
+
+    assert as_identity == place.all(said) == before
+
+
 @pytest.mark.parametrize(
     ("definition", "said"),
     [

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.names import names_ending_in
 from alembic_safe.database.sql_words import verbatim
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import quoted, run, run_at_once
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.counting import OPTIONS
 from alembic_safe.operations.kept import literal, rights_named
 from alembic_safe.operations.living import find_column, lock
+from alembic_safe.operations.said_of_relations import said_of_sequence
 from alembic_safe.operations.speaking import table_of
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
     from alembic_safe.operations.counting import CountAsIdentityOp, CountWithSequenceOp, _CountOp
     from alembic_safe.operations.living import LivingTable
+    from alembic_safe.operations.said_of_relations import SaidOfSequence
 
 _COUNTER = """
-SELECT n.nspname AS schema, c.relname AS name, d.deptype = 'i' AS is_identity, a.attnotnull AS not_null,
-  format_type(a.atttypid, NULL) AS type
+SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, d.deptype = 'i' AS is_identity,
+  a.attnotnull AS not_null, format_type(a.atttypid, NULL) AS type
 FROM pg_attribute a LEFT JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_class'::regclass
   AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype IN ('a', 'i')
   AND EXISTS (SELECT FROM pg_sequence s WHERE s.seqrelid = d.objid)
@@ -37,6 +39,7 @@ _TAKEN = """
 SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = :schema
   AND c.relname = :name) AS it
 """
+_NAME = "SELECT pg_get_serial_sequence(CAST(:table AS text), :column) AS it"
 _SETVAL = "SELECT setval(CAST(pg_get_serial_sequence(CAST(:table AS text), :column) AS regclass), :value, :called)"
 
 
@@ -47,14 +50,19 @@ def count_with_sequence(operations: Operations, op: CountWithSequenceOp) -> None
         return
     with _rights(connection, table, op):
         lock(connection, table, f"op.{op.verb} on {table.shown}")
-        at = _position(connection, counter)
+        at, said = _position(connection, counter), _said(connection, counter)
         alter = f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(op.column_name)}"
         if counter["is_identity"]:
             run(connection, f"{alter} DROP IDENTITY")
         name = quoted(table.schema, _free_name(connection, table, op.column_name))
-        run(connection, f"CREATE SEQUENCE {name} AS {counter['type']}{_options(op)}")
+        lasting = "UNLOGGED " if said is not None and said.unlogged else ""
+        run(connection, f"CREATE {lasting}SEQUENCE {name} AS {counter['type']}{_options(op)}")
+        # whoever does it: a table owns no sequence of another owner
+        run(connection, f"ALTER SEQUENCE {name} OWNER TO {quoted(table.owner)}")
         run(connection, f"ALTER SEQUENCE {name} OWNED BY {table.quoted}.{quoted(op.column_name)}")
         run(connection, f"{alter} SET DEFAULT nextval({literal(name)}::pg_catalog.regclass)")
+        if said is not None:
+            run_at_once(connection, said.statements(name, lasting=False))
         _go_on(connection, table, op.column_name, at)
 
 
@@ -76,13 +84,16 @@ def count_as_identity(operations: Operations, op: CountAsIdentityOp) -> None:
         )
     with _rights(connection, table, op):
         lock(connection, table, subject)
-        at = _position(connection, counter)
+        at, said = _position(connection, counter), _said(connection, counter)
         alter = f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(op.column_name)}"
         run(connection, f"{alter} DROP DEFAULT")
         run(connection, f"DROP SEQUENCE {quoted(counter['schema'], counter['name'])} RESTRICT")
         options = _options(op).strip()
         always = "ALWAYS" if op.always else "BY DEFAULT"
         run(connection, f"{alter} ADD GENERATED {always} AS IDENTITY{f' ({options})' if options else ''}")
+        if said is not None:
+            name = run(connection, _NAME, {"table": table.quoted, "column": op.column_name})[0]["it"]
+            run_at_once(connection, said.statements(verbatim(name)))
         _go_on(connection, table, op.column_name, at)
 
 
@@ -114,6 +125,13 @@ def _position(connection: Connection, counter: Mapping[str, Any]) -> Mapping[str
     if counter["name"] is None:
         return None
     return run(connection, f"SELECT last_value, is_called FROM {quoted(counter['schema'], counter['name'])}")[0]
+
+
+def _said(connection: Connection, counter: Mapping[str, Any]) -> SaidOfSequence | None:
+    """Return what is said of the sequence that goes: the one that comes in its place is another one for PostgreSQL."""
+    if counter["name"] is None:
+        return None
+    return said_of_sequence(connection, counter["oid"])
 
 
 def _go_on(connection: Connection, table: LivingTable, column: str, at: Mapping[str, Any] | None) -> None:

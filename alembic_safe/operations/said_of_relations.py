@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 
     from alembic_safe.database.reads import Reads
 
+# in the order in which they were given
 _GRANTS = """
 SELECT coalesce(r.rolname, 'PUBLIC') AS name, g.privilege_type || g.columns AS right, coalesce(quote_ident(r.rolname), 'PUBLIC')
   || CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS to
-FROM (SELECT x.grantee, x.privilege_type, x.is_grantable, '' AS columns FROM pg_class c, aclexplode(c.relacl) x
+FROM (SELECT x.grantee, x.privilege_type, x.is_grantable, '' AS columns, 0 AS attnum, x.n FROM pg_class c,
+      aclexplode(c.relacl) WITH ORDINALITY x (grantor, grantee, privilege_type, is_grantable, n)
       WHERE c.oid = CAST(:oid AS oid) AND x.grantee <> c.relowner
-      UNION ALL SELECT x.grantee, x.privilege_type, x.is_grantable, format(' (%I)', a.attname) FROM pg_class c,
-      pg_attribute a, aclexplode(a.attacl) x WHERE c.oid = CAST(:oid AS oid) AND a.attrelid = c.oid AND NOT a.attisdropped) g
-LEFT JOIN pg_roles r ON r.oid = g.grantee ORDER BY 1, 2, 3
+      UNION ALL SELECT x.grantee, x.privilege_type, x.is_grantable, format(' (%I)', a.attname), a.attnum, x.n FROM pg_class c,
+      pg_attribute a, aclexplode(a.attacl) WITH ORDINALITY x (grantor, grantee, privilege_type, is_grantable, n)
+      WHERE c.oid = CAST(:oid AS oid) AND a.attrelid = c.oid AND NOT a.attisdropped) g
+LEFT JOIN pg_roles r ON r.oid = g.grantee ORDER BY g.attnum, g.n
 """
 # an identity is as lasting as its table, unless somebody said otherwise of its sequence
 _OF_SEQUENCE = """
@@ -78,11 +81,14 @@ class SaidOfSequence:
             found.append(Dependant("comment", sequence, f"COMMENT ON SEQUENCE {sequence} IS {self.comment}"))
         return found
 
-    def statements(self, sequence: str) -> list[str]:
-        """Return what makes one that was just made with an identity say this and nothing else, to be run as it is."""
-        lasting = f"ALTER SEQUENCE {sequence} SET {'UNLOGGED' if self.unlogged else 'LOGGED'}"
+    def statements(self, sequence: str, *, lasting: bool = True) -> list[str]:
+        """Return what lets this be said of a sequence that was just made, and nothing else, to be run as it is.
+
+        :param lasting: whether it was made with its identity, and so is as lasting as its table.
+        """
+        kind = "UNLOGGED" if self.unlogged else "LOGGED"
         return [
-            *([lasting] if self.unlike_table else []),
+            *([f"ALTER SEQUENCE {sequence} SET {kind}"] if lasting and self.unlike_table else []),
             without_default_rights("SEQUENCE", sequence),
             *(verbatim(one.make) for one in self.dependants(sequence)),
         ]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.failures import error_when_run, sqlstate_of
 from alembic_safe.database.sql_words import verbatim
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import literal, quoted, run, run_at_once
 from alembic_safe.errors import NextStep, Refused
+from alembic_safe.operations.said_of_relations import SaidOfSequence, said_of_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,8 +30,9 @@ FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum
 WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = :column
 """
 _SEQUENCE = """
-SELECT n.nspname AS schema, c.relname AS name, d.deptype::text AS tie, s.seqstart AS start, s.seqincrement AS step,
-  s.seqmin AS least, s.seqmax AS most, s.seqcache AS cache, s.seqcycle AS cycles, format_type(s.seqtypid, NULL) AS type
+SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, d.deptype::text AS tie, s.seqstart AS start,
+  s.seqincrement AS step, s.seqmin AS least, s.seqmax AS most, s.seqcache AS cache, s.seqcycle AS cycles,
+  format_type(s.seqtypid, NULL) AS type
 FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S' JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_sequence s ON s.seqrelid = c.oid JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 WHERE d.classid = 'pg_class'::regclass AND d.refobjid = CAST(:oid AS oid) AND a.attname = :column AND d.deptype IN ('a', 'i')
@@ -46,18 +48,25 @@ WHOLE = {"smallint": 32_767, "integer": 2_147_483_647, "bigint": 9_223_372_036_8
 
 @dataclass(frozen=True)
 class Counters:
-    """What fills a column when nothing is said, and the one that it goes to."""
+    """What fills a column when nothing is said, and the one that it goes to.
+
+    :param said: of the sequence of an identity, which is made anew on the other column; a serial's goes over as it is.
+    """
 
     source: Mapping[str, Any]
     target: Mapping[str, Any]
     sequences: Sequence[Mapping[str, Any]]
+    said: SaidOfSequence = SaidOfSequence()
 
 
 def counters_of(reads: Reads, table: LivingTable, *, source: str, target: str) -> Counters:
     """Return what fills one column and the other, as they are called now; called under an empty search path."""
     of = [{"oid": table.oid, "column": column} for column in (source, target)]
     found = reads.together([(_DEFAULT, of[0]), (_DEFAULT, of[1]), (_SEQUENCE, of[0])])
-    return Counters(found[0][0], found[1][0], found[2])
+    source_is, target_is, sequences = found[0][0], found[1][0], found[2]
+    if not source_is["identity"]:
+        return Counters(source_is, target_is, sequences)
+    return Counters(source_is, target_is, sequences, said_of_sequence(reads, sequences[0]["oid"]))
 
 
 def move_default(
@@ -85,7 +94,7 @@ def move_default(
         return
     with fixed:
         if source["identity"]:
-            _move_identity(connection, table, sequences[0], source["identity"], target, from_=from_, to=to)
+            _move_identity(connection, table, counters, from_=from_, to=to)
         if source["expression"] is not None:
             if target["expression"] is None and to not in defaults:
                 _set_default(connection, table, to, source["expression"], target["type"])
@@ -131,10 +140,12 @@ def _as_type(sequence: Mapping[str, Any], target: Mapping[str, Any]) -> str:
     return f" AS {target['type']}"
 
 
-def _move_identity(
-    connection: Connection, table: LivingTable, sequence: Mapping[str, Any], identity: str, target: Mapping[str, Any],
-    *, from_: str, to: str,
-) -> None:  # fmt: skip
+def _move_identity(connection: Connection, table: LivingTable, counters: Counters, *, from_: str, to: str) -> None:
+    """Let an identity end on one column and begin, where it stood, on the other.
+
+    Its sequence is another one then: what was said of the one of before is said of it, in the same moment.
+    """
+    sequence, target = counters.sequences[0], counters.target
     if not target["not_null"]:
         raise Refused(
             f"{table.shown}.{to} becomes an identity column, and may be NULL.",
@@ -145,18 +156,18 @@ def _move_identity(
     most = sequence["most"]
     if most == WHOLE.get(sequence["type"]) and target["type"] in WHOLE:
         most = WHOLE[target["type"]]
-    always = "ALWAYS" if identity == "a" else "BY DEFAULT"
+    always = "ALWAYS" if counters.source["identity"] == "a" else "BY DEFAULT"
     options = (
         f"SEQUENCE NAME {name} START {sequence['start']:d} INCREMENT {sequence['step']:d} MINVALUE {sequence['least']:d}"
         f" MAXVALUE {most:d} CACHE {sequence['cache']:d} {'CYCLE' if sequence['cycles'] else 'NO CYCLE'}"
     )
-    run(connection, f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(from_)} DROP IDENTITY")
-    run(
+    alter = f"ALTER TABLE {table.quoted} ALTER COLUMN"
+    run_at_once(
         connection,
-        f"ALTER TABLE {table.quoted} ALTER COLUMN {quoted(to)} ADD GENERATED {always} AS IDENTITY ({options})",
-    )
-    run(
-        connection,
-        "SELECT setval(CAST(CAST(:name AS text) AS regclass), :value, :called)",
-        {"name": name, "value": at["last_value"], "called": at["is_called"]},
+        [
+            f"{alter} {quoted(from_)} DROP IDENTITY",
+            f"{alter} {quoted(to)} ADD GENERATED {always} AS IDENTITY ({options})",
+            *counters.said.statements(name),
+            f"SELECT pg_catalog.setval({literal(name)}, {at['last_value']:d}, {'true' if at['is_called'] else 'false'})",
+        ],
     )
