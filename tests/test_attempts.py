@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
+from psycopg import sql
 from psycopg.errors import QueryCanceled
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -26,10 +28,13 @@ from alembic_safe.database.attempts import (
     WaitingForHolders,
     run_with_attempts,
 )
-from alembic_safe.database.blockers import AUTOVACUUM, CONFLICTS, PREPARED, SESSION, WRAPAROUND, Lookout
-from alembic_safe.database.failures import sqlstate_of
+from alembic_safe.database.blockers import AUTOVACUUM, CONFLICTS, PREPARED, SESSION, WRAPAROUND, Lookout, holders_of
+from alembic_safe.database.failures import sqlstate_of, ways_past
 from alembic_safe.database.statements import run
+from alembic_safe.deploying.events import HoldersAwaited
+from alembic_safe.deploying.plan import PlannedRevision
 from alembic_safe.errors import LockNotObtained
+from alembic_safe.reporting.deployment import DeploymentText
 from tests.cluster import Cluster
 from tests.patience import PATIENCE, QuietClock, eventually, quiet_clock
 
@@ -740,6 +745,30 @@ def test_a_prepared_transaction_is_named_and_waited_for(vacuumed: Target) -> Non
     blocker = vacuumed.seen.blockers[0]
     assert (blocker.kind, blocker.pid, blocker.query, blocker.user) == (PREPARED, 0, "transfer 7", "postgres")
     assert vacuumed.waits[0].holders[0].kind == PREPARED
+
+
+@pytest.mark.parametrize("gid", ["x1", "it's", "a\\b\nc", "E'"])
+def test_a_prepared_transaction_is_called_by_its_name_and_the_ways_past_it_end_it(vacuumed: Target, gid: str) -> None:
+    with vacuumed.session() as c:
+        c.execute("CREATE TABLE users (id int)")
+        for ends, way in ((0, "COMMIT"), (1, "ROLLBACK")):
+            c.execute("BEGIN")
+            c.execute("INSERT INTO users VALUES (1)")
+            c.execute(sql.SQL("PREPARE TRANSACTION {}").format(sql.Literal(gid)))
+            oid = c.execute("SELECT 'users'::regclass::oid::bigint").fetchone()[0]
+            with vacuumed.session() as other:
+                pid = other.info.backend_pid
+                (holder,) = holders_of(other, pid, {oid: frozenset({"AccessExclusiveLock"})}, frozenset())
+            assert holder.shown == f"a prepared transaction {holder.gid}"
+            said = io.StringIO()
+            revision = PlannedRevision("abc", "add", (), "abc_add.py", "")
+            DeploymentText(said, said)(HoldersAwaited(1, 1, revision, WaitingForHolders(1.0, 9.0, (holder,))))
+            assert f"waits for {holder.shown} to finish" in said.getvalue()
+            assert f"{way} PREPARED {holder.gid}" in said.getvalue()
+            command = ways_past((holder,))[ends].command
+            assert command == f"{way} PREPARED {holder.gid};"
+            c.execute(command)
+            assert c.execute("SELECT count(*) FROM pg_prepared_xacts").fetchone() == (0,)
 
 
 def test_a_slow_autovacuum_is_got_past_without_stopping_readers(vacuumed: Target) -> None:

@@ -58,11 +58,20 @@ class Blocker:
     relation: str
     """Schema-qualified and quoted where needed; empty when the lock is not on a relation."""
     relation_oid: int
+    gid: str = ""
+    """A prepared transaction's name, as SQL: ``'transfer 7'``; empty where it is not to be shown."""
 
     @property
     def identity(self) -> tuple[int, str]:
         """What tells this transaction from the same session's next one."""
         return self.pid, self.transaction
+
+    @property
+    def shown(self) -> str:
+        """How a line calls it."""
+        if self.kind == PREPARED:
+            return f"a prepared transaction {self.gid}".rstrip()
+        return f"pid {self.pid} {self.application or self.user}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -261,13 +270,37 @@ def _blocker(row: tuple[Any, ...]) -> Blocker:
     # autovacuum.c writes these words into pg_stat_activity untranslated; such a worker is never cancelled for a lock
     if shown == AUTOVACUUM and "(to prevent wraparound)" in query:
         shown = WRAPAROUND
+    gid = _gid(query) if shown == PREPARED else ""
     return Blocker(
-        pid, transaction, shown, _line(application), _line(user), client, state, _line(query), age, mode, relation, oid
+        pid,
+        transaction,
+        shown,
+        _line(application),
+        _line(user),
+        client,
+        state,
+        _line(query),
+        age,
+        mode,
+        relation,
+        oid,
+        gid,
     )
 
 
 def _rank(mode: str) -> int:
     return _MODES.index(mode) if mode in _MODES else -1
+
+
+def _gid(name: str) -> str:
+    """Return the name of a prepared transaction as SQL that can be pasted, whatever is in it."""
+    if not name or "password" in name.lower():
+        return ""
+    doubled = name.replace("'", "''")
+    if name.isprintable() and "\\" not in name:
+        return f"'{doubled}'"
+    doubled = doubled.replace("\\", "\\\\")
+    return "E'" + "".join(ch if ch.isprintable() else f"\\U{ord(ch):08X}" for ch in doubled) + "'"
 
 
 def _line(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from alembic_safe.database.blockers import SESSION, Blocker, Wait
+from alembic_safe.database.blockers import PREPARED, SESSION, Blocker, Wait
 from alembic_safe.database.statements import run
 from alembic_safe.errors import LockNotObtained, NextStep
 
@@ -170,6 +170,8 @@ def ways_past(blockers: tuple[Blocker, ...]) -> list[NextStep]:
     """Return what a person can do about those who stand in the way."""
     steps = []
     for blocker in blockers:
+        if blocker.kind == PREPARED:
+            steps += _ways_past_prepared(blocker)
         if blocker.kind != SESSION:
             continue
         if blocker.state == "active":
@@ -180,3 +182,14 @@ def ways_past(blockers: tuple[Blocker, ...]) -> list[NextStep]:
         else:
             steps.append(NextStep(f"ask the owner of session {blocker.pid} to end its transaction"))
     return steps
+
+
+def _ways_past_prepared(blocker: Blocker) -> list[NextStep]:
+    """Return what a person can do about a transaction that lives on without a session: nothing but this ends it."""
+    whose = f"if {blocker.user} agrees that" if blocker.user else "if"
+    if not blocker.gid:
+        return [NextStep("find the prepared transaction, in psql", "SELECT * FROM pg_prepared_xacts;")]
+    return [
+        NextStep(f"{whose} prepared transaction {blocker.gid} is to hold, in psql", f"COMMIT PREPARED {blocker.gid};"),
+        NextStep("or, if it is to be undone", f"ROLLBACK PREPARED {blocker.gid};"),
+    ]

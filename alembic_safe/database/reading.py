@@ -149,5 +149,5 @@ class Reading:
 def _told(waits: tuple[Wait, ...], seconds: float, left: float) -> str:
     on = ", ".join(dict.fromkeys(wait.relation or "a row" for wait in waits))
     blockers = {b.identity: b for wait in waits for b in wait.blockers}.values()
-    who = ", ".join(f"pid {b.pid} {b.application or b.user}".strip() for b in blockers) or "somebody"
+    who = ", ".join(b.shown for b in blockers) or "somebody"
     return f"{on} cannot be read: {who} has locked it, for {max(seconds, 1):.0f} s by now; gives up in {left:.0f} s"

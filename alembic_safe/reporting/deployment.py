@@ -217,10 +217,13 @@ class DeploymentText:
 
     @_show.register
     def _holders(self, event: events.HoldersAwaited) -> None:
-        who = ", ".join(f"pid {b.pid} {b.application}".strip() for b in event.wait.holders[:3])
+        holders = event.wait.holders[:3]
+        who = ", ".join(b.shown for b in holders)
+        # it waits for no session: where its manager has forgotten it, only a person ends it
+        ends = "".join(f"; COMMIT PREPARED {b.gid} or ROLLBACK PREPARED {b.gid} ends it" for b in holders if b.gid)
         self._now(
             self._number(event.number, event.of),
-            f"{event.planned.revision}  waits for {who} to finish, {duration(event.wait.seconds)}; nobody is held up",
+            f"{event.planned.revision}  waits for {who} to finish, {duration(event.wait.seconds)}; nobody is held up{ends}",
             key=f"holders {event.number}",
         )
 
