@@ -149,7 +149,10 @@ def test_a_column_of_nulls_leaves_nothing_behind(living: Living) -> None:
 def test_an_empty_column_s_indexes_are_still_recorded_and_come_back(living: Living) -> None:
     living.given(
         "CREATE TABLE t (id serial PRIMARY KEY, a text, c text, UNIQUE (a, c)); CREATE INDEX t_low ON t (lower(c), a);"
-        "CREATE STATISTICS t_stats ON a, c FROM t; GRANT SELECT (c) ON t TO PUBLIC"
+        "CREATE STATISTICS t_stats ON a, c FROM t; GRANT SELECT (c) ON t TO PUBLIC;"
+        "ALTER STATISTICS t_stats SET STATISTICS 50; COMMENT ON STATISTICS t_stats IS 'st: 1%';"
+        "ALTER STATISTICS t_stats OWNER TO pg_monitor;"
+        "COMMENT ON INDEX t_low IS 'it''s'; COMMENT ON CONSTRAINT t_a_c_key ON t IS 'uq'"
     )
 
     done = living.retire_column("t", sa.Column("c", sa.Text))

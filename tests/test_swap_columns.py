@@ -241,6 +241,25 @@ def test_an_identity_on_a_column_that_may_be_null_is_refused(place: Stepwise) ->
         place.op("swap_columns", "t", "c", "c_new")
 
 
+def test_what_is_said_of_what_stands_on_a_column_goes_with_the_name(place: Stepwise) -> None:
+    said = """
+    CREATE STATISTICS st ON other, c FROM t; ALTER STATISTICS st SET STATISTICS 500; COMMENT ON STATISTICS st IS 'st: 1%';
+    CREATE POLICY pp ON t USING (c > 0); COMMENT ON POLICY pp ON t IS 'it''s'; ALTER STATISTICS st OWNER TO pg_monitor;
+    CREATE TRIGGER tr AFTER UPDATE OF c ON t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+    COMMENT ON TRIGGER tr ON t IS 'tr';
+    CREATE INDEX ix ON t (c); COMMENT ON INDEX ix IS 'ix';
+    ALTER TABLE t ADD CONSTRAINT ck CHECK (c > 0); COMMENT ON CONSTRAINT ck ON t IS 'ck'
+    """
+    prepared(place)
+    place.scripts.append(f"ALTER TABLE t DROP c; ALTER TABLE t ADD c bigint; {said}")
+    place.run(f"{said}; CREATE INDEX ix_new ON t (c_new); ALTER TABLE t ADD CONSTRAINT ck_new CHECK (c_new > 0)")
+
+    place.op("swap_columns", "t", "c", "c_new")
+    finish(place)
+
+    assert place.dump() == place.dump(place.twin)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_who_may_count_with_an_identity_and_its_comment_go_along_there_and_back(place: Stepwise, name: str) -> None:
     sequence = quoted("s" + name[:50])

@@ -27,24 +27,41 @@ WITH t AS (SELECT CAST(CAST(:table AS text) AS regclass) AS oid),
      a AS (SELECT attnum, attname, attacl FROM pg_attribute, t WHERE attrelid = t.oid AND attname = :column),
      taken AS (SELECT DISTINCT d.classid, d.objid FROM pg_depend d, t, a
                WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.refobjsubid = a.attnum
-                 AND d.deptype IN ('a', 'i'))
-SELECT CASE c.contype WHEN 'f' THEN 'foreign key' WHEN 'c' THEN 'check' ELSE 'constraint' END AS kind, 1 AS rank,
-       c.conname AS name, format('ALTER TABLE %s ADD CONSTRAINT %I %s', t.oid::regclass, c.conname,
-       pg_get_constraintdef(c.oid)) AS make
-FROM pg_constraint c, t, a WHERE c.conrelid = t.oid AND ((a.attnum = ANY(c.conkey) AND c.contype IN ('c', 'f', 'p', 'u', 'x'))
-  OR (c.contype IN ('p', 'u', 'x')
-      AND EXISTS (SELECT FROM pg_index x WHERE x.indexrelid = c.conindid AND a.attnum = ANY(x.indkey))))
+                 AND d.deptype IN ('a', 'i')),
+     k AS (SELECT c.oid, c.conname AS name,
+             CASE c.contype WHEN 'f' THEN 'foreign key' WHEN 'c' THEN 'check' ELSE 'constraint' END AS kind
+           FROM pg_constraint c, t, a WHERE c.conrelid = t.oid
+             AND ((a.attnum = ANY(c.conkey) AND c.contype IN ('c', 'f', 'p', 'u', 'x')) OR (c.contype IN ('p', 'u', 'x')
+               AND EXISTS (SELECT FROM pg_index x WHERE x.indexrelid = c.conindid AND a.attnum = ANY(x.indkey))))),
+     i AS (SELECT i.oid, i.relname AS name FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid, t, a
+           WHERE x.indrelid = t.oid AND NOT i.relispartition
+             AND (a.attnum = ANY(x.indkey) OR EXISTS (SELECT FROM taken WHERE classid = 'pg_class'::regclass AND objid = i.oid))
+             AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.oid AND c.contype IN ('p', 'u', 'x'))),
+     s AS (SELECT s.oid, s.stxname AS name, format('%I.%I', n.nspname, s.stxname) AS own, s.stxstattarget AS target,
+             pg_get_userbyid(s.stxowner) AS owner
+           FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace, t, a
+           WHERE s.stxrelid = t.oid AND (a.attnum = ANY(s.stxkeys)
+             OR EXISTS (SELECT FROM taken WHERE classid = 'pg_statistic_ext'::regclass AND objid = s.oid)))
+SELECT kind, 1 AS rank, name, format('ALTER TABLE %s ADD CONSTRAINT %I %s', t.oid::regclass, name, pg_get_constraintdef(k.oid))
+  AS make FROM k, t
 UNION ALL
-SELECT 'index', 2, i.relname, replace(pg_get_indexdef(i.oid), format('INDEX %I ON ONLY ', i.relname),
-       format('INDEX %I ON ', i.relname))
-FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid, t, a
-WHERE x.indrelid = t.oid AND NOT i.relispartition
-  AND (a.attnum = ANY(x.indkey) OR EXISTS (SELECT FROM taken WHERE classid = 'pg_class'::regclass AND objid = i.oid))
-  AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.oid AND c.contype IN ('p', 'u', 'x'))
+SELECT kind, 6, name, format('COMMENT ON CONSTRAINT %I ON %s IS %L', name, t.oid::regclass,
+       obj_description(k.oid, 'pg_constraint'))
+FROM k, t WHERE obj_description(k.oid, 'pg_constraint') IS NOT NULL
 UNION ALL
-SELECT 'statistics', 3, s.stxname, pg_get_statisticsobjdef(s.oid)
-FROM pg_statistic_ext s, t, a WHERE s.stxrelid = t.oid AND (a.attnum = ANY(s.stxkeys)
-  OR EXISTS (SELECT FROM taken WHERE classid = 'pg_statistic_ext'::regclass AND objid = s.oid))
+SELECT 'index', 2, name, replace(pg_get_indexdef(oid), format('INDEX %I ON ONLY ', name), format('INDEX %I ON ', name)) FROM i
+UNION ALL
+SELECT 'index', 6, name, format('COMMENT ON INDEX %s IS %L', oid::regclass, obj_description(oid, 'pg_class'))
+FROM i WHERE obj_description(oid, 'pg_class') IS NOT NULL
+UNION ALL
+SELECT 'statistics', 3, name, pg_get_statisticsobjdef(oid) FROM s
+UNION ALL
+SELECT 'statistics', 6, name, format('ALTER STATISTICS %s SET STATISTICS %s', own, target) FROM s WHERE target >= 0
+UNION ALL
+SELECT 'statistics', 6, name, format('COMMENT ON STATISTICS %s IS %L', own, obj_description(oid, 'pg_statistic_ext'))
+FROM s WHERE obj_description(oid, 'pg_statistic_ext') IS NOT NULL
+UNION ALL
+SELECT 'statistics', 7, name, format('ALTER STATISTICS %s OWNER TO %I', own, owner) FROM s WHERE owner <> current_user
 UNION ALL
 SELECT 'grant', 4, coalesce(r.rolname, 'PUBLIC'), format('GRANT %s (%I) ON %s TO %s%s', g.privilege_type, a.attname,
        t.oid::regclass, coalesce(quote_ident(r.rolname), 'PUBLIC'),

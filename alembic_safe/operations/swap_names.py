@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.names import LONGEST_NAME, ending_in, names_ending_in
+from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run_at_once
 from alembic_safe.operations.constraint_parts import PARTS, renames_of_parts
 
@@ -26,10 +27,12 @@ _DIGITS = 6
 
 # What stands on a column: constraints over it, and indexes that no constraint owns.
 _PARTS = """
-SELECT 'CONSTRAINT' AS kind, k.conname AS name FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid
+SELECT 'CONSTRAINT' AS kind, k.conname AS name, quote_literal(obj_description(k.oid, 'pg_constraint')) AS comment
+FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid
   AND a.attname = :column WHERE k.conrelid = CAST(:oid AS oid) AND (a.attnum = ANY(k.conkey) OR (k.contype IN ('p', 'u')
   AND EXISTS (SELECT FROM pg_index x WHERE x.indexrelid = k.conindid AND a.attnum = ANY(x.indkey))))
-UNION SELECT 'INDEX', i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_attribute a
+UNION SELECT 'INDEX', i.relname, quote_literal(obj_description(i.oid, 'pg_class'))
+  FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_attribute a
   ON a.attrelid = x.indrelid AND a.attname = :column WHERE x.indrelid = CAST(:oid AS oid)
   AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x'))
   AND (a.attnum = ANY(x.indkey) OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
@@ -69,12 +72,14 @@ class Names:
     :param not_null: those of the two NOT NULL constraints, where each column has one with a name.
     :param constraints: the final names; ``indexes``: likewise.
     :param parts: what renames the parts of a partitioned table's foreign key, by its final name.
+    :param said: the statements that say of those that get the final names what was said of the others.
     """
 
     not_null: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
 
     def without(self, done: Container[str]) -> Names:
         """Return those that have not changed owners yet."""
@@ -98,11 +103,13 @@ def names_of(reads: Reads, table: LivingTable, *, final: str, beside_it: str) ->
     finals, passing = ({(row["kind"], row["name"]) for row in rows} for rows in asked[2:])
     own = [(kind, name) for kind, name in sorted(finals) if (kind, beside(name)) in passing]
     constraints = tuple(name for kind, name in own if kind == "CONSTRAINT" and name not in not_null)
+    comments = {(row["kind"], row["name"]): row["comment"] for row in asked[2] if row["comment"] is not None}
     return Names(
         tuple(not_null),
         constraints,
         tuple(name for kind, name in own if kind == "INDEX"),
         _parts(reads, table, constraints) if table.kind == "p" and constraints else {},
+        tuple(_commented(table, *part, comments[part]) for part in own if part in comments),
     )
 
 
@@ -112,6 +119,15 @@ def _parts(reads: Reads, table: LivingTable, constraints: Sequence[str]) -> dict
         one: tuple(renames_of_parts(rows, one, beside(one), between=_BETWEEN))
         for one, rows in zip(constraints, found, strict=True)
     }
+
+
+def _commented(table: LivingTable, kind: str, name: str, comment: str) -> str:
+    what = (
+        f"CONSTRAINT {quoted(name)} ON {table.quoted}"
+        if kind == "CONSTRAINT"
+        else f"INDEX {quoted(table.schema, name)}"
+    )
+    return verbatim(f"COMMENT ON {what} IS {comment}")
 
 
 def exchange_names(connection: Connection, table: LivingTable, names: Names) -> None:
@@ -124,6 +140,7 @@ def exchange_names(connection: Connection, table: LivingTable, names: Names) -> 
         run_at_once(connection, names.parts.get(name, ()))
     for name in names.indexes:
         exchange_indexes(connection, table.schema, name, beside(name))
+    run_at_once(connection, names.said)
 
 
 def exchange_parts(connection: Connection, rename: str, one: str, other: str) -> None:

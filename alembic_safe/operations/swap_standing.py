@@ -12,7 +12,7 @@ from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 from alembic_safe.operations.expressions import OWN_VIEWS
 from alembic_safe.operations.living import find_table
 from alembic_safe.operations.said_of_relations import without_default_rights
-from alembic_safe.operations.table_parts_sql import POLICIES, STATISTICS, Part, acting, grants_on
+from alembic_safe.operations.table_parts_sql import POLICIES, STATISTICS, Part, acting, grants_on, policy, statistics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,18 +53,20 @@ FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND col_description(a.a
 """
 _TRIGGERS = f"""
 SELECT DISTINCT t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS state,
-  format('%I.%I', n.nspname, c.relname) AS own
+  format('%I.%I', n.nspname, c.relname) AS own, quote_literal(obj_description(t.oid, 'pg_trigger')) AS comment
 FROM pg_depend d JOIN pg_trigger t ON t.oid = d.objid JOIN pg_class c ON c.oid = t.tgrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE d.classid = 'pg_trigger'::regclass AND {_ON} AND NOT t.tgisinternal AND t.tgparentid = 0
   AND p.pronamespace <> (SELECT oid FROM pg_namespace WHERE nspname = '{SYNC_SCHEMA}') ORDER BY 4, 1
 """
 _VIEW_TRIGGERS = """
-SELECT t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS state FROM pg_trigger t
+SELECT t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS state,
+  quote_literal(obj_description(t.oid, 'pg_trigger')) AS comment FROM pg_trigger t
 WHERE t.tgrelid = CAST(:oid AS oid) AND NOT t.tgisinternal ORDER BY 1
 """
 _VIEW_RULES = """
-SELECT r.rulename AS name, pg_get_ruledef(r.oid) AS definition, r.ev_enabled::text AS state FROM pg_rewrite r
+SELECT r.rulename AS name, pg_get_ruledef(r.oid) AS definition, r.ev_enabled::text AS state,
+  quote_literal(obj_description(r.oid, 'pg_rewrite')) AS comment FROM pg_rewrite r
 WHERE r.ev_class = CAST(:oid AS oid) AND r.rulename <> '_RETURN' ORDER BY 1
 """
 _OF_COLUMN = f"SELECT d.objid FROM pg_depend d WHERE d.classid = '{{}}'::regclass AND {_ON}"
@@ -91,21 +93,15 @@ def standing_on(reads: Reads, columns: Sequence[tuple[LivingTable, str]]) -> lis
         ]
     )
     views = [part for row in found[0] for part in _view(reads, row)]
-    statistics = [
-        Part("statistics", row["name"], f"DROP STATISTICS {quoted(row['schema'], row['name'])}", (row["definition"],))
-        for row in found[1]
-    ]
+    stats = [statistics(row) for row in found[1]]
     triggers = [acting("TRIGGER", row["own"], row) for row in found[2]]
-    policies = [
-        Part("policy", row["name"], f"DROP POLICY {quoted(row['name'])} ON {row['own']}", (row["definition"],))
-        for row in found[3]
-    ]
+    policies = [policy(row["own"], row) for row in found[3]]
     identity = [
         Part("replica identity", row["name"], "",
              (f"ALTER TABLE {row['own']} REPLICA IDENTITY USING INDEX {quoted(row['name'])}",))
         for row in found[4]
     ]  # fmt: skip
-    return [*statistics, *views, *triggers, *policies, *identity]
+    return [*stats, *views, *triggers, *policies, *identity]
 
 
 def take(connection: Connection, parts: Sequence[Part]) -> None:

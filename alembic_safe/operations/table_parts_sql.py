@@ -26,23 +26,27 @@ FIRST_USER_OID = 16384
 
 _FOREIGN_KEYS = """
 SELECT c.conname AS name, c.conrelid::regclass::text AS table, pg_get_constraintdef(c.oid) AS definition,
-  pg_get_userbyid(t.relowner) AS owner, pg_has_role(t.relowner, 'USAGE') AS may
+  pg_get_userbyid(t.relowner) AS owner, pg_has_role(t.relowner, 'USAGE') AS may,
+  quote_literal(obj_description(c.oid, 'pg_constraint')) AS comment
 FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid WHERE c.contype = 'f' AND c.conparentid = 0
   AND (c.conrelid = ANY(CAST(:oids AS oid[])) OR c.confrelid = ANY(CAST(:oids AS oid[]))) ORDER BY c.oid
 """
 _CHECKS = """
-SELECT c.conname AS name, pg_get_constraintdef(c.oid) AS definition FROM pg_constraint c
+SELECT c.conname AS name, pg_get_constraintdef(c.oid) AS definition,
+  quote_literal(obj_description(c.oid, 'pg_constraint')) AS comment FROM pg_constraint c
 WHERE c.conrelid = CAST(:oid AS oid) AND c.contype = 'c' AND c.conislocal AND c.coninhcount = 0 ORDER BY c.conname
 """
 # what watches writes on a shadow is no part of the table (inspecting/trace_watch.py)
 _TRIGGERS = """
-SELECT t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS state FROM pg_trigger t
+SELECT t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS state,
+  quote_literal(obj_description(t.oid, 'pg_trigger')) AS comment FROM pg_trigger t
 WHERE t.tgrelid = CAST(:oid AS oid) AND NOT t.tgisinternal AND t.tgparentid = 0
   AND t.tgfoid NOT IN (SELECT p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
     WHERE n.nspname = 'alembic_safe_watch') ORDER BY t.tgname
 """
 _RULES = """
-SELECT r.rulename AS name, pg_get_ruledef(r.oid) AS definition, r.ev_enabled::text AS state FROM pg_rewrite r
+SELECT r.rulename AS name, pg_get_ruledef(r.oid) AS definition, r.ev_enabled::text AS state,
+  quote_literal(obj_description(r.oid, 'pg_rewrite')) AS comment FROM pg_rewrite r
 WHERE r.ev_class = CAST(:oid AS oid) ORDER BY r.rulename
 """
 POLICIES = """
@@ -52,7 +56,7 @@ SELECT p.polname AS name, p.polrelid::regclass::text AS own,
   CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
   (SELECT string_agg(CASE WHEN r = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(r)) END, ', ') FROM unnest(p.polroles) r),
   ' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', ' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')')
-  AS definition
+  AS definition, quote_literal(obj_description(p.oid, 'pg_policy')) AS comment
 FROM pg_policy p"""
 """Policies with what makes them; the condition comes behind."""
 _FLAGS = """
@@ -77,7 +81,8 @@ WHERE a.attrelid = CAST(:oid AS oid) AND a.attnum > 0 AND NOT a.attisdropped ORD
 _INDEXES = f"""
 SELECT i.relname AS name, c.conname AS constraint, pg_get_constraintdef(c.oid) AS constraint_definition,
   replace(pg_get_indexdef(i.oid), format('INDEX %I ON ONLY ', i.relname), format('INDEX %I ON ', i.relname)) AS definition,
-  i.oid::regclass::text AS shown
+  i.oid::regclass::text AS shown, quote_literal(obj_description(i.oid, 'pg_class')) AS comment,
+  quote_literal(obj_description(c.oid, 'pg_constraint')) AS constraint_comment
 FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
 LEFT JOIN pg_constraint c ON c.conindid = i.oid AND c.contype IN ('u', 'x')
 WHERE x.indrelid = CAST(:oid AS oid) AND NOT x.indisprimary AND NOT i.relispartition AND (
@@ -90,7 +95,9 @@ WHERE x.indrelid = CAST(:oid AS oid) AND NOT x.indisprimary AND NOT i.relisparti
 ORDER BY i.relname
 """
 STATISTICS = """
-SELECT s.stxname AS name, pg_get_statisticsobjdef(s.oid) AS definition, n.nspname AS schema
+SELECT s.stxname AS name, pg_get_statisticsobjdef(s.oid) AS definition, n.nspname AS schema, s.stxstattarget AS target,
+  CASE WHEN pg_get_userbyid(s.stxowner) <> current_user THEN pg_get_userbyid(s.stxowner) END AS owner,
+  quote_literal(obj_description(s.oid, 'pg_statistic_ext')) AS comment
 FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
 """
 """Statistics objects with what makes them; the condition comes behind."""
@@ -135,7 +142,8 @@ def foreign_keys(connection: Connection, tables: Sequence[LivingTable]) -> list[
         Part(
             "foreign key", f"{row['name']} of {row['table']}",
             verbatim(f"ALTER TABLE {row['table']} DROP CONSTRAINT {quoted(row['name'])}"),
-            (f"ALTER TABLE {row['table']} ADD CONSTRAINT {quoted(row['name'])} {row['definition']}",),
+            (f"ALTER TABLE {row['table']} ADD CONSTRAINT {quoted(row['name'])} {row['definition']}",
+             *_commented(f"CONSTRAINT {quoted(row['name'])} ON {row['table']}", row["comment"])),
             "" if row["may"] else row["owner"],
         )
         for row in run(connection, _FOREIGN_KEYS, {"oids": [table.oid for table in tables]})
@@ -151,21 +159,19 @@ def parts_of(connection: Connection, table: LivingTable) -> list[Part]:
     parts = [*_types(own, columns), *_generated(connection, own, columns, bool(foreign)), *_defaults(own, columns)]
     parts += [
         Part("check", row["name"], _drop(own, "CONSTRAINT", row["name"]),
-             (f"ALTER TABLE {own} ADD CONSTRAINT {quoted(row['name'])} {row['definition']}",))
+             (f"ALTER TABLE {own} ADD CONSTRAINT {quoted(row['name'])} {row['definition']}",
+              *_commented(f"CONSTRAINT {quoted(row['name'])} ON {own}", row["comment"])))
         for row in run(connection, _CHECKS, oid)
     ]  # fmt: skip
     parts += [_index(own, table.schema, row) for row in run(connection, _INDEXES, {**oid, "foreign": foreign})]
     if flags["identity"] == "i" and flags["identity_index"]:
         make = f"ALTER TABLE {own} REPLICA IDENTITY USING INDEX {quoted(_last(flags['identity_index']))}"
         parts.append(Part("replica identity", table.name, "", (make,)))
-    parts += [
-        Part("statistics", row["name"], f"DROP STATISTICS {quoted(row['schema'], row['name'])}", (row["definition"],))
-        for row in run(connection, f"{STATISTICS} WHERE s.stxrelid = CAST(:oid AS oid)", oid)
-    ]
+    parts += [statistics(row) for row in run(connection, f"{STATISTICS} WHERE s.stxrelid = CAST(:oid AS oid)", oid)]
     parts += [acting("RULE", own, row) for row in run(connection, _RULES, oid)]
     parts += [acting("TRIGGER", own, row) for row in run(connection, _TRIGGERS, oid)]
     parts += [
-        Part("policy", row["name"], f"DROP POLICY {quoted(row['name'])} ON {own}", (row["definition"],))
+        policy(own, row)
         for row in run(connection, f"{POLICIES} WHERE p.polrelid = CAST(:oid AS oid) ORDER BY p.polname", oid)
     ]
     parts += _row_security(own, flags)
@@ -238,10 +244,41 @@ def _defaults(own: str, columns: Sequence[Any]) -> list[Part]:
 
 
 def _index(own: str, schema: str, row: Any) -> Part:
+    comments = _commented(f"INDEX {quoted(schema, row['name'])}", row["comment"])
     if row["constraint"] is None:
-        return Part("index", row["name"], f"DROP INDEX {quoted(schema, row['name'])}", (row["definition"],))
+        return Part("index", row["name"], f"DROP INDEX {quoted(schema, row['name'])}", (row["definition"], *comments))
+    comments += _commented(f"CONSTRAINT {quoted(row['constraint'])} ON {own}", row["constraint_comment"])
     make = f"ALTER TABLE {own} ADD CONSTRAINT {quoted(row['constraint'])} {row['constraint_definition']}"
-    return Part("constraint", row["constraint"], _drop(own, "CONSTRAINT", row["constraint"]), (make,))
+    return Part("constraint", row["constraint"], _drop(own, "CONSTRAINT", row["constraint"]), (make, *comments))
+
+
+def statistics(row: Any) -> Part:
+    """Return a statistics object, with its owner where that is another one than who makes it again."""
+    own = quoted(row["schema"], row["name"])
+    make = [row["definition"]]
+    if row["target"] is not None and row["target"] >= 0:
+        make.append(f"ALTER STATISTICS {own} SET STATISTICS {row['target']:d}")
+    make += _commented(f"STATISTICS {own}", row["comment"])
+    if row["owner"] is not None:
+        make.append(f"ALTER STATISTICS {own} OWNER TO {quoted(row['owner'])}")
+    return Part("statistics", row["name"], f"DROP STATISTICS {own}", tuple(make))
+
+
+def policy(own: str, row: Any) -> Part:
+    """Return a policy.
+
+    :param own: the table, quoted and qualified.
+    """
+    comment = _commented(f"POLICY {quoted(row['name'])} ON {own}", row["comment"])
+    return Part("policy", row["name"], f"DROP POLICY {quoted(row['name'])} ON {own}", (row["definition"], *comment))
+
+
+def _commented(what: str, comment: str | None) -> tuple[str, ...]:
+    """Return what says of an object made again what was said of it before; nothing where nothing was.
+
+    :param comment: as SQL.
+    """
+    return () if comment is None else (f"COMMENT ON {what} IS {comment}",)
 
 
 def acting(what: str, own: str, row: Any) -> Part:
@@ -252,6 +289,7 @@ def acting(what: str, own: str, row: Any) -> Part:
     make = [row["definition"].rstrip(";")]
     if row["state"] in _STATES:
         make.append(f"ALTER TABLE {own} {_STATES[row['state']]} {what} {quoted(row['name'])}")
+    make += _commented(f"{what} {quoted(row['name'])} ON {own}", row["comment"])
     return Part(what.lower(), row["name"], f"DROP {what} {quoted(row['name'])} ON {own}", tuple(make))
 
 
