@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from alembic_safe.errors import ConsentMissing, Refused
 from tests.patience import PATIENCE
@@ -474,3 +475,35 @@ def test_nobody_but_the_owner_may_read_what_is_kept(living: Living) -> None:
         "SELECT has_schema_privilege('pg_monitor', 'alembic_safe_retired', 'USAGE'),"
         " has_table_privilege('pg_monitor', 'alembic_safe_retired.users_fullname', 'SELECT')"
     ) == [(False, False)]
+
+
+def test_a_column_of_a_domain_with_a_default_comes_back_with_its_values_alone(living: Living) -> None:
+    living.given(
+        "CREATE DOMAIN lang AS text DEFAULT 'en'; CREATE TABLE t (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, c lang);"
+        "INSERT INTO t (c) VALUES ('de'), (NULL)"
+    )
+    column = sa.Column("c", postgresql.DOMAIN("lang", sa.Text, create_type=False))
+    living.retire_column("t", column)
+
+    living.restore_column("t", column)
+
+    assert living.all("SELECT c FROM t ORDER BY id") == [("de",), (None,)]
+    assert living.same_as_after("SELECT")
+    assert living.all("INSERT INTO t DEFAULT VALUES RETURNING c") == [("en",)]
+
+
+@pytest.mark.parametrize("domain", ["NOT NULL DEFAULT 'en'", "DEFAULT 'en' CHECK (VALUE IS NOT NULL)", "DEFAULT 'en'"])
+def test_rows_that_came_meanwhile_get_the_default_of_the_domain_where_they_need_one(
+    living: Living, domain: str
+) -> None:
+    living.given(
+        f"CREATE DOMAIN lang AS text {domain};"
+        "CREATE TABLE t (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, c lang NOT NULL); INSERT INTO t (c) VALUES ('de')"
+    )
+    column = sa.Column("c", postgresql.DOMAIN("lang", sa.Text, create_type=False), nullable=False)
+    living.retire_column("t", column)
+    living.all("INSERT INTO t DEFAULT VALUES RETURNING id")
+
+    living.restore_column("t", column)
+
+    assert living.all("SELECT c FROM t ORDER BY id") == [("de",), ("en",)]

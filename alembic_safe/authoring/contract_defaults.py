@@ -40,7 +40,7 @@ def defaults_back(swaps: Sequence[Settle], lines: Lines) -> list[MigrateOperatio
     """Return what gives the old columns the defaults that they had, once they have their names again."""
     return [
         ops.AlterColumnOp(
-            line.table, line.name, schema=lines.schema(line), modify_server_default=_clause(one.facts.get("was"))
+            line.table, line.name, schema=lines.schema(line), modify_server_default=clause(one.facts.get("was"))
         )
         for line in swaps for one in _said_of(line, lines)
     ]  # fmt: skip
@@ -53,8 +53,8 @@ def changed_default(lines: Lines, line: Settle) -> list[Step]:
         return []  # together with an enum, the default is set behind it
     to, was = line.facts.get("to"), line.facts.get("was")
     change = ops.AlterColumnOp(
-        line.table, line.name, schema=lines.schema(line), existing_server_default=_clause(was),
-        modify_server_default=_clause(to),
+        line.table, line.name, schema=lines.schema(line), existing_server_default=clause(was),
+        modify_server_default=clause(to),
     )  # fmt: skip
     if to is None:
         # the old type's default would not fit the new type's column: the swap back has it
@@ -66,5 +66,6 @@ def _said_of(line: Settle, lines: Lines) -> list[Settle]:
     return [one for one in lines.of_table(line, "set_default", "drop_default") if one.name == line.name]
 
 
-def _clause(sql: str | None) -> DefaultClause | None:
+def clause(sql: str | None) -> DefaultClause | None:
+    """Return a default as an operation takes it; ``None``: none."""
     return DefaultClause(plain_text(sql)) if sql else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import AlterColumnOp
 from sqlalchemy import MetaData, Table, TextClause, UniqueConstraint, inspect
+from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.exc import NoSuchTableError, SAWarning
 
 from alembic_safe.authoring.change_operations import RenameColumnOp, plain_text
@@ -129,6 +130,9 @@ def _complete(table: Table, id_: ObjectId, catalog: Catalog) -> None:
     """Put right what SQLAlchemy does not reflect so that it can be said again."""
     for column in table.columns:
         column.server_default = reflected_default(column.server_default)
+        said = catalog.objects.get(ObjectId("column", id_.schema, column.name, id_.name), {})
+        if isinstance(column.type, DOMAIN) and said.get("default") is None:
+            column.server_default = None  # that of the domain
     for one in table.constraints:
         said = catalog.objects.get(ObjectId("constraint", id_.schema, str(one.name), id_.name), {})
         if isinstance(one, UniqueConstraint) and said.get("deferrable"):

@@ -8,6 +8,7 @@ from alembic.operations import ops
 
 from alembic_safe.authoring.change_operations import RenameColumnOp, RenamedPartOp, RenamedTableOp
 from alembic_safe.authoring.recipes.building import said_options
+from alembic_safe.authoring.written_sql import own_default
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.created_names import name_of_created
@@ -71,16 +72,17 @@ def _one(left: Sequence[Any], kind: type[Any], rename: Rename, default: str, fit
 def _altered(context: MigrationContext, drop: ops.DropColumnOp, new: Column[Any]) -> ops.AlterColumnOp | None:
     """Return what the renamed column is otherwise than before, if anything."""
     old = drop.to_column()
+    default = own_default(old)
     op = ops.AlterColumnOp(
         drop.table_name, new.name, schema=drop.schema, existing_type=old.type, existing_nullable=old.nullable,
-        existing_server_default=old.server_default or False,
+        existing_server_default=default or False,
     )  # fmt: skip
     if context.impl.compare_type(old, new):
         op.modify_type = new.type
     if bool(old.nullable) != bool(new.nullable):
         op.modify_nullable = new.nullable
     # a default of another type says nothing of this one
-    if (old.server_default is None) != (new.server_default is None) or (
+    if (default is None) != (new.server_default is None) or (
         op.modify_type is not None and new.server_default is not None
     ):
         op.modify_server_default = new.server_default

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alembic.autogenerate.api import AutogenContext
+    from sqlalchemy import Column
 
     RenderItem = Callable[[str, Any, AutogenContext], Any]
 
@@ -42,6 +43,14 @@ def reflected_default(default: Any) -> Any:
     """Return a default that was reflected so that it can be said again."""
     if isinstance(default, DefaultClause) and isinstance(default.arg, TextClause) and default.reflected:
         return DefaultClause(plain_text(default.arg.text))
+    return default
+
+
+def own_default(column: Column[Any]) -> Any:
+    """Return the default that a reflected column has of its own: SQLAlchemy gives it that of its domain, too."""
+    default, type_ = column.server_default, column.type
+    if isinstance(type_, postgresql.DOMAIN) and type_.default is not None and isinstance(default, DefaultClause):
+        return None if sql_text(default.arg) == str(type_.default) else default
     return default
 
 

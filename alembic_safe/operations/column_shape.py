@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
     from alembic_safe.operations.living import LivingTable
 
+_OF_ITS_TYPE = """
+SELECT t.typdefault IS NOT NULL AS it FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = :column
+"""
+
 
 def add_plain(connection: Connection, table: LivingTable, column: Column[Any]) -> None:
     """Add a column with nothing but its type; a generated one with its expression, as it cannot get that later.
 
-    No default yet: it would fill rows that held NULL.
+    No default yet, its type's neither: it would fill rows that held NULL.
     """
     if column.computed is not None:
         # a copy: the column may stand in a table of the models already
@@ -30,7 +35,11 @@ def add_plain(connection: Connection, table: LivingTable, column: Column[Any]) -
         run(connection, f"ALTER TABLE {table.quoted} ADD COLUMN {verbatim(spec)}")
         return
     type_ = _once(connection, column.type.compile(dialect=connection.dialect))
-    run(connection, f"ALTER TABLE {table.quoted} ADD COLUMN {quoted(column.name)} {verbatim(type_)}")
+    add = f"ALTER TABLE {table.quoted} ADD COLUMN {quoted(column.name)} {type_}"
+    # a domain that takes no NULL has no row that held one
+    state, _ = attempt(connection, f"{add} DEFAULT NULL")
+    if state:
+        run(connection, verbatim(add))
 
 
 def _once(connection: Connection, sql: str) -> str:
@@ -49,6 +58,10 @@ def finish_shape(connection: Connection, table: LivingTable, column: Column[Any]
     own = quoted(column.name)
     alter = f"ALTER TABLE {table.quoted} ALTER COLUMN {own}"
     default = _default(connection, table, column)
+    if not default and column.identity is None:
+        run(connection, f"{alter} DROP DEFAULT")  # that of its type is its own again
+        if not column.nullable and _type_fills(connection, table, column):
+            run(connection, f"UPDATE {table.quoted} SET {own} = DEFAULT WHERE {own} IS NULL")
     if default and column.identity is None:
         run(connection, verbatim(f"{alter} SET DEFAULT {default}"))
         if not column.nullable:
@@ -61,6 +74,10 @@ def finish_shape(connection: Connection, table: LivingTable, column: Column[Any]
         run(connection, f"{alter} ADD GENERATED {always} AS IDENTITY")
         _continue_counting(connection, table, column)
     return loose + _comment(connection, table, column)
+
+
+def _type_fills(connection: Connection, table: LivingTable, column: Column[Any]) -> bool:
+    return bool(run(connection, _OF_ITS_TYPE, {"oid": table.oid, "column": column.name})[0]["it"])
 
 
 def _default(connection: Connection, table: LivingTable, column: Column[Any]) -> str:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 # without a length: to say ``character`` is to say ``character(1)``
 _DEFAULT = """
 SELECT pg_get_expr(d.adbin, d.adrelid) AS expression, a.attidentity::text AS identity, a.attnotnull AS not_null,
-  format_type(a.atttypid, -1) AS type
-FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+  format_type(a.atttypid, -1) AS type, t.typdefault IS NOT NULL AS type_fills
+FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = :column
 """
 _SEQUENCE = """
@@ -85,20 +85,26 @@ def move_default(
     """
     source, target, sequences = counters.source, counters.target, counters.sequences
     alter = f"ALTER TABLE {table.quoted} ALTER COLUMN"
+    empty = "SET DEFAULT NULL" if source["type_fills"] else "DROP DEFAULT"
     if to in defaults:
         # in the words of a file, whose names the session's search path finds
         said = defaults[to]
         change = "DROP DEFAULT" if said is None else f"SET DEFAULT {verbatim(said)}"
         run(connection, f"{alter} {quoted(to)} {change}")
     if source["expression"] is None and not source["identity"] and not sequences:
+        # a default of NULL goes before that of a domain
+        if source["type_fills"]:
+            run(connection, f"{alter} {quoted(from_)} {empty}")
+        if _is_null(target) and to not in defaults:
+            run(connection, f"{alter} {quoted(to)} DROP DEFAULT")
         return
     with fixed:
         if source["identity"]:
             _move_identity(connection, table, counters, from_=from_, to=to)
         if source["expression"] is not None:
-            if target["expression"] is None and to not in defaults:
+            if (target["expression"] is None or _is_null(target)) and to not in defaults:
                 _set_default(connection, table, to, source["expression"], target["type"])
-            run(connection, f"{alter} {quoted(from_)} DROP DEFAULT")
+            run(connection, f"{alter} {quoted(from_)} {empty}")
         for sequence in sequences:
             if sequence["tie"] == "a":
                 name = quoted(sequence["schema"], sequence["name"])
@@ -106,6 +112,10 @@ def move_default(
                     connection,
                     f"ALTER SEQUENCE {name} OWNED BY {table.quoted}.{quoted(to)}{_as_type(sequence, target)}",
                 )
+
+
+def _is_null(column: Mapping[str, Any]) -> bool:
+    return str(column["expression"] or "").startswith("NULL::")
 
 
 def literal_of(expression: str) -> str | None:

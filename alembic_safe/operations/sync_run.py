@@ -15,6 +15,7 @@ from alembic_safe.operations.expressions import Wanted, read_expressions
 from alembic_safe.operations.kept import comment_on, rights_named, set_comment
 from alembic_safe.operations.living import refuse_inheritance
 from alembic_safe.operations.speaking import table_of
+from alembic_safe.operations.sync_refused import COLUMNS, PARTITION_KEY, refuse_columns
 from alembic_safe.operations.sync_sql import Columns, Formula, create_function, create_triggers, rights_on
 from alembic_safe.operations.sync_whole import is_whole, triggers_of
 
@@ -34,12 +35,6 @@ log = logging.getLogger("alembic.safe.sync")
 FIRINGS = ("zz_alembic_safe_", "~~_alembic_safe_", "\U0010fffd\U0010fffd_alembic_safe_")
 """What the names of our triggers may begin with, each behind the one before in the order in which triggers fire."""
 
-_COLUMNS = """
-SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, format_type(a.atttypid, NULL) AS base,
-  a.attgenerated <> '' AS is_generated, a.atthasdef OR a.attidentity <> '' AS has_default
-FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[])) AND a.attnum > 0
-  AND NOT a.attisdropped
-"""
 # Types whose equality is that of their bytes: text as well, unless a nondeterministic collation says otherwise.
 _BITWISE = (
     "bool", "char", "date", "int2", "int4", "int8", "name", "oid", "text", "timestamp", "timestamptz", "uuid", "varchar",
@@ -50,11 +45,6 @@ LEFT JOIN pg_collation c ON c.oid = a.attcollation
 WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[]))
   AND (n.nspname = 'pg_catalog' AND t.typname = ANY(CAST(:types AS text[])) OR t.typtype = 'e')
   AND coalesce(c.collisdeterministic, true)
-"""
-_PARTITION_KEY = """
-SELECT DISTINCT a.attname AS name FROM pg_partitioned_table p JOIN pg_attribute a ON a.attrelid = p.partrelid
-  AND a.attnum = ANY(p.partattrs::int2[]) WHERE a.attname = ANY(CAST(:names AS text[]))
-  AND (p.partrelid = CAST(:oid AS oid) OR p.partrelid IN (SELECT relid FROM pg_partition_tree(CAST(:oid AS oid)::regclass)))
 """
 _WATCHING = """
 SELECT g.tgname AS name FROM pg_trigger g WHERE g.tgrelid = CAST(:oid AS oid) AND NOT g.tgisinternal AND EXISTS (
@@ -81,8 +71,8 @@ def sync_columns(operations: Operations, op: SyncColumnsOp) -> None:
         _refuse_overlap(reads, table, op, subject)
     # the column was added a moment ago, and who writes waits: what is asked below is asked at once
     words = {"oid": table.oid, "names": [*op.old, *op.new]}
-    reads.together([(sql, words) for sql in (_COLUMNS, _PARTITION_KEY, _WATCHING)])
-    _refuse_columns(reads, table, op, subject)
+    reads.together([(sql, words) for sql in (COLUMNS, PARTITION_KEY, _WATCHING)])
+    refuse_columns(reads, table, op, subject)
     columns = compile_sync(connection, table, op, subject, reads)
     role = run(connection, "SELECT current_user AS it")[0]["it"]
     with rights_named(connection, subject, [_owner_step(table, role)], role=role):
@@ -181,31 +171,6 @@ def _refuse_overlap(reads: Reads, table: LivingTable, op: _SyncOp, subject: str)
             )
 
 
-def _refuse_columns(reads: Reads, table: LivingTable, op: _SyncOp, subject: str) -> None:
-    names = [*op.old, *op.new]
-    found = {row["name"]: row for row in reads.rows(_COLUMNS, {"oid": table.oid, "names": names})}
-    for name in names:
-        if name not in found:
-            raise Refused(f"{subject}: there is no column {name}.")
-        if found[name]["is_generated"]:
-            raise Refused(f"{subject}: {name} is a generated column, which no trigger can write.")
-    for name in op.new:
-        # behind a swap, nobody who leaves the new column out means the old one: both applications write the same
-        if found[name]["has_default"] and not op.swapped:
-            raise Refused(
-                f"{subject}: {name} has a default, so that an INSERT of the old application looks like one of the new"
-                " application.",
-                next_steps=[
-                    NextStep("add it without one, and give it its default in the contract", "op.alter_column(...)")
-                ],
-            )
-    key = reads.rows(_PARTITION_KEY, {"oid": table.oid, "names": names})
-    if key:
-        raise Refused(
-            f"{subject}: {key[0]['name']} decides which partition a row belongs to, and a BEFORE trigger cannot move a row."
-        )
-
-
 def compile_sync(
     connection: Connection, table: LivingTable, op: _SyncOp, subject: str, reads: Reads | None = None
 ) -> Columns:
@@ -222,7 +187,7 @@ def compile_sync(
 
 def wanted_of(reads: Reads, table: LivingTable, op: _SyncOp, subject: str) -> list[Wanted]:
     """Return the formulas as they are looked at: each new and then each old column, as assigned and as compared."""
-    rows = reads.rows(_COLUMNS, {"oid": table.oid, "names": [*op.old, *op.new]})
+    rows = reads.rows(COLUMNS, {"oid": table.oid, "names": [*op.old, *op.new]})
     types = {row["name"]: row for row in rows}
     up = op.up if op.up is not None else tuple(quoted(name) for name in op.old)
     down = op.down if op.down is not None else tuple(quoted(name) for name in op.new)

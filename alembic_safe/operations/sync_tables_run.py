@@ -15,6 +15,7 @@ from alembic_safe.operations.kept import rights_named, set_comment
 from alembic_safe.operations.living import refuse_inheritance
 from alembic_safe.operations.lock_together import lock_together
 from alembic_safe.operations.speaking import table_of
+from alembic_safe.operations.sync_refused import HAS_DEFAULT
 from alembic_safe.operations.sync_run import FIRINGS, make_sync_schema
 from alembic_safe.operations.table_pair import Pair
 from alembic_safe.operations.table_sync_sql import (
@@ -36,10 +37,10 @@ if TYPE_CHECKING:
     from alembic_safe.operations.living import LivingTable
     from alembic_safe.operations.sync_tables import DropTableSyncOp, SyncTablesOp, _MovedOp
 
-_COLUMNS = """
+_COLUMNS = f"""
 SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
   format_type(a.atttypid, NULL) AS base, a.attgenerated <> '' AS is_generated,
-  a.atthasdef OR a.attidentity <> '' AS has_default, a.attcollation::bigint AS collation,
+  {HAS_DEFAULT} AS has_default, a.attcollation::bigint AS collation,
   NOT EXISTS (SELECT FROM pg_operator o WHERE o.oprname = '=' AND o.oprnamespace = 'pg_catalog'::regnamespace
     AND o.oprleft = o.oprright AND o.oprleft = CASE WHEN t.typtype = 'e' THEN 'anyenum'::regtype::oid
       WHEN 'varchar'::regtype IN (t.oid, t.typbasetype) THEN 'text'::regtype::oid

@@ -20,6 +20,7 @@ from alembic_safe.authoring.recipes.conversions import (
     type_sql,
 )
 from alembic_safe.authoring.recipes.defaults import default_of, defaults_of, fits
+from alembic_safe.authoring.recipes.domains import takes_no_null
 from alembic_safe.authoring.recipes.free_names import columns_beside
 from alembic_safe.authoring.recipes.moving import Moves, foreign_keys
 from alembic_safe.authoring.recipes.naming import named_in, quoted_if_needed, worded
@@ -64,7 +65,7 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
     was, becomes = _types(op, facts)
     if id_ in facts.leaning:
         raise leans(f"{shown} becomes {becomes}", facts.leaning[id_])
-    reason = unbuildable(facts, table, old.name, swaps=True)
+    reason = _unbuildable(op, facts)
     if reason:
         sentence = f"{shown} becomes {becomes} at once, with every row written under an exclusive lock, as {reason}."
         require_consent(id_, sentence, facts)
@@ -120,6 +121,12 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
             ),
         ),
     )  # fmt: skip
+
+
+def _unbuildable(op: ops.AlterColumnOp, facts: Facts) -> str:
+    reason = unbuildable(facts, facts.tables[facts.id_of(op.table_name, op.schema)], op.column_name, swaps=True)
+    domain = takes_no_null(op.modify_type, facts)
+    return reason or (f"the domain {domain} takes no NULL" if domain else "")
 
 
 def _named(id_: ObjectId, new: str, *, changes: bool) -> list[Settle]:
@@ -192,7 +199,7 @@ def moves_of(every: Sequence[ops.MigrateOperation], facts: Facts) -> Moves:
         if not isinstance(op, ops.AlterColumnOp) or not rewrites_rows(op, facts):
             continue
         id_ = facts.id_of(op.table_name, op.schema)
-        if not unbuildable(facts, facts.tables[id_], op.column_name, swaps=True):
+        if not _unbuildable(op, facts):
             columns.setdefault(id_, []).append(op.column_name)
             types[facts.column(op.table_name, op.schema, op.column_name)] = _types(op, facts)[1]
             last = op

@@ -28,6 +28,7 @@ from alembic_safe.authoring.recipes.building import (
     steps_for,
     unique_steps,
 )
+from alembic_safe.authoring.recipes.domains import takes_no_null
 from alembic_safe.authoring.recipes.naming import named_in, worded
 from alembic_safe.authoring.recipes.records import Step, settle
 from alembic_safe.authoring.written_sql import sql_text
@@ -199,6 +200,9 @@ def unbuildable(facts: Facts, table: Table, old: str, *, swaps: bool = False) ->
     computed = [one for one in table.columns if one.computed is not None and named_in(str(one.computed.sqltext), old)]
     if computed:
         return f"{computed[0].name} is computed from {old}"
+    domain = takes_no_null(table.columns[old].type, facts)
+    if domain:
+        return f"the domain {domain}, of which {old} is, takes no NULL"
     return _unbuildable_constraint(facts, table, old, swaps=swaps) or _of_a_partition_alone(facts, table, old)
 
 
