@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql
 
 from alembic_safe import merged_from, renamed_from
 from alembic_safe.authoring.recipes.conversions import is_free, type_sql
+from alembic_safe.authoring.recipes.naming import quoted_if_needed
 from alembic_safe.errors import Refused
 from alembic_safe.inspecting.comparison import compare
 from tests.recipe_cases import assert_same, milestone, walk
@@ -549,3 +550,25 @@ def test_an_array_of_a_wider_type_needs_no_words(case: Case) -> None:
     old, new = sa.ARRAY(sa.Integer), sa.ARRAY(sa.BigInteger)
     walk(case, orders(old), orders(new), "INSERT INTO orders (id, amount) VALUES (1, '{5,NULL}'), (2, '{}'), (3, NULL)")
     assert case.run("SELECT amount FROM orders ORDER BY id") == [([5, None],), ([],), (None,)]
+
+
+@pytest.mark.parametrize("action", ["SET NULL", "SET DEFAULT"])
+@pytest.mark.parametrize("name", ["author_id", "Author id"])
+def test_a_foreign_key_that_names_the_columns_it_empties_names_those_that_take_their_place(
+    case: Case, name: str, action: str
+) -> None:
+    def both(type_: Any) -> sa.MetaData:
+        metadata, written = sa.MetaData(), quoted_if_needed(name)
+        key = [sa.Column(one, sa.Integer, primary_key=True) for one in ("tenant", "id")]
+        sa.Table("users", metadata, *key)
+        sa.Table(
+            "posts", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("tenant", sa.Integer, nullable=False),
+            sa.Column(name, type_), sa.ForeignKeyConstraint(
+                ["tenant", name], ["users.tenant", "users.id"], ondelete=f"{action} ({written})", name="posts_fk"),
+        )  # fmt: skip
+        return metadata
+
+    rows = "INSERT INTO users VALUES (1, 1), (1, 2); INSERT INTO posts VALUES (1, 1, 1), (2, 1, 2)"
+    walk(case, both(sa.Integer), both(sa.BigInteger), rows)
+    case.run("DELETE FROM users WHERE id = 1")
+    assert case.run("SELECT * FROM posts ORDER BY id") == [(1, 1, None), (2, 1, 2)]

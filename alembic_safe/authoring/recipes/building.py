@@ -125,6 +125,10 @@ def foreign_key_again(
 ) -> CreateForeignKeyNotValidOp:
     """Return what adds the foreign key of an operation over other columns; see :func:`foreign_key_for`."""
     kw = {key: value for key, value in op.kw.items() if value is not None}
+    if "ondelete" in kw:
+        # SET NULL (column, ...) and SET DEFAULT (column, ...) name columns, too: PostgreSQL 15
+        action, bracket, named = str(kw["ondelete"]).partition("(")
+        kw["ondelete"] = f"{action}{bracket}{worded(named, moves)}"
     local = [moves.get(str(column), str(column)) for column in op.local_cols]
     remote = [referred.get(str(column), str(column)) for column in op.remote_cols]
     return CreateForeignKeyNotValidOp(name, op.source_table, op.referent_table, local, remote, **kw)
