@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # it would not take (views, policies, triggers of columns, generated columns) it refuses, and so do we.
 _OF_COLUMN = """
 WITH t AS (SELECT CAST(CAST(:table AS text) AS regclass) AS oid),
-     a AS (SELECT attnum, attname, attacl FROM pg_attribute, t WHERE attrelid = t.oid AND attname = :column),
+     a AS (SELECT attnum, CAST(:called AS name) AS attname, attacl FROM pg_attribute, t
+           WHERE attrelid = t.oid AND pg_attribute.attname = :column),
      taken AS (SELECT DISTINCT d.classid, d.objid FROM pg_depend d, t, a
                WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.refobjsubid = a.attnum
                  AND d.deptype IN ('a', 'i')),
@@ -101,6 +102,9 @@ WHERE d.classid = 'pg_class'::regclass AND d.refobjid = CAST(CAST(:table AS text
   AND d.deptype IN ('a', 'i')
 """
 
+OF_THE_NAME = frozenset({"grant", "comment", "storage", "statistics target", "compression", "options"})
+"""What belongs to a column's name in the eyes of who uses it, and to its number in PostgreSQL's."""
+
 _VIOLATED = ("23502", "23503", "23505", "23514", "23P01")
 _THERE_ALREADY = ("42710", "42P07", "42P16")
 # a role, a publication, a function, a table or a type that has gone meanwhile
@@ -128,9 +132,12 @@ def of_column(connection: Connection, table: str, column: str) -> tuple[Dependan
     return (*sequences, *said_of_column(reads, table, column))
 
 
-def said_of_column(reads: Reads, table: str, column: str) -> tuple[Dependant, ...]:
-    """Return what goes with a column beside the sequences that it owns; called likewise."""
-    rows = reads.rows(_OF_COLUMN, {"table": table, "column": column})
+def said_of_column(reads: Reads, table: str, column: str, *, called: str = "") -> tuple[Dependant, ...]:
+    """Return what goes with a column beside the sequences that it owns; called likewise.
+
+    :param called: the column that what is said of this one is said of another time; empty: this one.
+    """
+    rows = reads.rows(_OF_COLUMN, {"table": table, "column": column, "called": called or column})
     return tuple(Dependant(row["kind"], row["name"], row["make"]) for row in rows)
 
 

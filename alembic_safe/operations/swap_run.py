@@ -10,7 +10,7 @@ from alembic_safe.database.reads import Reads
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.errors import NextStep, Refused
-from alembic_safe.operations.dependants import said_of_column
+from alembic_safe.operations.dependants import OF_THE_NAME, said_of_column
 from alembic_safe.operations.expressions import Views, Wanted
 from alembic_safe.operations.kept import fixed_text, rights_named
 from alembic_safe.operations.living import find_column, lock
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
     from alembic_safe.operations.table_parts_sql import Part
 
 log = logging.getLogger("alembic.safe.sync")
-
-_OF_THE_NAME = frozenset({"grant", "comment", "storage", "statistics target", "compression", "options"})
-"""What belongs to a column's name in the eyes of who uses it, and to its number in PostgreSQL's."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +209,7 @@ def swap_of(reads: Reads, table: LivingTable, sync: Sync, pair: Pair, *, forward
     """
     if forward:
         refuse_idle_triggers(reads, sync)
-    said = [one for one in said_of_column(reads, table.quoted, pair.stays) if one.kind in _OF_THE_NAME]
+    said = [one for one in said_of_column(reads, table.quoted, pair.stays) if one.kind in OF_THE_NAME]
     exact = exact_of(reads, table, (*sync.old, *sync.new))
     counters = counters_of(reads, table, source=pair.stays, target=pair.goes)
     names = names_of(reads, table, final=pair.stays, beside_it=pair.goes)

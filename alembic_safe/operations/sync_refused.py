@@ -18,7 +18,9 @@ HAS_DEFAULT = """(a.attidentity <> '' OR coalesce(coalesce(
 COLUMNS = f"""
 SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, format_type(a.atttypid, NULL) AS base,
   a.attgenerated <> '' AS is_generated, {HAS_DEFAULT} AS has_default,
-  a.atthasdef OR a.attidentity <> '' AS has_own_default
+  a.atthasdef OR a.attidentity <> '' AS has_own_default,
+  a.attacl IS NOT NULL OR a.attoptions IS NOT NULL OR a.attcompression <> '' OR a.attstorage <> t.typstorage
+    OR coalesce(a.attstattarget, -1) >= 0 AS has_terms
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[])) AND a.attnum > 0 AND NOT a.attisdropped
 """

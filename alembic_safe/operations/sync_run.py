@@ -17,6 +17,7 @@ from alembic_safe.operations.living import refuse_inheritance
 from alembic_safe.operations.speaking import table_of
 from alembic_safe.operations.sync_refused import COLUMNS, PARTITION_KEY, refuse_columns
 from alembic_safe.operations.sync_sql import Columns, Formula, create_function, create_triggers, rights_on
+from alembic_safe.operations.sync_terms import give_terms
 from alembic_safe.operations.sync_whole import is_whole, triggers_of
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def sync_columns(operations: Operations, op: SyncColumnsOp) -> None:
     with rights_named(connection, subject, [_owner_step(table, role)], role=role):
         name = there.name if there is not None else _function_name(table, op)
         make_sync_schema(connection)
+        if there is None:
+            give_terms(connection, reads, table, op)
         text = text_of(columns, up=op.up or (), down=op.down or (), swapped=op.swapped)
         triggers = [] if there is None else triggers_of(reads, there)
         install(connection, table, name, columns, text, firing=firing_last(reads, table, name), replaced=triggers)

@@ -231,3 +231,55 @@ def test_a_default_of_a_sequence_that_goes_with_the_old_column_stops_the_contrac
 
     with case.unchanged(), pytest.raises(Refused, match="depends on"):
         case.upgrade()
+
+
+def test_a_renamed_column_has_the_rights_and_the_settings_of_the_old_one(case: Case) -> None:
+    case.begin(models(), ROWS)
+    first, second = (f"{case.database}_{word}" for word in ("report", "Rep ort"))
+    case.run(
+        f'CREATE ROLE {first} LOGIN; CREATE ROLE "{second}"; GRANT SELECT (id, nick), UPDATE (nick) ON users TO {first};'
+        f' GRANT SELECT (nick) ON users TO "{second}" WITH GRANT OPTION; ALTER TABLE users ALTER nick SET STORAGE EXTERNAL,'
+        " ALTER nick SET STATISTICS 7, ALTER nick SET COMPRESSION pglz, ALTER nick SET (n_distinct = 5)"
+    )
+    terms = (
+        "SELECT ARRAY(SELECT unnest(attacl)::text ORDER BY 1)::text, attstorage, attstattarget, attcompression, attoptions"
+        " FROM pg_attribute"
+        " WHERE attrelid = 'users'::regclass AND attname = '{}'"
+    )
+    wanted = case.run(terms.format("nick"))
+    case.revise(models(name="handle"))
+    case.upgrade("+1")
+    assert case.run(terms.format("handle")) == wanted
+    case.upgrade()
+    with case.cluster.connect(case.database, user=first) as c:
+        c.execute("UPDATE users SET handle = 'Ida' WHERE id = 1")
+    case.ship()
+    case.upgrade()
+    with case.cluster.connect(case.database, user=first) as c:
+        assert c.execute("SELECT handle FROM users ORDER BY id").fetchall() == [("Ida",), ("Bob",)]
+    assert case.run(terms.format("handle")) == wanted
+    case.run(f'REVOKE ALL ON users FROM "{second}"')
+    case.downgrade("-1")
+    assert case.run(terms.format("nick")) == wanted
+    assert second not in case.run(terms.format("handle"))[0][0]
+
+
+def test_rights_and_settings_that_the_new_column_has_already_stay_and_what_its_type_cannot_have_is_left(
+    case: Case,
+) -> None:
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+
+    role = f"{case.database}_own"
+    case.run(
+        f"CREATE ROLE {role}; CREATE TABLE t (a text, b integer); ALTER TABLE t ALTER a SET STORAGE EXTERNAL,"
+        f" ALTER a SET STATISTICS 7, ALTER b SET STATISTICS 9; GRANT SELECT (a), UPDATE (a) ON t TO {role};"
+        f" GRANT UPDATE (b) ON t TO {role}"
+    )
+    with case.engine.begin() as connection:
+        operations: Any = Operations(MigrationContext.configure(connection))
+        operations.sync_columns("t", "a", "b", up="a::integer", down="b::text")
+    found = case.run(
+        "SELECT attstorage, attstattarget, attacl::text FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'b'"
+    )
+    assert [(str(one), target, acl.partition("/")[0]) for one, target, acl in found] == [("p", 9, f"{{{role}=w")]
