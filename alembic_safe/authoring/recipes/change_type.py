@@ -112,8 +112,7 @@ def change_type(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation],
         words=Words(
             expand=(
                 f"Adds {new} beside {shown}, of type {becomes}, and keeps both equal.",
-                *_not_yet(shown, was, becomes), *_converts(op, facts, up),
-                *held_by_checks(table, old.name, shown, gone, coming), *referring.words,
+                *_not_yet(op, facts, up), *held_by_checks(table, old.name, shown, gone, coming), *referring.words,
             ),
             copy=(
                 f"Fills {new} in the rows that were there, then builds for it what stands on {old.name}.",
@@ -233,24 +232,24 @@ def _key_steps(table: Table, column: str, moves: Mapping[str, str]) -> tuple[Ste
     return index_steps(ops.CreateIndexOp(beside(str(key.name)), table.name, columns, schema=table.schema, unique=True))
 
 
-def _not_yet(shown: str, was: str, becomes: str) -> tuple[str, ...]:
+def _not_yet(op: ops.AlterColumnOp, facts: Facts, up: str | None) -> tuple[str, ...]:
+    """Return what is refused while both columns live: a value that the old one, or the new one, cannot hold.
+
+    :param up: the formula of the models; its triggers fill a row when it is written to.
+    """
+    shown, (was, becomes) = facts.shown(op.table_name, op.schema, op.column_name), _types(op, facts)
     whole = ("smallint", "integer", "bigint")
-    if was not in whole or becomes not in whole:
-        return ()
-    return (f"Until the contract, a value of {shown} that {was} cannot hold is refused.",)
-
-
-def _converts(op: ops.AlterColumnOp, facts: Facts, up: str | None) -> tuple[str, ...]:
-    """Return what becomes of a row that a formula of the models fails on: the triggers fill it when it is written to."""
-    if up is None:
-        return ()
-    schema = op.schema if op.schema != facts.default_schema else None
-    table = ".".join(quoted_if_needed(name) for name in (schema, op.table_name) if name)
-    sentence = (
-        f"A row of {facts.shown(op.table_name, op.schema)} that {up} fails on takes no UPDATE from here on, and the copy stops"
-        f" at it. Whether there is one tells, before the deploy: SELECT count({up}) FROM {table};"
-    )
-    return (sentence,)
+    sentences = []
+    if was in whole and becomes in whole:
+        sentences.append(f"Until the contract, a value of {shown} that {was} cannot hold is refused.")
+    if up is not None:
+        schema = op.schema if op.schema != facts.default_schema else None
+        table = ".".join(quoted_if_needed(name) for name in (schema, op.table_name) if name)
+        sentences.append(
+            f"A row of {facts.shown(op.table_name, op.schema)} that {up} fails on takes no UPDATE from here on, and the copy"
+            f" stops at it. Whether there is one tells, before the deploy: SELECT count({up}) FROM {table};"
+        )
+    return tuple(sentences)
 
 
 def _key_goes(shown: str, becomes: str, key: str) -> Refused:
