@@ -88,6 +88,8 @@ def run(name: str, args: Sequence[str], config: Config) -> int:
 def _finish(command: click.Command, args: list[str], prog: str, config: Config | None) -> int:
     _say_what_the_terminal_cannot_show()
     raiseerr = bool(getattr(getattr(config, "cmd_opts", None), "raiseerr", False))
+    if config is None:  # alembic-safe itself: its options are among the words
+        raiseerr = "--raiseerr" in args
     try:
         from alembic_safe.reporting.warnings_shown import warnings_shown
 
@@ -107,8 +109,9 @@ def _finish(command: click.Command, args: list[str], prog: str, config: Config |
         from alembic_safe.reporting.text import print_error
 
         # a URL among the words may hold a password; the step that the error has leads to the same traceback
-        if isinstance(error, EnvNotRun) and not any("://" in word for word in args):
-            error.next_steps = (NextStep("see the traceback", _with_traceback(prog, args)),)
+        before = _options_of(config)
+        if isinstance(error, EnvNotRun) and not any("://" in word for word in [*before, *args]):
+            error.next_steps = (NextStep("see the traceback", _with_traceback(prog, args, before)),)
         print_error(error)
         return error.exit_code
     except Exception as error:
@@ -160,9 +163,21 @@ def _unexpected(error: Exception, prog: str) -> SafeError:
     )
 
 
-def _with_traceback(prog: str, args: Sequence[str] = ()) -> str:
+def _with_traceback(prog: str, args: Sequence[str] = (), before: Sequence[str] = ()) -> str:
     first, *rest = prog.split()
-    return shlex.join([first, "--raiseerr", *rest, *args])
+    return shlex.join([first, "--raiseerr", *before, *rest, *args])
+
+
+def _options_of(config: Config | None) -> list[str]:
+    """Return the options that were typed in front of the command: without them another environment is run."""
+    given = getattr(config, "cmd_opts", None)
+    words: list[str] = []
+    for letter, name, default in (("-c", "config", None), ("-n", "name", "alembic"), ("-x", "x", None)):
+        value = getattr(given, name, None)
+        several = value if isinstance(value, (list, tuple)) else [] if value in (None, default) else [value]
+        for one in several:
+            words += [letter, str(one)]
+    return words
 
 
 @click.group(cls=_Commands, epilog=EPILOG)

@@ -20,7 +20,8 @@ from alembic_safe.settings import Settings
 def command(ctx: click.Context, as_json: bool, drift: bool, show_settings: bool) -> int:
     """Show where the database stands, and everything that is wrong; reads only, and creates nothing.
 
-    Exit 0 when nothing is pending and nothing was found wrong, otherwise 4; so are tables without a revision.
+    Exit 0 when nothing is pending and nothing was found wrong, otherwise 4: also for tables without a
+    revision, and while a deployment runs.
     """
     from alembic_safe.deploying.status import read_status
     from alembic_safe.reporting.status import print_settings, print_status, print_status_json

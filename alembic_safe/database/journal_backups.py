@@ -64,6 +64,18 @@ def record_backup(
     )  # fmt: skip
 
 
+TAKING = "its backup is taken"
+"""What a deployment's row says while its backup is taken: the dump holds the row as it is then."""
+
+
+def say_that_a_backup_is_taken(connection: AnyConnection, journals: Journals, deployment: int, *, now: bool) -> None:
+    """Write into a deployment's row that its backup is taken now, or not any more."""
+    run(
+        connection, f"UPDATE {journals.table('deployments')} SET message = :message WHERE id = :id",
+        {"message": TAKING if now else None, "id": deployment},
+    )  # fmt: skip
+
+
 def close_restored(connection: AnyConnection, journals: Journals) -> None:
     """Write into a restored database that the deployment which took its backup goes on elsewhere, and never died here.
 
@@ -73,7 +85,7 @@ def close_restored(connection: AnyConnection, journals: Journals) -> None:
         connection,
         f"UPDATE {journals.table('deployments')} d SET outcome = '{RESTORED}', finished_at = heartbeat_at,"
         " to_heads = from_heads, message = 'its backup was taken here, and this database was restored from it'"
-        " WHERE outcome = 'running'"
+        f" WHERE outcome = 'running' AND message = '{TAKING}'"
         f" AND NOT EXISTS (SELECT FROM {journals.table('revisions')} r WHERE r.deployment = d.id)"
         f" AND NOT EXISTS (SELECT FROM {journals.table('steps')} s WHERE s.deployment = d.id)",
     )

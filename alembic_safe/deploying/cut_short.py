@@ -35,7 +35,8 @@ class Progress:
         if isinstance(event, RevisionApplied):
             self._applied.append(event.planned.revision)
         elif isinstance(event, Finished):
-            self._finished.append(event.state)
+            if event.changed:
+                self._finished.append(event.state)
             self._applied.clear()
         self._tell(event)
 

@@ -282,6 +282,11 @@ class _Deployment:
         if not identity.place.has_tables:
             upgrade.tell(BackupSkipped("there are no tables yet"))
             return None
+        upgrade.end_reading()
+        with upgrade.connection.begin():
+            journal_backups.say_that_a_backup_is_taken(
+                upgrade.connection, logbook.journals, logbook.deployment, now=True
+            )
         backup = back_up_first(
             upgrade.connection, upgrade.target, upgrade.settings, plan, project_folder(upgrade.context.config),
             ask=request.ask, on_progress=lambda size, expected: upgrade.tell(BackupProgressed(size, expected)),
@@ -289,6 +294,9 @@ class _Deployment:
         self.lock.check()
         upgrade.end_reading()
         with upgrade.connection.begin():
+            journal_backups.say_that_a_backup_is_taken(
+                upgrade.connection, logbook.journals, logbook.deployment, now=False
+            )
             journal_backups.record_backup(
                 upgrade.connection, logbook.journals, location=str(backup.location), scope=backup.scope,
                 size=backup.size, sha256=backup.sha256 or None, seconds=backup.seconds, heads=plan.heads, writer=logbook.writer,

@@ -70,7 +70,9 @@ def rebase(config: Config, paths: Sequence[Path]) -> tuple[Rebased, ...]:
     back = {Path(one.path).resolve(): squash for one, squash in brought_back(script, live)}
     follow = {Path(one.path).resolve(): parents for one, parents in follows_replaced(live).items()}
     known = {Path(one.path).resolve() for one in live}
-    named = [found for path in paths for found in _named(path, known, {*back, *follow})]
+    # a file may be named twice, by itself and by its folder
+    every = [found for path in paths for found in _named(path, known, {*back, *follow})]
+    named = list({found.resolve(): found for found in every}.values())
     _require_originals(script, [(path, back[path.resolve()]) for path in named if path.resolve() in back])
     return tuple(_fitted(script, path, back.get(path.resolve()), follow.get(path.resolve())) for path in named)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from string import Template
 from typing import TYPE_CHECKING, Literal
@@ -33,6 +34,8 @@ ANYWHERE = "anywhere"
 """What makes a revision fail wherever it is found."""
 _READS = ("SELECT", "DO", "CALL", "DECLARE", "FETCH", "COPY")
 """What may hand rows to code that then changes them one by one."""
+
+_PARTITION_GOES = re.compile(r"\bDETACH\s+PARTITION\b", re.IGNORECASE)
 
 _BY_SIZE: Mapping[SizeClass, Severity | None] = {
     "new": None, "empty": "info", "small": "info", "medium": "warning", "large": "danger", "unknown": "warning",
@@ -170,15 +173,12 @@ class Scene:
             return "nobody reads or writes it"
         return "nobody writes it" if mode in BLOCKS_WRITES else ""
 
-    def written_before(self, statement: int, relation: Relation, *kinds: str) -> Write | None:
-        """Return what writes to a relation before a statement: it may mend what is counted now.
-
-        :param kinds: only these kinds of write; without any: every kind.
-        """
+    def written_before(self, statement: int, relation: Relation) -> Write | None:
+        """Return what writes to a relation before a statement: it may mend what is counted now."""
         earlier = [one for revision in self.trace.revisions[: self.number] for one in revision.statements]
         for one in (*earlier, *self.revision.statements[:statement]):
             for write in one.writes:
-                if write.relation == relation and (not kinds or write.kind in kinds):
+                if write.relation == relation:
                     return write
         return None
 
@@ -187,6 +187,20 @@ class Scene:
         earlier = [one for revision in self.trace.revisions[: self.number] for one in revision.statements]
         before = (*earlier, *self.revision.statements[:statement])
         return any(one.tag.startswith(_READS) and one.scans and not one.ours for one in before)
+
+    def rows_change_before(self, statement: int) -> bool:
+        """Whether rows of any table may be others by a statement: what is counted now may be mended by then.
+
+        Of any: a write to a partition or its parent, a cascade, a trigger, a row that others refer to mend as well.
+        """
+        earlier = [one for revision in self.trace.revisions[: self.number] for one in revision.statements]
+        before = (*earlier, *self.revision.statements[:statement])
+        return self.reads_before(statement) or any(
+            one.writes
+            or _PARTITION_GOES.search(one.text)
+            or any(c.kind == "table" and c.action == "gone" for c in one.changes)
+            for one in before
+        )
 
     def is_new_column(self, statement: int, relation: Relation, name: str) -> bool:
         """Whether a column came with the looked-at revisions: nobody uses it yet, and no program knows its name."""

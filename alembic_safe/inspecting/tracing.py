@@ -6,6 +6,7 @@
 # back; only what PostgreSQL refuses to run in one is judged by what it is known to do.
 from __future__ import annotations
 
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext, RevisionStep
 
 _OF_THE_SCHEMA = ("0A", "2B", "3F", "42")  # not supported, others depend on it, no such schema, names and types
-_NO_RIGHT, _UNDEFINED_OBJECT = "42501", "42704"
+_NO_RIGHT, _NO_SQL = "42501", "42601"
+_OF_THE_SERVER = re.compile(
+    r'\b(type|role|tablespace|collation|language) "[^"]*" (for encoding "[^"]*" )?does not exist'
+    r"|unrecognized configuration parameter|server to be built with|in this build|compression method|extension",
+    re.IGNORECASE,
+)
+"""What another server may have that the shadow's has not."""
 
 
 class Tracer:
@@ -106,10 +113,10 @@ class Tracer:
 def _of_the_schema(error: BaseException) -> bool:
     """Whether a statement failed by what is there and what is not, whatever rows there are.
 
-    Not so where a shadow's server lacks an extension, or its role a right. A value, a row that is missed and an exception
-    of Python's may be otherwise where there are rows.
+    Not so where a shadow's server lacks an extension or a role, or its role a right. A value, a row that is missed, SQL that is
+    made of rows and an exception of Python's may be otherwise where there are rows.
     """
-    code, words = sqlstate_of(error), str(error)
-    if "extension" in words or code == _NO_RIGHT or (code == _UNDEFINED_OBJECT and 'type "' in words):
+    code = sqlstate_of(error)
+    if code in (_NO_RIGHT, _NO_SQL) or _OF_THE_SERVER.search(str(error)):
         return False
     return code.startswith(_OF_THE_SCHEMA)

@@ -13,12 +13,15 @@ from alembic_safe.database.statements import quoted, run
 from alembic_safe.operations.dependants import attempt
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
 
     from alembic_safe.operations.living import LivingTable
 
 _OF_ITS_TYPE = """
-SELECT t.typdefault IS NOT NULL AS it FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+SELECT t.typdefault IS NOT NULL AS fills, coalesce(pg_get_expr(d.adbin, d.adrelid) ~ '^NULL::', false) AS empty
+FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = :column
 """
 
@@ -58,9 +61,9 @@ def finish_shape(connection: Connection, table: LivingTable, column: Column[Any]
     own = quoted(column.name)
     alter = f"ALTER TABLE {table.quoted} ALTER COLUMN {own}"
     default = _default(connection, table, column)
-    if not default and column.identity is None:
+    if not default and column.identity is None and _of_its_type(connection, table, column)["empty"]:
         run(connection, f"{alter} DROP DEFAULT")  # that of its type is its own again
-        if not column.nullable and _type_fills(connection, table, column):
+        if not column.nullable and _of_its_type(connection, table, column)["fills"]:
             run(connection, f"UPDATE {table.quoted} SET {own} = DEFAULT WHERE {own} IS NULL")
     if default and column.identity is None:
         run(connection, verbatim(f"{alter} SET DEFAULT {default}"))
@@ -76,8 +79,8 @@ def finish_shape(connection: Connection, table: LivingTable, column: Column[Any]
     return loose + _comment(connection, table, column)
 
 
-def _type_fills(connection: Connection, table: LivingTable, column: Column[Any]) -> bool:
-    return bool(run(connection, _OF_ITS_TYPE, {"oid": table.oid, "column": column.name})[0]["it"])
+def _of_its_type(connection: Connection, table: LivingTable, column: Column[Any]) -> Mapping[str, Any]:
+    return run(connection, _OF_ITS_TYPE, {"oid": table.oid, "column": column.name})[0]
 
 
 def _default(connection: Connection, table: LivingTable, column: Column[Any]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.reads import Reads
 from alembic_safe.database.sql_words import verbatim
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import literal, quoted, run
 from alembic_safe.inspecting.retired import Dependant
 from alembic_safe.operations.said_of_relations import said_of_sequence, without_default_rights
 
@@ -62,7 +62,8 @@ UNION ALL
 SELECT 'statistics', 6, name, format('COMMENT ON STATISTICS %s IS %L', own, obj_description(oid, 'pg_statistic_ext'))
 FROM s WHERE obj_description(oid, 'pg_statistic_ext') IS NOT NULL
 UNION ALL
-SELECT 'statistics', 7, name, format('ALTER STATISTICS %s OWNER TO %I', own, owner) FROM s WHERE owner <> current_user
+SELECT 'statistics', 7, name, format('DO %L', format('BEGIN ALTER STATISTICS %s OWNER TO %I; EXCEPTION'
+       ' WHEN insufficient_privilege OR undefined_object THEN NULL; END', own, owner)) FROM s WHERE owner <> current_user
 UNION ALL
 SELECT 'grant', 4, coalesce(r.rolname, 'PUBLIC'), format('GRANT %s (%I) ON %s TO %s%s', g.privilege_type, a.attname,
        t.oid::regclass, coalesce(quote_ident(r.rolname), 'PUBLIC'),
@@ -153,27 +154,45 @@ def sequences_of(connection: Connection, owned: Sequence[OwnedSequence], table: 
     That of an identity comes with it; what is said of it comes behind.
     """
     found: list[Dependant] = []
-    for one in owned:
-        row = one.facts
+    for sequence in owned:
+        row = sequence.facts
         name = quoted(row["schema"], row["name"])
-        said = one.said.dependants(name)
+        said = sequence.said.dependants(name)
         if row["is_identity"]:
-            found += said
+            found += [replace(one, make=_of_identity(one.make, name, table, column)) for one in said]
             continue
         at = run(connection, f"SELECT last_value, is_called FROM {name}")[0]
         start = at["last_value"] + (row["seqincrement"] if at["is_called"] else 0)
         make = (
-            f"CREATE {'UNLOGGED ' if one.said.unlogged else ''}SEQUENCE {name} AS {row['type']}"
+            f"CREATE {'UNLOGGED ' if sequence.said.unlogged else ''}SEQUENCE {name} AS {row['type']}"
             f" START {row['seqstart']} INCREMENT {row['seqincrement']}"
             f" MINVALUE {row['seqmin']} MAXVALUE {row['seqmax']} CACHE {row['seqcache']}{' CYCLE' if row['seqcycle'] else ''}"
         )
         restart = f"ALTER SEQUENCE {name} RESTART {min(max(start, row['seqmin']), row['seqmax'])}"
         tie = f"ALTER SEQUENCE {name} OWNED BY {table}.{quoted(column)}"
         # whoever brings it back: a table owns no sequence of another owner
-        owner = f"ALTER SEQUENCE {name} OWNER TO {quoted(row['owner'])}"
+        owner = _owned_like(table, name)
         found.extend(Dependant("sequence", row["name"], sql) for sql in (make, owner, restart, tie))
         found += [Dependant(DEFAULT_RIGHTS, row["name"], without_default_rights("SEQUENCE", name)), *said]
     return found
+
+
+def _of_identity(make: str, name: str, table: str, column: str) -> str:
+    """Return a statement about the sequence of an identity, under the name that it has by then."""
+    before, _, behind = make.partition(f"SEQUENCE {name}")
+    now = f"pg_catalog.pg_get_serial_sequence({literal(table)}, {literal(column)})"
+    said = f"{literal(before + 'SEQUENCE ')} || {now} || {literal(behind)}"
+    return f"DO {literal(f'BEGIN IF {now} IS NOT NULL THEN EXECUTE {said}; END IF; END')}"
+
+
+def _owned_like(table: str, sequence: str) -> str:
+    """Return what gives a sequence the owner that its table has by then."""
+    alter = literal(f"ALTER SEQUENCE {sequence} OWNER TO ")
+    who = (
+        "SELECT pg_catalog.pg_get_userbyid(relowner) FROM pg_catalog.pg_class"
+        f" WHERE oid = {literal(table)}::pg_catalog.regclass"
+    )
+    return f"DO {literal(f'BEGIN EXECUTE {alter} || pg_catalog.quote_ident(({who})); END')}"
 
 
 def make_again(connection: Connection, dependants: Sequence[Dependant]) -> tuple[list[str], list[str]]:

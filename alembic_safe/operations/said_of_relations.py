@@ -109,6 +109,15 @@ def said_of_sequence(source: Connection | Reads, oid: int) -> SaidOfSequence:
     )
 
 
+def owned_again(what: str, owner: str) -> str:
+    """Return the statement that gives an object its owner of before, where who makes it again may.
+
+    :param what: the object, as ALTER names it: ``STATISTICS "s"."n"``; ``owner``: a role, quoted.
+    """
+    alter = f"ALTER {what} OWNER TO {owner}"
+    return f"DO {literal(f'BEGIN {alter}; EXCEPTION WHEN insufficient_privilege OR undefined_object THEN NULL; END')}"
+
+
 def without_default_rights(kind: str, name: str) -> str:
     """Return the statement that takes away what default privileges gave on an object that was just made.
 
@@ -119,7 +128,7 @@ def without_default_rights(kind: str, name: str) -> str:
     """
     revoke = f"REVOKE ALL ON {f'{kind} ' if kind else ''}{name} FROM "
     body = (
-        f"DECLARE grantee text; BEGIN FOR grantee IN {' '.join(_GRANTEES.format(name=literal(name)).split())}"
+        f"DECLARE grantee text; BEGIN FOR grantee IN {' '.join(_GRANTEES.split()).format(name=literal(name))}"
         f" LOOP EXECUTE {literal(revoke)} || grantee || ' CASCADE'; END LOOP; END"
     )
     return f"DO {literal(body)}"

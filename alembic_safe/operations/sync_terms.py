@@ -43,6 +43,8 @@ def give_terms(connection: Connection, reads: Reads, table: LivingTable, op: _Sy
             one for one in said_of_column(ask, table.quoted, old, called=new)
             if one.kind in OF_THE_NAME - own - {"comment"}
         ]  # fmt: skip
+        # those that keep readers out come last
+        terms.sort(key=lambda one: one.kind in ("storage", "compression"))
         _, without = make_again(connection, terms)
     for line in without:
         log.warning("%s.%s is without what %s has: %s", table.shown, new, old, line)

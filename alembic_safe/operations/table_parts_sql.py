@@ -10,7 +10,7 @@ from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.retired import Dependant
 from alembic_safe.operations.dependants import of_column
 from alembic_safe.operations.kept import text_of
-from alembic_safe.operations.said_of_relations import grants_of
+from alembic_safe.operations.said_of_relations import grants_of, owned_again
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -260,7 +260,7 @@ def statistics(row: Any) -> Part:
         make.append(f"ALTER STATISTICS {own} SET STATISTICS {row['target']:d}")
     make += _commented(f"STATISTICS {own}", row["comment"])
     if row["owner"] is not None:
-        make.append(f"ALTER STATISTICS {own} OWNER TO {quoted(row['owner'])}")
+        make.append(owned_again(f"STATISTICS {own}", quoted(row["owner"])))
     return Part("statistics", row["name"], f"DROP STATISTICS {own}", tuple(make))
 
 

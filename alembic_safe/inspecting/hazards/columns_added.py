@@ -69,8 +69,7 @@ def _required(scene: Scene) -> Iterator[Hit]:
 def _has_rows(scene: Scene, number: int, relation: Relation) -> bool:
     """Whether rows are there for sure when the statement runs: they are now, and nothing before it may take them away."""
     here = scene.live.size_class(relation) not in {"new", "empty", "unknown"}
-    goes = scene.written_before(number, relation, "DELETE", "TRUNCATE")
-    return here and goes is None and not scene.reads_before(number)
+    return here and not scene.rows_change_before(number)
 
 
 def _emptied(scene: Scene, number: int, relation: Relation) -> str:
@@ -154,7 +153,7 @@ COLUMNS_ADDED = (
                 ("ALTER TABLE users ADD COLUMN country text NOT NULL",)),
         Example('op.add_column("users", sa.Column("country", sa.Text, server_default="", nullable=False))',
                 ("ALTER TABLE users ADD COLUMN country text DEFAULT '' NOT NULL",)),
-        rows=(4,), no_consent="where the table is known to have rows, and nothing before it may take them away",
+        rows=(4,), no_consent="where the table is known to have rows, and nothing before it reads or changes any",
     ),
     Hazard(
         "add-column-serial", "A new column that counts: serial or IDENTITY", "blocks",

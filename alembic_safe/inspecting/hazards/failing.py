@@ -16,7 +16,7 @@ _KNOWN_ELSEWHERE = "unsafe use of new value"
 _IN_TRANSACTION = "cannot run inside a transaction block"
 _FAIL = {"duplicate-rows", "null-values", "orphan-rows", "violating-rows", "uncastable-values"}
 """Rows on which the statement fails; others it changes."""
-_UNLESS_MENDED = "where the rows were counted and nothing before it reads or writes the table"
+_UNLESS_MENDED = "where the rows were counted and nothing before it reads or changes any"
 
 
 def data(kind: str) -> Callable[[Scene], Iterator[Hit]]:
@@ -27,7 +27,7 @@ def data(kind: str) -> Callable[[Scene], Iterator[Hit]]:
             if failure.kind != kind or failure.revision != scene.revision.revision:
                 continue
             mended = scene.written_before(failure.statement, failure.relation)
-            read = scene.reads_before(failure.statement)
+            other = scene.rows_change_before(failure.statement)
             many = (
                 "at least one row"
                 if failure.rows is None
@@ -37,11 +37,13 @@ def data(kind: str) -> Callable[[Scene], Iterator[Hit]]:
             text = f"{many} of {scene.about(failure.relation)} {failure.text}{such}"
             if mended is not None:
                 text += f"; an {mended.kind} before it may mend them"
-            elif read and kind in _FAIL:
+            elif scene.reads_before(failure.statement) and kind in _FAIL:
                 text += "; what is read before it may be there to mend them, which was not seen"
+            elif other and kind in _FAIL:
+                text += "; what changes rows of other tables before it may mend them"
             yield Hit(
                 failure.object, failure.statement, text, "info" if mended is not None else "danger",
-                {"table": str(failure.relation), "query": failure.query}, fails=kind in _FAIL and mended is None and not read,
+                {"table": str(failure.relation), "query": failure.query}, fails=kind in _FAIL and mended is None and not other,
             )  # fmt: skip
 
     return find
