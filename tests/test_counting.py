@@ -76,6 +76,14 @@ def test_what_could_count_twice_or_not_at_all_is_refused(place: Stepwise, defini
         place.op("count_as_identity", "t", "n")
 
 
+def test_default_privileges_stay_on_no_sequence_that_is_made_anew_whatever_its_name(place: Stepwise) -> None:
+    place.run('CREATE TABLE "t  t" (id integer PRIMARY KEY, n serial)')
+    place.run("ALTER DEFAULT PRIVILEGES GRANT SELECT ON SEQUENCES TO PUBLIC")
+    place.op("count_as_identity", "t  t", "n")
+    place.op("count_with_sequence", "t  t", "n")
+    assert place.all("SELECT 1 FROM pg_class WHERE relkind = 'S' AND relacl::text ~ '[{,]=r'") == []
+
+
 def test_an_option_that_nobody_knows_is_an_error() -> None:
     with pytest.raises(TypeError, match="there is no option beginning"):
         CountWithSequenceOp("t", "n", beginning=3)

@@ -372,3 +372,43 @@ def test_a_database_that_has_tables_and_no_revision_is_sent_to_the_baseline(
     assert "it has tables and no revision: find theirs alembic safe-baseline" in safe_plan(project).text
     project.run("safe-baseline", check=0)
     assert heads(cluster, name_of(project)) == ["a3"]
+
+
+_PARENT_FIRST = """
+op.execute("INSERT INTO o VALUES (7)")
+op.create_foreign_key("logs_o", "logs", "o", ["o"], ["id"])
+"""
+_DETACHED = """
+op.execute("ALTER TABLE logs DETACH PARTITION logs1")
+op.add_column("logs", sa.Column("z", sa.Integer, nullable=False))
+"""
+_PARTITIONED = """
+CREATE TABLE logs (id int) PARTITION BY RANGE (id); CREATE TABLE logs1 PARTITION OF logs DEFAULT;
+INSERT INTO logs SELECT generate_series(1, 300); ANALYZE logs
+"""
+_OF_ROWS = """
+ids = [row.id for row in op.get_bind().execute(sa.text("SELECT id FROM users WHERE id < 3")).all()]
+op.execute(f"UPDATE users SET mail = '' WHERE id IN ({', '.join(map(str, ids))})")
+"""
+_REFERRING = "CREATE TABLE o (id int PRIMARY KEY); CREATE TABLE logs (o int); INSERT INTO logs VALUES (7)"
+_TENANT = "op.execute(\"SELECT set_config('app.now', current_setting('app.tenant'), true)\")"
+MENDED = {
+    "the row that others refer to comes first": (_REFERRING, _PARENT_FIRST, "orphan-rows:logs.logs_o"),
+    "its partition goes": (_PARTITIONED, _DETACHED, "add-column-required:logs.z"),
+    "the shadow lacks a setting": ("ALTER DATABASE {} SET app.tenant = 'x'", _TENANT, "does-not-run:b2"),
+    "it is made of rows": ("SELECT 1", _OF_ROWS, "does-not-run:b2"),
+}
+"""What is done by hand, the revision, and what it is called that may run all the same."""
+
+
+@pytest.mark.parametrize("case", MENDED)
+def test_what_may_run_on_the_target_all_the_same_can_be_consented_to(
+    shop: Project, cluster: Cluster, case: str
+) -> None:
+    sql, body, hazard = MENDED[case]
+    with cluster.connect(name_of(shop)) as c:
+        c.execute(sql.format(name_of(shop)))
+    shop.revision("b2", "b1", "less", body)
+    safe_upgrade(shop, "--drift", "off", check=3)
+    safe_upgrade(shop, "--drift", "off", "--accept", hazard)
+    assert heads(cluster, name_of(shop)) == ["b2"]

@@ -276,3 +276,9 @@ def test_a_squash_is_never_told_to_leave_an_uncommitted_one_behind(app: Project,
     git(app, "stash", "-q", "--include-untracked")
     assert tree(app.folder / "migrations") == before
     assert "a3 (head)" in app.run("heads", check=0).stdout
+
+
+def test_a_file_that_is_named_twice_is_taken_out_once(stashed: Project) -> None:
+    folder = "migrations/versions"
+    stashed.run("squash", "--rebase", folder, "--rebase", f"{folder}/a1_users.py", check=0)
+    assert "a3 (head)" in stashed.run("heads", check=0).stdout

@@ -248,3 +248,19 @@ def test_the_deploy_whose_backup_was_restored_did_not_die_there(restored, cluste
 def test_a_change_by_hand_is_seen_in_a_restored_database(restored, cluster, database):
     rows(cluster, f"{database}_restored", "ALTER TABLE users ADD COLUMN by_hand text")
     assert found(restored, check=4)["drift"]["verdict"] == "drift"
+
+
+def test_a_deploy_that_died_before_a_backup_was_taken_died_in_what_is_restored_from_it_too(project, cluster, database):
+    safe_upgrade(project)
+    body = f'with op.get_context().autocommit_block():\n    op.execute("CREATE TABLE half (id int)")\n    {held_up(1)}'
+    project.revision("b1", "a3", "half", body)
+    process = start(project)
+    eventually(lambda: rows(cluster, database, SLEEPING))
+    end_of(process, signal.SIGKILL)
+    rows(cluster, database, "UPDATE alembic_safe.deployments SET heartbeat_at = heartbeat_at - interval '2 days'")
+    assert commands.run("safe-backup", (), project.config) == 0
+    (file,) = (project.folder / "backups").glob("*.dump")
+    name = f"{database}_restored"
+    assert commands.run("safe-restore", (str(file), "--to", name), project.config) == 0
+    assert outcomes(cluster, name) == ["done", "running"]
+    cluster.drop(name)
