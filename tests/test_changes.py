@@ -184,7 +184,7 @@ def test_a_foreign_key_comes_behind_the_key_that_it_refers_to(ways: Ways) -> Non
 
 
 @settings(
-    max_examples=4,
+    max_examples=3,
     deadline=None,
     suppress_health_check=RELAXED,
     derandomize=True,

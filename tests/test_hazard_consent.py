@@ -259,7 +259,9 @@ REQUIRED = 'op.add_column("users", sa.Column("z", sa.Integer, nullable=False))'
         ('op.drop_column("users", "nowhere")', "SELECT 1", "does-not-run:b2"),
         ('op.create_check_constraint("few", "users", "id < 300")', "SELECT 1", "violating-rows:users.few"),
     ],
+    ids=["a view", "a required column", "no such column", "a check"],
 )
+@pytest.mark.cases("a view", "a check")
 def test_no_consent_is_offered_or_taken_for_what_fails_as_it_stands(
     shop: Project, cluster: Cluster, body: str, sql: str, hazard: str
 ) -> None:
@@ -324,7 +326,17 @@ def test_a_required_column_of_an_empty_table_is_no_failure(shop: Project, cluste
         ("", ("--accept", "drop-column:users.mail", "--rehearse", "backup"), 2),
         ("", ("--plan", "abcdef123456"), 3),
     ],
+    ids=[
+        "a hazard",
+        "production",
+        "another name",
+        "no backup",
+        "rehearsed",
+        "no backup to rehearse on",
+        "another plan",
+    ],
 )
+@pytest.mark.cases("a hazard", "no backup", "rehearsed")
 def test_a_dry_run_is_stopped_by_what_would_stop_the_run_itself(
     shop: Project, cluster: Cluster, settings: str, options: tuple[str, ...], code: int
 ) -> None:
@@ -402,6 +414,7 @@ MENDED = {
 
 
 @pytest.mark.parametrize("case", MENDED)
+@pytest.mark.cases("the row that others refer to comes first", "it is made of rows")
 def test_what_may_run_on_the_target_all_the_same_can_be_consented_to(
     shop: Project, cluster: Cluster, case: str
 ) -> None:

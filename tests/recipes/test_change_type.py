@@ -554,6 +554,7 @@ def test_an_array_of_a_wider_type_needs_no_words(case: Case) -> None:
 
 @pytest.mark.parametrize("action", ["SET NULL", "SET DEFAULT"])
 @pytest.mark.parametrize("name", ["author_id", "Author id"])
+@pytest.mark.cases("Author id-SET NULL")
 def test_a_foreign_key_that_names_the_columns_it_empties_names_those_that_take_their_place(
     case: Case, name: str, action: str
 ) -> None:

@@ -68,6 +68,7 @@ def test_a_rename_leads_to_what_the_models_say_and_back(case: Case, old: sa.Meta
     [(sa.Text(), lang()), (lang(), sa.Text()), (lang(), postgresql.DOMAIN("tongue", sa.Text, default="fr"))],
     ids=["to a domain", "from a domain", "from one to another"],
 )
+@pytest.mark.cases("to a domain")
 def test_a_column_that_gets_another_type_is_not_filled_by_a_domain(case: Case, old: Any, new: Any) -> None:
     both = sa.MetaData()
     other = sa.Column("other", lang())
