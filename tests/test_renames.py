@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from alembic_safe import renamed_from
+from alembic_safe.authoring.push_refusals import open_questions
 from alembic_safe.authoring.renames import Evidence, Question, Rename, composed, marked, read_renames, renamed, settle
 from alembic_safe.errors import WrongUsage
 from alembic_safe.inspecting.catalog_records import Catalog, ObjectId
@@ -108,3 +109,18 @@ def test_answers_of_several_pushes_are_one_step_for_a_milestone() -> None:
     assert composed([column("a", "b"), column("b", "c")]) == (column("a", "c"),)
     assert composed([column("a", "b"), column("b", "a")]) == ()
     assert composed([column("a", "b"), Rename("table", "public", "", "users", "people")])[0].table == "people"
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        (Question("column", "public", "users", ("nick",), ("handle",)),
+         "In users, column nick disappears, and handle appears. Nobody has said whether that is a rename;"),
+        (Question("column", "public", "users", ("age", "nick"), ("handle",)),
+         "In users, columns age and nick disappear, and handle appears."),
+        (Question("table", "public", "", ("users",), ("people", "staff")),
+         "Table users disappears, and people and staff appear."),
+    ],
+)  # fmt: skip
+def test_what_nobody_has_said_is_asked_in_a_sentence(question: Question, said: str) -> None:
+    assert str(open_questions([question], "public")).startswith(said)

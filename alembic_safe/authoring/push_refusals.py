@@ -59,16 +59,23 @@ def not_at_head(target: Target, unknown: Sequence[str], pending: Sequence[str]) 
     )
 
 
+def _seen(question: Question) -> str:
+    """Return what disappears and what appears."""
+    kind = question.kind if len(question.gone) == 1 else f"{question.kind}s"
+    words = [
+        f"{' and '.join(names)} {verb}{'s' * (len(names) == 1)}"
+        for names, verb in ((question.gone, "disappear"), (question.came, "appear"))
+    ]
+    where = f"In {question.table}, {kind}" if question.table else kind.capitalize()
+    return f"{where} {words[0]}, and {words[1]}."
+
+
 def open_questions(questions: Sequence[Question], default_schema: str) -> ConsentMissing:
     """Return what is said where nobody has said whether something was renamed."""
     steps: list[NextStep] = []
     detail: list[str] = []
     for question in questions:
-        place = f" of {question.table}" if question.table else ""
-        gone, came = ", ".join(question.gone), ", ".join(question.came)
-        detail.append(
-            f"{question.kind}{place}: {gone} disappears, {came} appears. Renamed, or one goes and another comes?"
-        )
+        detail.append(_seen(question))
         for old in question.gone:
             names = [
                 shown_rename(Rename(question.kind, question.schema, question.table, old, new), default_schema)
@@ -79,7 +86,7 @@ def open_questions(questions: Sequence[Question], default_schema: str) -> Consen
             drop = shell_word(f"drop-{question.kind}:{name}")
             steps.append(NextStep(f"{old} goes (its rows are kept)", f"alembic dev-push --accept {drop}"))
     return ConsentMissing(
-        f"Nobody has said whether {detail[0].split('. Renamed')[0]} is a rename; names are never paired by likeness."
+        f"{detail[0]} Nobody has said whether that is a rename; names are never paired by likeness."
         if len(detail) == 1
         else f"{len(detail)} times something disappears and something appears; nobody has said whether it was renamed.",
         detail=detail if len(detail) > 1 else (),

@@ -46,7 +46,9 @@ def data_failures(connection: Any, trace: Trace, *, show_examples: bool) -> Data
     asking = _Asking(connection, trace, show_examples=show_examples)
     with bounded(connection):
         found = tuple(asking.all())
-    return DataFindings(found, tuple(asking.unsure))
+    return DataFindings(
+        found, tuple(dict.fromkeys(asking.unsure))
+    )  # a check is asked about where it comes and where it holds
 
 
 @dataclass
