@@ -181,3 +181,16 @@ def test_an_index_without_a_name_gets_that_of_the_convention(place: Stepwise) ->
         place.steps("create_index_concurrently", None, "t", ["c"])
 
     assert place.same_as_after("CREATE INDEX ix_t_c ON t (c)")
+
+
+def test_a_partition_that_is_a_foreign_table_is_named_before_anything_is_built(place: Stepwise) -> None:
+    place.given(
+        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER elsewhere FOREIGN DATA WRAPPER w;"
+        " CREATE TABLE e (id integer, nick text) PARTITION BY RANGE (id);"
+        " CREATE TABLE e1 PARTITION OF e FOR VALUES FROM (0) TO (9) PARTITION BY RANGE (id);"
+        " CREATE FOREIGN TABLE e2 PARTITION OF e1 FOR VALUES FROM (0) TO (5) SERVER elsewhere"
+    )
+    with pytest.raises(Refused, match=r"partition public\.e2 is a foreign table"):
+        place.op("create_index_concurrently", "ix", "e", ["nick"])
+    assert place.dump() == place.dump(place.twin)
+    place.op("create_index", "ix", "e", ["nick"])

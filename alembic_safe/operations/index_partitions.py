@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run
+from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.index_facts import indexes_of, what_it_says
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from alembic_safe.operations.index_facts import Index
+    from alembic_safe.operations.living import LivingTable
 
 # The partitions right below a table, each with the index that is attached to the parent's already.
 _PARTITIONS = """
@@ -31,6 +33,30 @@ SELECT substr(pg_get_indexdef(i.oid), 1 + length(format('CREATE %sINDEX %I ON ON
 FROM pg_class i JOIN pg_index x ON x.indexrelid = i.oid JOIN pg_class c ON c.oid = x.indrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.oid = CAST(:oid AS oid)
 """
+
+
+_FOREIGN = """
+SELECT n.nspname || '.' || c.relname AS name FROM pg_partition_tree(CAST(:table AS oid)::regclass) t
+JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'f' ORDER BY 1
+"""
+
+
+def refuse_foreign_partitions(connection: Connection, table: LivingTable, subject: str) -> None:
+    """Stop where a partition is a foreign table, which has no index of ours: without its part, the parent's is never valid.
+
+    :raises Refused: naming it. A plain CREATE INDEX on the parent passes it by.
+    """
+    foreign = run(connection, _FOREIGN, {"table": table.oid})
+    if foreign:
+        raise Refused(
+            f"{subject}: partition {foreign[0]['name']} is a foreign table, which takes no index, so that the one of"
+            f" {table.shown} would never be valid.",
+            next_steps=[
+                NextStep(
+                    "where writers may wait for the whole build: it passes foreign tables by", "op.create_index(...)"
+                )
+            ],
+        )
 
 
 def build_on_partitions(connection: Connection, parent: Index, *, concurrently: bool) -> None:

@@ -17,7 +17,7 @@ from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.operations.concurrent_indexes import CreateIndexConcurrentlyOp
 from alembic_safe.operations.dependants import server_words
 from alembic_safe.operations.index_facts import find_index, has_part, says_the_same
-from alembic_safe.operations.index_partitions import build_on_partitions
+from alembic_safe.operations.index_partitions import build_on_partitions, refuse_foreign_partitions
 from alembic_safe.operations.speaking import concurrently, is_script, place, say, table_of
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def _build_partitioned(
     concurrently: bool,
 ) -> None:
     name = _name(operations, op)
+    refuse_foreign_partitions(connection, table, f"op.{op.verb}: {name}")
     if find_index(connection, table.schema, name) is None:
         run(connection, _statement(operations, op, concurrently=False, only=True))
     parent = find_index(connection, table.schema, name)
