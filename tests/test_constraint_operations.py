@@ -256,13 +256,16 @@ def test_the_parts_of_a_foreign_key_are_renamed_with_it(place: Stepwise) -> None
     place.op("validate_constraint", "fk", "t")
 
 
-@pytest.mark.skipif(VERSION >= 18, reason="the parent gets the foreign key, and PostgreSQL finds names for its parts")
 def test_a_part_of_another_foreign_key_is_none_of_ours(place: Stepwise) -> None:
     place.given(PARTITIONED)
     place.op("create_foreign_key_not_valid", *KEY)
     place.op("validate_constraint", "fk", "t")
     place.given("ALTER TABLE t RENAME CONSTRAINT fk TO key")
 
+    if VERSION >= 18:  # the parent gets it, and PostgreSQL finds names for its parts
+        place.op("create_foreign_key_not_valid", *KEY)
+        place.op("validate_constraint", "fk", "t")
+        return
     with pytest.raises(Refused, match=r"s\.t1 has another constraint of the name fk"):
         place.op("create_foreign_key_not_valid", *KEY)
 
