@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,13 +22,19 @@ ID = sa.Column("id", sa.Integer, primary_key=True)
 TABLE = "CREATE TABLE t (id serial PRIMARY KEY, c text); INSERT INTO t (c) VALUES ('a'), ('b');"
 
 
+@contextmanager
+def made_role(living: Living, more: str = "") -> Iterator[str]:
+    name = f"r_{uuid.uuid4().hex[:8]}"
+    living.run(f"CREATE ROLE {name} LOGIN; {more.format(name)}")
+    yield name
+    living.run(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+
+
 @pytest.fixture
 def role(living: Living) -> Iterator[str]:
     """A role that is no superuser and owns nothing."""
-    name = f"r_{uuid.uuid4().hex[:8]}"
-    living.run(f"CREATE ROLE {name} LOGIN")
-    yield name
-    living.run(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+    with made_role(living) as name:
+        yield name
 
 
 def test_a_role_that_owns_another_s_table_not_is_told_the_owner_s_line(living: Living, role: str) -> None:
@@ -189,10 +196,8 @@ SERIAL = sa.Column("n", sa.Integer, server_default=sa.text("nextval('t_n_seq'::r
 @pytest.fixture
 def next_owner(living: Living) -> Iterator[str]:
     """A role that a table is given to while one of its columns is retired."""
-    name = f"r_{uuid.uuid4().hex[:8]}"
-    living.run(f"CREATE ROLE {name} LOGIN; GRANT CREATE ON SCHEMA public TO {name}")
-    yield name
-    living.run(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+    with made_role(living, "GRANT CREATE ON SCHEMA public TO {}") as name:
+        yield name
 
 
 def test_a_serial_comes_back_to_a_table_that_has_another_owner_by_then(

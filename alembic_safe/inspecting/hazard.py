@@ -173,10 +173,14 @@ class Scene:
             return "nobody reads or writes it"
         return "nobody writes it" if mode in BLOCKS_WRITES else ""
 
+    def _before(self, statement: int) -> tuple[Statement, ...]:
+        """Return the statements of all looked-at revisions in front of one."""
+        earlier = (one for revision in self.trace.revisions[: self.number] for one in revision.statements)
+        return (*earlier, *self.revision.statements[:statement])
+
     def written_before(self, statement: int, relation: Relation) -> Write | None:
         """Return what writes to a relation before a statement: it may mend what is counted now."""
-        earlier = [one for revision in self.trace.revisions[: self.number] for one in revision.statements]
-        for one in (*earlier, *self.revision.statements[:statement]):
+        for one in self._before(statement):
             for write in one.writes:
                 if write.relation == relation:
                     return write
@@ -184,17 +188,14 @@ class Scene:
 
     def reads_before(self, statement: int) -> bool:
         """Whether rows are read before a statement: a loop over them changes none on a shadow, where there are none."""
-        earlier = [one for revision in self.trace.revisions[: self.number] for one in revision.statements]
-        before = (*earlier, *self.revision.statements[:statement])
-        return any(one.tag.startswith(_READS) and one.scans and not one.ours for one in before)
+        return any(one.tag.startswith(_READS) and one.scans and not one.ours for one in self._before(statement))
 
     def rows_change_before(self, statement: int) -> bool:
         """Whether rows of any table may be others by a statement: what is counted now may be mended by then.
 
         Of any: a write to a partition or its parent, a cascade, a trigger, a row that others refer to mend as well.
         """
-        earlier = [one for revision in self.trace.revisions[: self.number] for one in revision.statements]
-        before = (*earlier, *self.revision.statements[:statement])
+        before = self._before(statement)
         return self.reads_before(statement) or any(
             one.writes
             or _PARTITION_GOES.search(one.text)

@@ -61,9 +61,10 @@ def finish_shape(connection: Connection, table: LivingTable, column: Column[Any]
     own = quoted(column.name)
     alter = f"ALTER TABLE {table.quoted} ALTER COLUMN {own}"
     default = _default(connection, table, column)
-    if not default and column.identity is None and _of_its_type(connection, table, column)["empty"]:
+    of_its_type = {} if default or column.identity is not None else _of_its_type(connection, table, column)
+    if of_its_type.get("empty"):
         run(connection, f"{alter} DROP DEFAULT")  # that of its type is its own again
-        if not column.nullable and _of_its_type(connection, table, column)["fills"]:
+        if not column.nullable and of_its_type["fills"]:
             run(connection, f"UPDATE {table.quoted} SET {own} = DEFAULT WHERE {own} IS NULL")
     if default and column.identity is None:
         run(connection, verbatim(f"{alter} SET DEFAULT {default}"))
