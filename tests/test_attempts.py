@@ -539,7 +539,7 @@ def test_an_active_holder_can_be_cancelled_by_a_person(target: Target) -> None:
         runner.join()
 
 
-def test_short_holders_that_take_turns_are_got_past(target: Target, clock: QuietClock) -> None:
+def test_short_holders_that_take_turns_are_got_past(target: Target) -> None:
     stop = threading.Event()
 
     def reader(offset: float) -> None:
@@ -554,9 +554,8 @@ def test_short_holders_that_take_turns_are_got_past(target: Target, clock: Quiet
         one.start()
     try:
         time.sleep(0.3)
-        began = clock.now()
         target.run(add_column)
-        assert clock.now() - began < 8
+        assert len(target.failed) <= 8  # that waits of every length were tried twice
     finally:
         stop.set()
         for one in readers:
