@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
 from alembic_safe.deploying.safe_plan import judged_by
 from alembic_safe.inspecting.data_failures import data_failures
@@ -138,11 +140,18 @@ def urls(cluster: Cluster) -> Iterator[tuple[str, str]]:
 
 
 def predicted(
-    urls: tuple[str, str], sql: tuple[str, ...], *, examples: bool = False
+    urls: tuple[str, str], sql: tuple[str, ...] | str, *, examples: bool = False, asked: list[str] | None = None
 ) -> tuple[Sequence[Found], tuple[str, ...]]:
-    trace = Watched(urls[0]).run(SETUP, Example(sql=sql), form="sql")
+    """Return what is found of SQL, or of an operation, and what nobody could say.
+
+    :param asked: gets what is asked of the rows.
+    """
+    example = Example(sql) if isinstance(sql, str) else Example(sql=sql)
+    trace = Watched(urls[0]).run(SETUP, example, form="operation" if isinstance(sql, str) else "sql")
     with sa.create_engine(urls[1], poolclass=sa.NullPool).connect() as connection:
         live = read_live(connection, trace)
+        if asked is not None:
+            sa.event.listen(connection, "before_cursor_execute", lambda _c, _r, statement, *_: asked.append(statement))
         data = data_failures(connection, trace, show_examples=examples)
         connection.rollback()
     return judge(trace, replace(live, failures=data.failures), HAZARDS), data.unsure
@@ -244,6 +253,106 @@ def test_what_the_plan_fills_itself_is_not_counted_and_said(urls: tuple[str, str
     found, unsure = predicted(urls, sql)
     assert "duplicate-rows" not in {f.hazard.id for f in found}
     assert unsure == ("users.u (e1): it needs what the plan makes first",)
+
+
+# --- what a sync is going to convert -----------------------------------------------------------------------------------
+
+SYNC = 'op.execute("ALTER TABLE {0} ADD COLUMN {1}_new {2}")\nop.sync_columns("{0}", "{1}", "{1}_new", {3})'
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "type_", "up", "said"),
+    [
+        ("users", "age", "integer", "age::integer", "at least one row"),
+        ("users", "age", "date", "age::date", "at least one row"),
+        ("users", "email", "varchar(10)", "email", "at least one row"),
+        ("users", "email", "varchar(10)", "email::varchar(10)", ""),
+        ("users", "points", "numeric(6,2)", "points", "at least one row"),
+        ("users", "points", "numeric(10,0)", "points", ""),
+        ("users", "mood", "tone", "mood::text::tone", "3 rows"),
+        ("users", "name", "text", "upper(name)", ""),
+        ("users", "zip", "integer", "CASE WHEN zip ~ '^[0-9]+$' THEN zip::text::integer END", ""),
+        ("orders", "kind", "smallint", "kind::smallint", "at least one row"),
+    ],
+)
+def test_a_row_that_a_sync_cannot_convert_is_found_before_there_is_one(
+    urls: tuple[str, str], cluster: Cluster, table: str, column: str, type_: str, up: str, said: str
+) -> None:
+    operation = SYNC.format(table, column, type_, f'up="{up}", down="NULL"')
+    if type_ == "tone":
+        operation = f'op.create_enum_type("tone", ["sad", "shrill"])\n{operation}'
+    found, unsure = predicted(urls, operation)
+    hits = {one.id: one.hit for one in found if one.hazard.id in BY_DATA}
+    assert unsure == ()
+    assert set(hits) == ({f"uncastable-values:{table}.{column}"} if said else set())
+    for hit in hits.values():
+        assert f"{said} of {table}" in hit.effect
+        assert f"cannot give {column}_new a value by {up}; from then on no UPDATE" in hit.effect  # no value is shown
+        assert (hit.severity, hit.fails) == ("danger", False)  # there is no copy that it stops
+    # and that is what an UPDATE of each row does
+    with cluster.connect("rows_target", autocommit=False) as c:
+        c.execute("CREATE TYPE tone AS ENUM ('sad', 'shrill')")
+        c.execute(f"CREATE TEMP TABLE filled (it {type_})")
+        try:
+            c.execute(f"INSERT INTO filled SELECT {up} FROM {table}")
+        except psycopg.Error:
+            assert said
+        else:
+            assert not said
+        c.rollback()
+
+
+def test_what_the_server_says_of_the_value_is_told_where_it_may_be(urls: tuple[str, str]) -> None:
+    (one,) = [
+        one for one in predicted(urls, SYNC.format("users", "age", "integer", 'up="age::integer", down="NULL"'),
+                                 examples=True)[0] if one.hazard.id == "uncastable-values"
+    ]  # fmt: skip
+    assert (
+        'cannot give age_new a value by age::integer: invalid input syntax for type integer: "old"; ' in one.hit.effect
+    )
+    assert 'FROM "public"."users" AS "new";' in one.hazard.advises(one.hit)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "type_", "words"),
+    [
+        ("orders", "kind", "bigint", ""),
+        ("orders", "kind", "numeric", 'up="kind::numeric", down="kind_new::integer"'),
+        ("users", "name", "text", ""),
+        ("users", "at", "text", 'up="at::text", down="at_new::timestamp"'),
+        ("users", "name", "text", """up='name COLLATE "C"', down="name_new\""""),
+    ],
+)
+def test_rows_are_not_asked_where_no_value_can_fail(
+    urls: tuple[str, str], table: str, column: str, type_: str, words: str
+) -> None:
+    asked: list[str] = []
+    found, unsure = predicted(urls, SYNC.format(table, column, type_, words), asked=asked)
+    assert "uncastable-values" not in {one.hazard.id for one in found}
+    assert unsure == ()
+    assert [one for one in asked if "count(" in one] == []
+
+
+def test_a_sync_that_is_there_is_not_asked_about_again(urls: tuple[str, str], cluster: Cluster) -> None:
+    operation = SYNC.format("users", "age", "integer", 'up="age::integer", down="NULL"')
+    target = sa.create_engine(urls[1], poolclass=sa.NullPool)
+    with target.begin() as connection, Operations.context(MigrationContext.configure(connection)) as op:
+        exec(operation, {"op": op})
+    try:
+        asked: list[str] = []
+        assert "uncastable-values" not in {one.hazard.id for one in predicted(urls, operation, asked=asked)[0]}
+        assert [one for one in asked if "count(" in one] == []
+        other = operation.replace("age::integer", "(age || '0')::integer")  # a formula that was mended is asked
+        assert "uncastable-values" in {one.hazard.id for one in predicted(urls, other)[0]}
+    finally:
+        with cluster.connect("rows_target") as c:
+            c.execute("DROP SCHEMA alembic_safe_sync CASCADE; ALTER TABLE users DROP COLUMN age_new")
+
+
+def test_a_sync_of_what_the_plan_makes_first_is_not_asked_and_said(urls: tuple[str, str]) -> None:
+    operation = SYNC.format("users", "nick", "integer", 'up="nick::integer", down="nick_new::text"')
+    _, unsure = predicted(urls, f'op.execute("ALTER TABLE users ADD COLUMN nick text")\n{operation}')
+    assert unsure == ("users.nick (e1): it needs what the plan makes first",)
 
 
 def test_the_size_and_the_dependants_are_read(urls: tuple[str, str], cluster: Cluster) -> None:

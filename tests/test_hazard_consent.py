@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from alembic_safe.deploying.events import Finished, Noted
@@ -280,6 +281,53 @@ def test_no_consent_is_offered_or_taken_for_what_fails_as_it_stands(
         assert "--accept" not in ended.text
     assert heads(cluster, name_of(shop)) == ["a3"]
     assert not (shop.folder / "backups").exists()
+
+
+EXPAND = """
+op.add_column("users", sa.Column("name_new", sa.Integer))
+op.sync_columns("users", "name", "name_new", up="name::integer", down="name_new::text")
+"""
+COPY = 'op.backfill("users", set_={"name_new": "name::integer"})'
+UNCAST = "uncastable-values:users.name"
+
+
+def synced(shop: Project, *, between: str = "") -> None:
+    """Write an expand and its copy, for values that do not convert, with something between them."""
+    shop.revision("b2", "b1", "less", EXPAND, extra='phase = "expand"\nchange = "names"\nsettles = ()')
+    shop.revision("b3", "b2", "between", between or "pass")
+    shop.revision("b4", "b3", "names", COPY, extra='phase = "copy"\nchange = "names"')
+
+
+def test_a_row_that_stops_the_copy_stops_the_run_before_its_expand(shop: Project, cluster: Cluster) -> None:
+    synced(shop)
+    for given in ((), ("--accept", UNCAST)):
+        ended = safe_upgrade(shop, *given, check=3)
+        assert f"{UNCAST} (b2) would make it fail." in ended.text
+        assert "cannot give name_new a value by name::integer" in " ".join(ended.text.split())
+        assert "--accept" not in ended.text
+    assert heads(cluster, name_of(shop)) == ["a3"]
+    # where one before it mends them, it is run: whether that mends all is not known
+    shop.revision("b1", "a3", "index", 'op.execute("UPDATE users SET name = substr(name, 2)")')
+    safe_upgrade(shop)
+    assert heads(cluster, name_of(shop)) == ["b4"]
+    assert rows(cluster, name_of(shop), "SELECT count(*) AS n FROM users WHERE name_new = id") == [{"n": 300}]
+
+
+def test_an_expand_alone_or_one_whose_rows_are_mended_before_the_copy_can_be_consented_to(
+    shop: Project, cluster: Cluster
+) -> None:
+    synced(shop, between='op.execute("UPDATE users SET name = substr(name, 2)")')
+    ended = safe_upgrade(shop, check=3)
+    assert f"--accept {UNCAST}" in ended.text
+    synced(shop)
+    safe_upgrade(shop, "b2", check=3)
+    safe_upgrade(shop, "b2", "--accept", UNCAST)
+    with cluster.connect(name_of(shop)) as c:
+        with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+            c.execute("UPDATE users SET mail = 'x'")
+        c.execute("UPDATE users SET name = substr(name, 2)")
+    safe_upgrade(shop)
+    assert heads(cluster, name_of(shop)) == ["b4"]
 
 
 def test_what_a_loop_over_rows_may_have_mended_can_be_consented_to(shop: Project, cluster: Cluster) -> None:

@@ -241,7 +241,8 @@ JUDGED = {
     "alembic_safe/inspecting/type_failures.py": {
         "expression": "a type as the server writes it, or the USING of the reviewed revision, in a transaction that cannot"
         " write",
-        "one.rows": "made of quoted names alone", "where": "quoted names, and a type as the server writes it",
+        "one.rows": "made of quoted names alone",
+        "where": "quoted names, and types and formulas as the server writes them",
     },
     "alembic_safe/deploying/backup_contents.py": {"role": "quoted by psycopg"},
     "alembic_safe/deploying/restore_target.py": {"quoted": "quoted by psycopg"},

@@ -5,15 +5,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.live import DataFailure
-from alembic_safe.inspecting.live_facts import ask, bounded
-from alembic_safe.inspecting.type_failures import Converting, type_failure
+from alembic_safe.inspecting.live_facts import ask, bounded, reason_of
+from alembic_safe.inspecting.syncs import SyncText, read_syncs
+from alembic_safe.inspecting.type_failures import Converting, Syncing, sync_failure, type_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,8 +120,10 @@ class _Asking:
             return
         if change.kind == "column" and change.what == "not null" and change.after.not_null:
             yield from self._nulls(change, relation)
-        elif change.kind == "column" and change.what == "type":
+        elif change.kind == "column" and change.what == "type" and not statement.ours:
             yield from self._conversion(change, relation, statement)
+        elif change.kind == "trigger" and change.action == "added" and change.after[2]:
+            yield from self._sync(change, relation)
         elif change.kind == "constraint" and (change.action == "added" or change.what == "valid"):
             yield from self._constraint(change, relation, change.after)
         elif (
@@ -178,7 +181,7 @@ class _Asking:
         sql = f"SELECT count(*) AS it FROM {rows} a WHERE EXISTS (SELECT FROM {rows} b WHERE b.c <> a.c AND {both})"
         found = ask(self.connection, sql)
         if isinstance(found, DBAPIError):
-            self._cannot(change, _reason(found))
+            self._cannot(change, reason_of(found))
         elif found[0]["it"]:
             yield self._failure("violating-rows", change, relation, int(found[0]["it"]), "exclude each other by"
                                                                                          f" {constraint.name}",
@@ -207,7 +210,7 @@ class _Asking:
         groups = f"SELECT {columns}, count(*) AS n FROM {rows} GROUP BY {columns} HAVING count(*) > 1{nulls}"
         found = ask(self.connection, f"SELECT coalesce(sum(d.n), 0)::bigint AS it FROM ({groups}) d")
         if isinstance(found, DBAPIError):
-            self._cannot(change, _reason(found))
+            self._cannot(change, reason_of(found))
         elif found[0]["it"]:
             examples = self._shown(f"SELECT (to_jsonb(d) - 'n')::text AS it FROM ({groups} LIMIT {_EXAMPLES}) d")
             text = f"are not the only ones with their {columns.replace(chr(34), '')}"
@@ -231,6 +234,21 @@ class _Asking:
         query = f"SELECT * FROM {self._rows(relation)} x WHERE {found.where};" if found.where else ""
         yield self._failure(found.kind, change, relation, found.rows, found.text, examples, query)
 
+    def _sync(self, change: Change, relation: Relation) -> Iterator[DataFailure]:
+        text = SyncText.from_comment(change.after[2])
+        there = [(one.text.columns, one.text.up) for one in read_syncs(self.connection)
+                 if (one.schema, one.table) == (relation.schema, relation.name)]  # fmt: skip
+        if text.swapped or (text.columns, text.up) in there:
+            return  # what its rows are was said when it came
+        types = {new: self._types[relation][old] for old, new in self._names[relation].now.items()}
+        one = Syncing(text, self._rows(relation), types, self._labels)
+        found = sync_failure(self.connection, one, show_value=self.show_examples)
+        change = replace(change, name=text.old[0])
+        if found is not None and found.unknown:
+            self._cannot(change, found.unknown)
+        elif found is not None:
+            yield self._failure(found.kind, change, relation, found.rows, found.text, (), found.query)
+
     def _domain(self, change: Change) -> Iterator[DataFailure]:
         domain, name, definition = change.after
         match = _CHECK.match(definition)
@@ -244,7 +262,7 @@ class _Asking:
                 sql = f"SELECT count(*) AS it FROM {rows} WHERE NOT ({match['it']})"
                 found = ask(self.connection, sql)
                 if isinstance(found, DBAPIError):
-                    self._cannot(change, _reason(found))
+                    self._cannot(change, reason_of(found))
                 elif found[0]["it"]:
                     kind = "not-valid" if "NOT VALID" in definition else "violating-rows"
                     text = f"hold a {column.name} that does not satisfy {name}"
@@ -253,20 +271,12 @@ class _Asking:
     # --- asking ------------------------------------------------------------------------------------------------------
 
     def _rows_that(
-        self,
-        change: Change,
-        relation: Relation,
-        kind: str,
-        where: str,
-        text: str,
-        *,
-        shown: str = "",
-        examples: bool = True,
-    ) -> Iterator[DataFailure]:
+        self, change: Change, relation: Relation, kind: str, where: str, text: str, *, shown: str = "", examples: bool = True
+    ) -> Iterator[DataFailure]:  # fmt: skip
         rows = self._rows(relation)
         found = ask(self.connection, f"SELECT count(*) AS it FROM {rows} x WHERE {where}")
         if isinstance(found, DBAPIError):
-            self._cannot(change, _reason(found))
+            self._cannot(change, reason_of(found))
         elif found[0]["it"]:
             what = f"row({shown})::text" if shown else "to_jsonb(x)::text"
             such = self._shown(f"SELECT {what} AS it FROM {rows} x WHERE {where} LIMIT {_EXAMPLES}") if examples else ()
@@ -293,24 +303,9 @@ class _Asking:
         self.unsure.append(f"{change.object} ({self._at[0]}): {why}")
 
     def _failure(
-        self,
-        kind: str,
-        change: Change,
-        relation: Relation,
-        rows: int | None,
-        text: str,
-        examples: tuple[str, ...],
-        query: str,
-    ) -> DataFailure:
+        self, kind: str, change: Change, relation: Relation, rows: int | None, text: str, examples: tuple[str, ...], query: str
+    ) -> DataFailure:  # fmt: skip
         return DataFailure(kind, *self._at, change.object, relation, rows, text, examples, query)
-
-
-def _reason(error: DBAPIError) -> str:
-    text = " ".join(str(error.orig).split())
-    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    if state in {"42703", "42P01", "42704", "42883"}:
-        return "it needs what the plan makes first"
-    return "counting took longer than a plan may take" if state == "57014" else text
 
 
 def _split(text: str) -> list[str]:

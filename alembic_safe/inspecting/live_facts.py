@@ -162,6 +162,15 @@ def ask(
             savepoint.rollback()
 
 
+def reason_of(error: DBAPIError) -> str:
+    """Return why something could not be asked."""
+    text = " ".join(str(error.orig).split())
+    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    if state in {"42703", "42P01", "42704", "42883"}:
+        return "it needs what the plan makes first"
+    return "counting took longer than a plan may take" if state == "57014" else text
+
+
 def _facts(connection: Any, row: Mapping[str, Any], going: tuple[str, ...], unsure: list[str]) -> TableFacts:
     table = quoted(row["schema"], row["name"])
     estimate = int(row["estimate"]) or int(row["part_rows"])

@@ -109,7 +109,7 @@ def _indexes(before: Mapping[int, Index], after: Mapping[int, Index], relation: 
 
 
 def _named(
-    kind: str, before: Mapping[int, tuple[str, str]], after: Mapping[int, tuple[str, str]], relation: Relation
+    kind: str, before: Mapping[int, tuple[str, ...]], after: Mapping[int, tuple[str, ...]], relation: Relation
 ) -> Iterator[Change]:
     for oid in before.keys() | after.keys():
         one, other = before.get(oid), after.get(oid)

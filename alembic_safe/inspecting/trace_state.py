@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from alembic_safe.inspecting.syncs import COMMENT_START
 from alembic_safe.inspecting.trace import Column, Constraint, Index, Relation
 
 _KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "S": "sequence", "f": "foreign table",
@@ -34,6 +35,11 @@ _INDEXES = """(SELECT json_agg(json_build_array(x.indexrelid::bigint, ic.relname
     ic.relfilenode::bigint))
   FROM pg_index x JOIN pg_class ic ON ic.oid = x.indexrelid WHERE x.indrelid = c.oid)"""
 
+# of a sync's two triggers the one for UPDATE (bit 4 of tgtype) says what both do
+_SYNC = f"""CASE WHEN g.tgparentid = 0 AND g.tgtype & 16 <> 0
+    AND starts_with(obj_description(g.tgfoid, 'pg_proc'), '{COMMENT_START}')
+    THEN obj_description(g.tgfoid, 'pg_proc') ELSE '' END"""
+
 RELATIONS = f"""
 SELECT json_build_array(c.oid::bigint, n.nspname, c.relname, c.relkind, c.relfilenode::bigint, json_build_object(
     'persistence', c.relpersistence, 'tablespace', c.reltablespace::bigint, 'owner', c.relowner::bigint,
@@ -43,8 +49,8 @@ SELECT json_build_array(c.oid::bigint, n.nspname, c.relname, c.relkind, c.relfil
     'definition', CASE WHEN c.relkind IN ('v', 'm') THEN md5(pg_get_viewdef(c.oid)) END,
     'partitioned', c.relkind = 'p'),
   {_COLUMNS}, {_CONSTRAINTS}, {_INDEXES},
-  (SELECT json_agg(json_build_array(g.oid::bigint, g.tgname, g.tgenabled)) FROM pg_trigger g WHERE g.tgrelid = c.oid
-    AND NOT g.tgisinternal AND g.tgname <> 'zz_alembic_safe_watch'),
+  (SELECT json_agg(json_build_array(g.oid::bigint, g.tgname, g.tgenabled, {_SYNC})) FROM pg_trigger g
+    WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgname <> 'zz_alembic_safe_watch'),
   (SELECT json_agg(json_build_array(p.oid::bigint, p.polname, '')) FROM pg_policy p WHERE p.polrelid = c.oid),
   (SELECT json_agg(json_build_array(w.oid::bigint, w.rulename, w.ev_enabled)) FROM pg_rewrite w
     WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN'))::text
@@ -86,7 +92,10 @@ CHECKSUM = "SELECT concat_ws(' ', " + ", ".join(_SUM.format(table) for table in 
 
 @dataclass(frozen=True)
 class RelationState:
-    """A relation, whatever it is called, with its parts by oid or number."""
+    """A relation, whatever it is called, with its parts by oid or number.
+
+    :param triggers: name, whether it fires, and of a sync's the comment that says which columns it fills from which.
+    """
 
     oid: int
     schema: str
@@ -97,9 +106,9 @@ class RelationState:
     columns: dict[int, Column] = field(default_factory=dict)
     constraints: dict[int, Constraint] = field(default_factory=dict)
     indexes: dict[int, Index] = field(default_factory=dict)
-    triggers: dict[int, tuple[str, str]] = field(default_factory=dict)
-    policies: dict[int, tuple[str, str]] = field(default_factory=dict)
-    rules: dict[int, tuple[str, str]] = field(default_factory=dict)
+    triggers: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    policies: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    rules: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     def as_relation(self, *, new: bool) -> Relation:
         """Return it under the name that it has now."""
@@ -117,7 +126,7 @@ def read_state(row: str) -> RelationState:
             x[0]: Index(x[1], x[2], tuple(x[3] or ()), x[4], x[5], x[6], x[7], x[8], x[0], x[9])
             for x in indexes or ()
         },
-        *({p[0]: (p[1], p[2]) for p in parts or ()} for parts in rest),
+        *({p[0]: tuple(p[1:]) for p in parts or ()} for parts in rest),
     )  # fmt: skip
 
 

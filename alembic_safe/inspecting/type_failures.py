@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.database.statements import quoted
-from alembic_safe.inspecting.live_facts import ask
+from alembic_safe.inspecting.live_facts import ask, reason_of
+from alembic_safe.inspecting.syncs import ROW
+from alembic_safe.operations.kept import fixed_text, literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from alembic_safe.inspecting.syncs import SyncText
 
 _USING = re.compile(r"\bUSING\b(?P<it>.*)$", re.IGNORECASE | re.DOTALL)
 _END = re.compile(r";|\$\w*\$")
@@ -24,6 +28,17 @@ _FRACTIONS = ("numeric", "double precision", "real")
 _INTEGERS = ("smallint", "integer", "bigint")
 _DATA = ("22", "23")
 """The classes of SQLSTATE that say that a value is wrong: data exception, integrity constraint violation."""
+_RAISED = "P0001"
+_COLUMN = re.compile(
+    rf'\(*{ROW}\.(?:[a-z_][\w$]*|"(?:[^"]|"")+")\)*(?: COLLATE [^()]+\))?(?:::(?P<type>[a-z ]+(?:\[\])?))?'
+)
+"""A column, as the server writes it, and what it is cast to."""
+_SIZED = re.compile(r".*::character varying\((?P<most>\d+)\)", re.DOTALL)
+_NEVER_FAIL = (
+    ("smallint", "integer", "bigint", "numeric"), ("smallint", "integer", "bigint", "double precision"),
+    ("real", "double precision"), ("date", "timestamp without time zone"), ("jsonb", "json"),
+)  # fmt: skip
+"""Each converts into those behind it, whatever the value; json does not into jsonb, which takes no character of code 0."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,7 @@ class TypeFailure:
 
     :param where: the condition under which a row ``x`` is one of them; empty where that cannot be said.
     :param unknown: why nobody can say; then nothing else counts.
+    :param query: lists them, or fails at the first; where ``where`` does not say it.
     """
 
     kind: str = ""
@@ -57,6 +73,22 @@ class TypeFailure:
     text: str = ""
     where: str = ""
     unknown: str = ""
+    query: str = ""
+
+
+@dataclass(frozen=True)
+class Syncing:
+    """Columns that triggers are going to fill from others, in every row that is written to.
+
+    :param rows: where the table's rows are: a quoted table or a query in brackets.
+    :param types: what its columns are of in the target, by the names that they have by then.
+    :param labels: what the revisions add to enums, by enum.
+    """
+
+    text: SyncText
+    rows: str
+    types: Mapping[str, str]
+    labels: Mapping[str, Sequence[str]]
 
 
 def type_failure(connection: Any, one: Converting) -> TypeFailure | None:
@@ -88,6 +120,63 @@ def type_failure(connection: Any, one: Converting) -> TypeFailure | None:
             return TypeFailure("uncastable-values", int(counted[0]["it"]), text, where)
     # before PostgreSQL 16 nobody can ask a value without failing over it
     return TypeFailure("uncastable-values", None, text)
+
+
+def sync_failure(connection: Any, one: Syncing, *, show_value: bool) -> TypeFailure | None:
+    """Ask the rows whether each gives the new columns a value; ``None`` where all do, or no value can fail.
+
+    :param show_value: whether what the server says of the first that does not is told: it may name the value.
+    """
+    text, was = one.text, one.types.get(one.text.old[0], "") if len(one.text.old) == 1 else ""
+    pairs = zip(text.compiled_up, text.assigned_up, strict=True)
+    formulas = [_as_assigned(*pair) for pair in pairs if not _never_fails(pair[0], was)]
+    if not formulas:
+        return None
+    where = _without_label(text.compiled_up[0], one.labels) if len(text.new) == 1 else ""
+    what = "count(*)" if where else ", ".join(f"count({formula})" for formula in formulas)
+    query = f"SELECT {what} AS it FROM {one.rows} AS {quoted(ROW)}{where}"
+    with fixed_text(connection, search_path="pg_catalog, pg_temp"):
+        found = ask(connection, query)
+    said = f"cannot give {', '.join(text.new)} a value{' by ' if text.up else ''}{', '.join(text.up)}"
+    then = "; from then on no UPDATE of such a row succeeds, and the copy stops at it"
+    if not isinstance(found, DBAPIError):
+        rows = int(found[0]["it"]) if where else 0
+        listed = query.replace("count(*) AS it", "*", 1)
+        return TypeFailure("uncastable-values", rows, said + then, query=f"{listed};") if rows else None
+    if not _state(found).startswith((*_DATA, _RAISED)):
+        return TypeFailure(unknown=reason_of(found))
+    why = f": {' '.join(str(found.orig).split())[:120]}" if show_value else ""
+    return TypeFailure("uncastable-values", None, said + why + then, query=f"{query};")
+
+
+def _never_fails(formula: str, was: str) -> bool:
+    """Whether every value of a column is one of what a formula makes of it: then no row is asked."""
+    match = _COLUMN.fullmatch(formula)
+    if match is None:
+        return False
+    new = match["type"]
+    if new in {None, "text", "character varying"}:
+        return True
+    old, new, alike = was.removesuffix("[]"), new.removesuffix("[]"), was.endswith("[]") == new.endswith("[]")
+    return alike and any(old in row and new in row and row.index(new) > row.index(old) for row in _NEVER_FAIL)
+
+
+def _as_assigned(compiled: str, assigned: str) -> str:
+    """Return a formula that fails on a text that is too long, as the assignment of a trigger does, and no cast."""
+    sized = _SIZED.fullmatch(compiled)
+    # the server's own function behind that assignment; its modifier is the length and 4
+    return compiled if sized is None else f'pg_catalog."varchar"({assigned}, {int(sized["most"]) + 4}, false)'
+
+
+def _without_label(formula: str, labels: Mapping[str, Sequence[str]]) -> str:
+    """Return the condition that a row is no label of an enum that the revisions make or add to; empty for another type."""
+    inner, _, type_ = formula.rpartition("::")
+    name = type_.replace('"', "").removeprefix("public.")
+    if name not in labels:
+        return ""
+    added = ", ".join(literal(label) for label in labels[name])
+    there = f"SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = to_regtype({literal(type_)})"
+    return f" WHERE ({inner})::text <> ALL (ARRAY[{added}] || ARRAY({there}))"
 
 
 def _labels(connection: Any, one: Converting, column: str) -> TypeFailure | None:

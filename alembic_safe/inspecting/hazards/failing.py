@@ -28,6 +28,8 @@ def data(kind: str) -> Callable[[Scene], Iterator[Hit]]:
                 continue
             mended = scene.written_before(failure.statement, failure.relation)
             other = scene.rows_change_before(failure.statement)
+            # where triggers are to convert the rows (a verb of ours), it is their copy that fails
+            ends = not scene.revision.statements[failure.statement].ours or _is_copied_behind(scene, failure.statement)
             many = (
                 "at least one row"
                 if failure.rows is None
@@ -43,10 +45,19 @@ def data(kind: str) -> Callable[[Scene], Iterator[Hit]]:
                 text += "; what changes rows of other tables before it may mend them"
             yield Hit(
                 failure.object, failure.statement, text, "info" if mended is not None else "danger",
-                {"table": str(failure.relation), "query": failure.query}, fails=kind in _FAIL and mended is None and not other,
+                {"table": str(failure.relation), "query": failure.query},
+                fails=kind in _FAIL and mended is None and not other and ends,
             )  # fmt: skip
 
     return find
+
+
+def _is_copied_behind(scene: Scene, statement: int) -> bool:
+    """Whether a copy follows in the plan, and nothing of a person's that may mend rows before it."""
+    behind = scene.trace.revisions[scene.number + 1 :]
+    return any(one.phase == "copy" for one in behind) and not any(
+        one.writes and not one.ours for one in scene.later(statement)
+    )
 
 
 def _in_transaction(scene: Scene) -> Iterator[Hit]:
@@ -115,10 +126,17 @@ _VIEWED = "CREATE TABLE users (id int PRIMARY KEY, name text, age int); CREATE V
 
 
 def _failure(
-    id_: str, title: str, about: str, bad: Example, *, remedy: str = _COUNT, rows: tuple[int, ...] = ()
+    id_: str,
+    title: str,
+    about: str,
+    bad: Example,
+    *,
+    remedy: str = _COUNT,
+    rows: tuple[int, ...] = (),
+    ours: bool = False,
 ) -> Hazard:
     return Hazard(id_, title, "fails", about + " Rows are counted on the target before anything runs.", remedy, data(id_), bad,
-                  _PLAIN, rows=rows, no_consent=_UNLESS_MENDED if id_ in _FAIL else "")  # fmt: skip
+                  _PLAIN, rows=rows, ours_too=ours, no_consent=_UNLESS_MENDED if id_ in _FAIL else "")  # fmt: skip
 
 
 FAILING = (
@@ -138,9 +156,13 @@ FAILING = (
              " no UPDATE of such a row succeeds any more.",
              Example('op.create_check_constraint("users_age", "users", "age > 0")',
                      ("ALTER TABLE users ADD CONSTRAINT users_age CHECK (age > 0)",)), rows=(28, 29)),
-    _failure("uncastable-values", "Values do not convert to the new type", "The rewrite meets the first and fails.",
+    _failure("uncastable-values", "Values do not convert to the new type",
+             "The rewrite meets the first and fails. Where triggers are to convert them (op.sync_columns), no UPDATE of such a"
+             " row succeeds from then on, and the copy fails at it; an expand that runs without its copy can be consented to.",
              Example('op.alter_column("users", "name", type_=sa.Integer, postgresql_using="name::integer")',
-                     ("ALTER TABLE users ALTER COLUMN name TYPE integer USING name::integer",)), rows=(15,)),
+                     ("ALTER TABLE users ALTER COLUMN name TYPE integer USING name::integer",)), rows=(15,),
+             remedy="mend them, or say another formula (USING, up=); which they are, or the first of them, tells:\n$query",
+             ours=True),
     _failure("values-change", "Values are not the same after the new type", "They are rounded, cut off or shifted, without"
                                                                             " an error.",
              Example('op.alter_column("orders", "total", type_=sa.Numeric(10, 0))',
