@@ -11,7 +11,7 @@ import pytest
 
 from tests.every_operation import STEPS, every_operation
 from tests.project import Project
-from tests.squash_project import dump, on, rows, tree, with_template
+from tests.squash_project import commit, dump, git, on, rows, tree, with_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -183,6 +183,93 @@ def test_what_is_in_a_squash_already_is_said_as_it_was_typed(folded: Project) ->
     ):
         told = folded.run("squash", words, "-m", "x", check=2)
         assert said in " ".join(told.stderr.split())
+
+
+def test_a_squash_that_ends_where_the_range_ended_takes_its_place(
+    folded: Project, cluster: Cluster, make_database: Callable[..., str]
+) -> None:
+    """It stands for every original: databases at each of them find their way, and an undo brings back all."""
+    told = folded.run("squash", "a6", "-m", "up to six", check=0).stdout
+    assert "6 revisions, a1 to a6" in told
+    assert "the squash a6 goes, and this one stands for its originals" in told
+    assert "5 of 5 revisions before the last" in told
+    folder = folded.folder / "migrations"
+    assert sorted(path.name for path in (folder / "versions").glob("*.py")) == ["a6_up_to_six.py", "a7_later.py"]
+    originals = ["a1_users.py", "a2_names.py", "a3_mails.py", "a4_plans.py", "a5_names.py", "a6_tidy.py"]
+    assert sorted(path.name for path in (folder / "squashed" / "a6").glob("*.py")) == originals
+    found = []
+    for at in ("", "a1", "a2", "a3", "a4", "a5", "a6", "a7"):
+        database = make_database()
+        here = on(folded, cluster.url(database))
+        if at:
+            here.run("upgrade", at, check=0)
+            assert here.run("current", check=0).stdout.split()[0] == at
+        if at == "a4":
+            rows(cluster, database, "INSERT INTO users (id, name) VALUES (1, 'Ada') RETURNING 1")
+        here.run("upgrade", "head", check=0)
+        assert here.run("current", check=0).stdout.strip() == "a7 (head)"
+        found.append(dump(cluster, database))
+        if at == "a4":
+            assert rows(cluster, database, "SELECT name, plan FROM users") == [("Ada", "of Ada")]
+            here.run("downgrade", "a2", check=0)
+            assert here.run("current", check=0).stdout.strip() == "a2"
+    assert len(set(found)) == 1
+    assert "1 squash: as certified, and proven again" in folded.run("squash", "--check", check=0).stdout
+    folded.run("squash", "--undo", "a6", check=0)
+    assert sorted(path.name for path in (folder / "versions").glob("*.py")) == [*originals, "a7_later.py"]
+    assert not (folder / "squashed" / "a6").exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("words", [("a6",), ("a1:a6",), ("--regions", "base:a6")])
+def test_straight_after_it_an_undo_brings_back_every_original(shop: Project, words: tuple[str, ...]) -> None:
+    before = tree(shop.folder / "migrations")
+    git(shop, "init", "-q")
+    commit(shop, "begin")
+    shop.run("squash", "a3:a6", "-m", "plans and names", check=0)
+    commit(shop, "the range")
+    shop.run("squash", *words, "-m", "more", check=0)
+    shop.run("squash", "--check", check=0)
+    shop.run("squash", "--undo", "a6", check=0)
+    assert tree(shop.folder / "migrations") == before
+
+
+@pytest.mark.long
+def test_a_squash_that_goes_beyond_the_range_has_it_among_its_originals(
+    folded: Project, cluster: Cluster, make_database: Callable[..., str]
+) -> None:
+    before = tree(folded.folder / "migrations")
+    folded.run("squash", "-m", "all", check=0)
+    assert (folded.folder / "migrations" / "squashed" / "a7" / "a6_plans_and_names.py").exists()
+    for at in ("", "a2", "a3", "a4", "a5", "a6"):
+        here = on(folded, cluster.url(make_database()))
+        if at:
+            here.run("upgrade", at, check=0)
+            assert here.run("current", check=0).stdout.split()[0] == at
+        here.run("upgrade", "head", check=0)
+        assert here.run("current", check=0).stdout.strip() == "a7 (head)"
+    folded.run("squash", "--check", check=0)
+    folded.run("squash", "--undo", "a7", check=0)
+    assert tree(folded.folder / "migrations") == before
+
+
+def test_where_the_originals_of_the_range_are_gone_or_edited_nothing_takes_its_place(folded: Project) -> None:
+    path = folded.folder / "migrations" / "squashed" / "a6" / "a4_plans.py"
+    text = path.read_text()
+    path.write_text(text + "# a remark\n")
+    now = tree(folded.folder / "migrations")
+    told = folded.run("squash", "a6", "-m", "x", check=4)
+    assert "The squash a6 is not what was proven. a4_plans.py: changed" in " ".join(told.stderr.split())
+    assert "Read" not in told.stdout
+    path.write_text(text)
+    folded.run("squash", "--prune", "a6", "--through", "v1", "--accept", "prune:a6", check=0)
+    told = folded.run("squash", "a6", "-m", "x", check=4)
+    assert "a6 is a squash, and its originals were pruned on" in told.stderr
+    assert "end the squash before it, or behind it" in " ".join(told.stderr.split())
+    assert "Read" not in told.stdout
+    assert now.keys() - tree(folded.folder / "migrations").keys() == {
+        f"squashed/a6/{name}" for name in ("a4_plans.py", "a5_names.py", "a6_tidy.py", "certificate.json")
+    }
 
 
 @pytest.mark.long

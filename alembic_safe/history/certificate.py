@@ -35,6 +35,7 @@ class Certificate:
     :param folders: where each original came from, by its name in the archive, from the folder of env.py.
     :param vendored: the hash of each copy of a module of the application, by its path among the copies.
     :param bootstrap: the hash of the script with what is there before the first revision; empty: nothing is.
+    :param earlier: where the squash was that this one took the place of, from the folder of env.py; empty: there was none.
     """
 
     squash: str
@@ -49,6 +50,7 @@ class Certificate:
     folders: dict[str, str]
     vendored: dict[str, str] = field(default_factory=dict)
     bootstrap: str = ""
+    earlier: str = ""
 
     def to_json(self) -> str:
         """Return what is written beside the originals, sealed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alembic.script.revision import RevisionError
@@ -30,16 +31,23 @@ class Extent:
     :param revisions: in the order in which Alembic runs them.
     :param start: the revision before them; ``None``: they begin the history.
     :param depends_on: what they depend on beside it, in other branches.
+    :param earlier: a squash of the same id that this one takes the place of; its originals are among the revisions.
     """
 
     revisions: tuple[Script, ...]
     start: str | None
     depends_on: tuple[str, ...] = ()
+    earlier: Script | None = None
 
     @property
     def end(self) -> Script:
         """The last one; the squash has its id."""
         return self.revisions[-1]
+
+    @property
+    def last_file(self) -> Path:
+        """The file among those of the revisions that has the id of the last one."""
+        return Path((self.earlier or self.end).path)
 
     @property
     def replaces(self) -> tuple[str, ...]:

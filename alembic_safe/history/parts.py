@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from alembic_safe.database.replay import replay
 from alembic_safe.errors import Findings, NextStep, WrongUsage
 from alembic_safe.history.chain import state_of
+from alembic_safe.history.earlier import with_originals_of_its_end
 from alembic_safe.history.extent import extent_of, heads_named
 from alembic_safe.history.proof import Proven, differing_columns, require_equal
 from alembic_safe.history.regions import BASE, Left, Region, regions
@@ -59,11 +60,11 @@ def parts_of(script: ScriptDirectory, request: Request) -> tuple[tuple[Extent, .
 def _extent(script: ScriptDirectory, one: Region) -> Extent | Left:
     try:
         extent = extent_of(script, one.end if one.start == BASE else f"{one.start}:{one.end}")
+        if one.inside != {found.revision for found in extent.revisions}:
+            return Left(f"{one.start}:{one.end}", "of which one depends on a revision in another part")
+        return with_originals_of_its_end(script, extent)
     except (Findings, WrongUsage) as error:
         return Left(f"{one.start}:{one.end}", error.summary)
-    if one.inside != {script.revision for script in extent.revisions}:
-        return Left(f"{one.start}:{one.end}", "of which one depends on a revision in another part")
-    return extent
 
 
 def kept_in(extent: Extent, request: Request, script: ScriptDirectory) -> Request:

@@ -14,6 +14,7 @@ from alembic_safe.database.squash_moving import clear, move, put
 from alembic_safe.database.squashed import ARCHIVE, the_long_way
 from alembic_safe.errors import Findings, ProofFailed, ReplayFailed
 from alembic_safe.history.bootstrap import bootstrap_script
+from alembic_safe.history.earlier import with_originals_of_its_end
 from alembic_safe.history.extent import extent_of, require_no_prefix_options
 from alembic_safe.history.fold import Fold
 from alembic_safe.history.opening import open_for
@@ -47,12 +48,7 @@ def squash(config: Config, settings: Settings, request: Request, show: Show) -> 
     """
     script = the_long_way(script_of(config))
     clear(Path(script.dir, ARCHIVE))
-    extents, left = parts_of(script, request) if request.regions else ((extent_of(script, request.words),), ())
-    for extent in extents:
-        if extent.start is not None:
-            require_no_prefix_options(request, extent)
-        elif request.shortcut:
-            require_no_squash(extent, vendor=request.vendor)
+    extents, left = parts_of(script, request) if request.regions else ((_the_one(script, request),), ())
     watched = require_committed([Path(folder) for folder in script._version_locations], "a squash")  # noqa: SLF001
     if request.regions:
         show.parts(extents, left)
@@ -78,6 +74,16 @@ def squash(config: Config, settings: Settings, request: Request, show: Show) -> 
     return tuple(outcome for _, _, outcome in made)
 
 
+def _the_one(script: ScriptDirectory, request: Request) -> Extent:
+    """Return the revisions that are to become one."""
+    extent = extent_of(script, request.words)
+    if extent.start is not None:
+        require_no_prefix_options(request, extent)
+    elif request.shortcut:
+        require_no_squash(extent, vendor=request.vendor)
+    return with_originals_of_its_end(script, extent)
+
+
 def _made(work: Work) -> list[tuple[Work, Staged, Outcome]]:
     """Make and prove one squash; of several, one that cannot be stays as it is."""
     began = time.monotonic()
@@ -95,7 +101,7 @@ def move_in(script: ScriptDirectory, made: Sequence[tuple[Extent, Staged]]) -> N
     gone = []
     for extent, staged in made:
         put(staged.archive, staged.final_archive)
-        gone += [path for path in [*(path for path, _ in staged.moved), Path(extent.end.path)] if path != staged.final]
+        gone += [path for path in [*(path for path, _ in staged.moved), extent.last_file] if path != staged.final]
     locations = [Path(folder) for folder in script._version_locations]  # noqa: SLF001
     move(
         Path(script.dir, ARCHIVE).absolute(), locations, [(staged.squash, staged.final) for _, staged in made], gone,

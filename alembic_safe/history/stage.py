@@ -18,8 +18,8 @@ from alembic_safe.database.squashed import (
     STAGED,
     archive_folder,
     file_hash,
-    is_squash,
     original_files,
+    originals,
 )
 from alembic_safe.database.vendored import vendored_folder
 
@@ -84,23 +84,39 @@ def copy_originals(script: ScriptDirectory, extent: Extent) -> tuple[tuple[Path,
     folder = stage_folder(script, extent.end.revision)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    there = []
+    if extent.earlier is not None:
+        # its originals are in the folder that this archive takes the place of: they come along
+        there = original_files(script, extent.end.revision)
+        for path in there:
+            shutil.copy2(path, folder / path.name)
+        came_along = vendored_folder(archive_folder(script, extent.end.revision))
+        if came_along.is_dir():
+            shutil.copytree(came_along, vendored_folder(folder))
     moved = []
     for one in extent.revisions:
-        if is_squash(one) and one.revision == extent.end.revision:
-            # its originals are in the folder that this archive takes the place of: they come along
-            for path in original_files(script, one.revision):
-                shutil.copy2(path, folder / path.name)
-            came_along = vendored_folder(archive_folder(script, one.revision))
-            if came_along.is_dir():
-                shutil.copytree(came_along, vendored_folder(folder))
-            continue
         source = Path(one.path)
+        if source in there:
+            continue
         target = folder / source.name
         if target.exists():
             target = folder / f"{one.revision}_{source.name}"
         shutil.copy2(source, target)
         moved.append((source, target))
     return tuple(moved)
+
+
+def with_originals(script: ScriptDirectory, squash: str) -> ScriptDirectory:
+    """Let the originals of a squash be revisions like all others, in its place; return the directory."""
+    load = script._load_revisions  # noqa: SLF001 - Alembic's own generator, on this one instance
+
+    def revisions() -> Iterator[Script]:
+        yield from (one for one in load() if one.revision != squash)
+        yield from originals(script, squash)
+
+    script._load_revisions = revisions  # type: ignore[method-assign]  # noqa: SLF001
+    script.revision_map = SquashedMap(script)
+    return script
 
 
 def with_squash(config: Config, *staged: Staged) -> ScriptDirectory:

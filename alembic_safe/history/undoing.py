@@ -58,12 +58,14 @@ class _Own:
 
     :param places: where each of its originals belongs, with the file in the archive.
     :param files: the files that are, byte by byte, what it wrote or moved.
+    :param taken: a squash whose place it took, whose originals are its own since then; ``None``: there was none.
     """
 
     revision: str
     archive: Path
     places: dict[Path, Path]
     files: frozenset[Path]
+    taken: Path | None = None
 
     def has(self, change: Change) -> bool:
         """Whether a change in the work tree is the squash's own."""
@@ -71,7 +73,7 @@ class _Own:
             return change.path in self.files
         if change.path in self.places:  # whether that of the archive is as it was is asked for that
             return self.places[change.path].is_file()
-        return change.path.is_relative_to(self.archive.resolve())
+        return change.path == self.taken or change.path.is_relative_to(self.archive.resolve())
 
 
 def undo(config: Config, word: str) -> Undone:
@@ -139,7 +141,10 @@ def _own(script: ScriptDirectory, squash: Script, certificate: Certificate) -> _
     ]
     files = {real(one) for one, hash_ in certified if hash_ and one.is_file() and _hash(one) == hash_}
     # its seal was looked at when it was read
-    return _Own(squash.revision, archive, places, frozenset({*files, real(archive / CERTIFICATE)}))
+    own = frozenset({*files, real(archive / CERTIFICATE)})
+    return _Own(
+        squash.revision, archive, places, own, real(root / certificate.earlier) if certificate.earlier else None
+    )
 
 
 def _others(script: ScriptDirectory, squash: Script) -> Iterator[_Own]:

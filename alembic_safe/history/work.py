@@ -14,6 +14,7 @@ from alembic_safe.history.bootstrap import BOOTSTRAP, with_bootstrap
 from alembic_safe.history.certificate import (
     Certificate,
     bootstrap_hash,
+    read_certificate,
     vendored_hashes,
     versions_now,
     write_certificate,
@@ -22,7 +23,15 @@ from alembic_safe.history.extent import revision_of
 from alembic_safe.history.proof import Sides
 from alembic_safe.history.rows import digest as rows_digest
 from alembic_safe.history.squash_file import Above, Words, write
-from alembic_safe.history.stage import Staged, copy_originals, new_folder, stage_folder, with_squash, without_archive
+from alembic_safe.history.stage import (
+    Staged,
+    copy_originals,
+    new_folder,
+    stage_folder,
+    with_originals,
+    with_squash,
+    without_archive,
+)
 from alembic_safe.history.vendoring import imported_from_the_application, vendor
 
 if TYPE_CHECKING:
@@ -58,8 +67,9 @@ class Work:
     bootstrap: Path | None
 
     def before(self) -> ScriptDirectory:
-        """Return the files as they are."""
-        return the_long_way(directory_of(self.config))
+        """Return the files as they are, with the originals of a squash in its place that this one takes."""
+        script = the_long_way(directory_of(self.config))
+        return script if self.extent.earlier is None else with_originals(script, self.extent.earlier.revision)
 
     def stock(self) -> ScriptDirectory:
         """Return the same as they are to an Alembic without us: a squash among them runs itself, on the way back, too."""
@@ -116,7 +126,7 @@ class Work:
             digest((one.revision, Path(one.path).read_bytes()) for one in extent.revisions),
         )  # fmt: skip
         final = Path(script._rev_path(  # noqa: SLF001 - what generate_revision() itself calls
-            Path(extent.end.path).parent, extent.end.revision, self.request.message.partition("\n")[0],
+            extent.last_file.parent, extent.end.revision, self.request.message.partition("\n")[0],
             script._generate_create_date(),  # noqa: SLF001
         ))  # fmt: skip
         aside = new_folder(script, extent.end.revision) / final.name
@@ -132,6 +142,14 @@ class Work:
         """
         root = Path(self.before().dir).absolute()
         places = {archived.name: path.absolute() for path, archived in staged.moved}
+        folders = {
+            name: str(path.relative_to(root) if path.is_relative_to(root) else path) for name, path in places.items()
+        }
+        earlier = ""
+        if self.extent.earlier is not None:  # where its originals belong is known from its certificate alone
+            folders |= read_certificate(self.before(), staged.revision).folders
+            path = self.extent.last_file.absolute()
+            earlier = str(path.relative_to(root) if path.is_relative_to(root) else path)
         write_certificate(
             staged.archive,
             Certificate(
@@ -140,7 +158,6 @@ class Work:
                 file_hash(staged.squash.read_bytes()), state.catalog.fingerprint,
                 rows_digest(state.contents, changing), tuple(one.said for one in proven),
                 versions_now(self.shadow.server_version),
-                {name: str(path.relative_to(root) if path.is_relative_to(root) else path) for name, path in places.items()},
-                vendored_hashes(staged.archive), bootstrap_hash(staged.archive),
+                folders, vendored_hashes(staged.archive), bootstrap_hash(staged.archive), earlier,
             ),
         )  # fmt: skip

@@ -60,6 +60,8 @@ class SquashText:
         first = extent.revisions[0].revision
         self._proved = False
         self._say("Target", f"files only: {count(len(extent.revisions), 'revision')}, {first} to {extent.end.revision}")
+        if extent.earlier is not None:
+            self._say("", f"the squash {extent.end.revision} goes, and this one stands for its originals")
         if not watched:
             self._say("Note", "git does not watch over these files: nothing but the archive will keep the originals.")
 
