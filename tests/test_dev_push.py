@@ -263,6 +263,22 @@ def test_a_dry_run_shows_the_plan_and_the_findings_and_writes_nothing(filled: Pu
     assert filled.rows("SELECT count(nick) FROM users") == [(5,)]
 
 
+def test_a_consent_that_fits_nothing_is_told_with_what_may_have_been_meant(filled: PushProject) -> None:
+    said = "--accept drop-column:users.nikc: nothing of that name is found. Did you mean drop-column:users.nick?"
+    filled.models(users())
+    words = ("dev-push", "--dry-run", "--accept", "drop-column:users.nikc")
+    done = filled.project.run(*words, check=0)
+    assert f"Note     {said}\n" in done.stderr
+    assert "nothing of that name" not in done.stdout
+    [database] = json.loads(filled.project.run(*words, "--json", check=0).stdout)["databases"]
+    assert [one["text"] for one in database["notes"] if "--accept" in one["text"]] == [said]
+    done = filled.project.run(
+        "dev-push", "--accept", "drop-column:users.nick", "--accept", "drop-column:users.nikc", check=0
+    )
+    assert "Note     --accept drop-column:users.nikc: nothing of that name is found.\n" in done.stderr
+    assert "drop-column:users.nick:" not in done.stderr
+
+
 def test_sql_is_shown_for_a_push_that_is_taken_back(filled: PushProject) -> None:
     told = filled.push(users(NICK, 'sa.Column("age", sa.Integer)'), sql=True)
     assert told[-1].statements == ("ALTER TABLE users ADD COLUMN age INTEGER",)

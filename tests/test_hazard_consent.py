@@ -410,6 +410,29 @@ def test_a_dry_run_as_json_is_refused_like_its_hazards(shop: Project) -> None:
     assert (found["outcome"], found["changed"]) == ("done", False)
 
 
+def test_a_consent_that_fits_no_hazard_is_told_and_stops_nothing(shop: Project, cluster: Cluster) -> None:
+    mistyped = "--accept drop-column:users.mial: the plan has no such hazard. Did you mean drop-column:users.mail?"
+    given = ("--accept", "drop-column:users.mial", "--accept", "publication:all")
+    for words in ((), ("--dry-run",)):
+        ended = safe_upgrade(shop, *words, *given, check=3)
+        assert next(line for line in ended.err.splitlines() if "--accept" in line) == f"Note     {mistyped}"
+        assert "no such hazard" not in ended.out
+        assert "drop-column:users.mail (b2) needs consent by name" in ended.text
+    found = safe_upgrade(shop, "--json", "--dry-run", *given, check=3).json
+    assert [one["text"] for one in found["notes"] if "--accept" in one["text"]] == [mistyped]
+    kept = ("--accept", "drop-column:users.mail", "--accept", "drop-column:orders.gone_long_ago")
+    ended = safe_upgrade(shop, *kept)
+    assert "Note     --accept drop-column:orders.gone_long_ago: the plan has no such hazard.\n" in ended.err
+    assert heads(cluster, name_of(shop)) == ["b2"]
+    assert "no such hazard" not in safe_upgrade(shop, *kept).text  # nothing is pending: there is no plan
+
+
+def test_where_a_revision_does_not_run_through_nobody_knows_which_hazards_it_has_not(shop: Project) -> None:
+    shop.revision("b3", "b2", "fails", 'op.drop_table("nowhere")')
+    ended = safe_upgrade(shop, "--dry-run", "--accept", "drop-table:nowhere", check=3)
+    assert "no such hazard" not in ended.text
+
+
 def test_a_dry_run_at_a_terminal_tells_what_would_be_asked_and_asks_nobody(shop: Project) -> None:
     told: list[object] = []
     request = Request(dry_run=True, on_terminal=True, ask=pytest.fail)

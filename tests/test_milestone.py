@@ -209,6 +209,21 @@ def test_nobody_said_what_was_renamed_and_every_way_on_works(app: ModelsProject)
     assert len(app.files) == 1
     gone = app.run("milestone", "-m", "phones", "--accept", "drop-column:users.fax", "--dry-run", check=0)
     assert "op.retire_column('users', sa.Column('fax'" in gone.stdout
+    assert "nothing of that name" not in gone.stderr
+    words = (
+        "milestone",
+        "-m",
+        "phones",
+        "--accept",
+        "drop-column:users.fx",
+        "--rename",
+        "users.fax:phone",
+        "--dry-run",
+    )
+    said = (
+        "Note     --accept drop-column:users.fx: nothing of that name is found. Did you mean drop-column:users.fax?\n"
+    )
+    assert said in app.run(*words, check=0).stderr
     app.run("milestone", "-m", "phones", "--rename", "users.fax:phone", check=0)
     assert "op.alter_column('users', 'fax', new_column_name='phone')" in app.text
 

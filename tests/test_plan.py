@@ -93,6 +93,14 @@ def test_the_exit_code_tells_a_pipeline_when_a_consent_is_missing(shop: Project)
     assert "Accepted drop-column:users.mail" in accepted.out
 
 
+def test_a_consent_that_no_hazard_has_is_told_beside_the_plan(shop: Project) -> None:
+    said = "--accept drop-column:users.mial: the plan has no such hazard. Did you mean drop-column:users.mail?"
+    ended = safe_plan(shop, "b2", "--accept", "drop-column:users.mial")
+    assert ended.err.endswith(f"Note     {said}\n")
+    assert "no such hazard" not in ended.out
+    assert as_json(shop, "b2", "--accept", "drop-column:users.mial")["notes"] == [said]
+
+
 def test_nothing_pending_is_said(project: Project) -> None:
     project.run("upgrade", "head", check=0)
     assert "nothing pending" in safe_plan(project, "--exit-code").out

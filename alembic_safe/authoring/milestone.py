@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from alembic_safe.authoring.milestone_changes import find
+from alembic_safe.authoring.milestone_changes import find, going
 from alembic_safe.authoring.milestone_proof import differences_from, prove
 from alembic_safe.authoring.milestone_side import look, require_files_head
 from alembic_safe.authoring.milestone_stamp import clear_cut_short, settle_pushes, stamp_all
@@ -23,6 +23,7 @@ from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.errors import Findings, NextStep, ProofFailed, SafeError, WrongUsage
 from alembic_safe.inspecting.changes import open_changes
 from alembic_safe.inspecting.expected import catalogs_of
+from alembic_safe.inspecting.unused_consents import NO_FINDING, unused_consents
 from alembic_safe.inspecting.with_contracts import with_contracts
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class Show:
     proved: Callable[[str], None]
     note: Callable[[ShadowNote], None]
     step: Callable[[ReplayStep], None]
+    unused: Callable[[str], None]
 
 
 def milestone(config: Config, settings: Settings, request: Request, show: Show) -> Outcome:
@@ -211,6 +213,8 @@ class _Milestone:
             )
             lines = tuple(line for one in found for line in one.planned)
             self.show.found(lines)
+            for line in unused_consents(self.request.accept, going(self.sides, found), NO_FINDING) if lines else ():
+                self.show.unused(line)
             if not any(one.upgrade for one in found):
                 return self._nothing(found, before)
             if writer.is_empty:

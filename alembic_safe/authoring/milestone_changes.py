@@ -188,6 +188,16 @@ def _accepted(accept: frozenset[str], before: Catalog, default: str) -> frozense
     )
 
 
+def going(sides: Sequence[Side], found: Sequence[Found]) -> frozenset[str]:
+    """Return the names by which a person says that something is gone, of all that the files have and the models have not."""
+    return frozenset(
+        f"drop-{id_.kind}:{shown(id_, side.ground.default_schema)}"
+        for side, one in zip(sides, found, strict=True)
+        for id_ in one.before.objects
+        if id_.kind in {"table", "column"} and id_ not in one.models.objects
+    )
+
+
 def _remembered(side: Side) -> tuple[Rename, ...]:
     """Return what people answered in pushes, as one step from the oldest names to the newest."""
     return composed(Rename(_KINDS[one.kind], one.schema, one.parent, one.old, one.new) for one in side.pushed.renames)

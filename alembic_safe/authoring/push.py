@@ -22,7 +22,7 @@ from alembic_safe.authoring.push_refusals import (
     open_questions,
     standing_against,
 )
-from alembic_safe.authoring.push_request import Noted, Planned, Pushed, Seen, read_fills
+from alembic_safe.authoring.push_request import Noted, Planned, Pushed, Seen, Unused, read_fills
 from alembic_safe.authoring.renames import Evidence, Rename, marked, moved, read_renames, settle
 from alembic_safe.authoring.reshaped import fills_of, said_of_columns, sources_of
 from alembic_safe.database import journal_pushes
@@ -39,6 +39,7 @@ from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.inspecting.models_catalog import ground_of, models_catalog
 from alembic_safe.inspecting.target import look_at
+from alembic_safe.inspecting.unused_consents import NO_FINDING, unused_consents
 from alembic_safe.operations.rows_back import bring_rows_back, places_for
 
 if TYPE_CHECKING:
@@ -249,7 +250,15 @@ class _Push:
         # names that follow a rename, or only a name, are work without a line of their own
         names = tuple(shown(id_, self.default) for id_ in self.plan.kept)
         self.tell(Planned(self.plan, self.findings, names))
+        self._tell_unused(database)
         return bool(self.plan.changes) or self._names_differ(database, without)
+
+    def _tell_unused(self, database: Catalog) -> None:
+        found = {finding.id for finding in self.findings}
+        gone = [id_ for id_ in database.objects if id_.kind in {"table", "column"} and id_ not in self.models.objects]
+        left = {f"{what}-{id_.kind}:{shown(id_, self.default)}" for id_ in gone for what in ("drop", "keep")}
+        for line in unused_consents(self.request.accept, found | left, NO_FINDING):
+            self.tell(Unused(line))
 
     def _names_differ(self, database: Catalog, without: frozenset[ObjectId]) -> bool:
         found = differences(self.models, database, without=without)

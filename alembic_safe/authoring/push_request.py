@@ -78,6 +78,13 @@ class Noted:
 
 
 @dataclass(frozen=True)
+class Unused:
+    """A consent that was given by name fits nothing of the plan: one line."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Pushed:
     """The end of a push of one database.
 

@@ -53,7 +53,7 @@ def command(
 
     config = config_of(ctx)
     text = MilestoneText(quiet=as_json)
-    show = Show(text.began, text.built, text.found, text.wrote, text.proved, text.note, text.step)
+    show = Show(text.began, text.built, text.found, text.wrote, text.proved, text.note, text.step, text.unused)
     request = Request(
         Wanted(message, head, splice, depends_on), renames, frozenset(accept), dry_run=dry_run, stamp=not no_stamp,
         ask=_ask if on_a_terminal() and not as_json else None,

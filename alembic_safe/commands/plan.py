@@ -43,7 +43,7 @@ def command(
     from alembic_safe.deploying.gate_evidence import Said
     from alembic_safe.deploying.planning import read_history_plan, read_plans
     from alembic_safe.deploying.upgrade import Request
-    from alembic_safe.reporting.plan import history_report, plan_report
+    from alembic_safe.reporting.plan import history_report, plan_report, tell_unused
 
     if all_history and (against is not None or accept or contracts or revision != "head"):
         raise WrongUsage(
@@ -60,6 +60,7 @@ def command(
         )
         found = read_plans(config, settings, asked, against=against)
         text = plan_report(found, form)
+        tell_unused(found)
         stopping = any(one.plan is not None and one.plan.stopping for one in found)
     if output is not None:
         output.write_text(text, encoding="utf-8")

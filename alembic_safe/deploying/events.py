@@ -46,6 +46,13 @@ class Noted(Event):
 
 
 @dataclass(frozen=True)
+class ConsentUnused(Event):
+    """A consent that was given by name fits nothing of the plan: one line."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class DriftFound(Event):
     """Somebody has changed the database by hand."""
 

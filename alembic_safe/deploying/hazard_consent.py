@@ -7,9 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.guard import shell_word
-from alembic_safe.deploying.events import Noted
+from alembic_safe.deploying.events import ConsentUnused, Noted
 from alembic_safe.deploying.rehearsal_for_upgrade import kind_of
-from alembic_safe.deploying.safe_plan import SHORTEST_HASH, SafePlan, judged_again, make_safe_plan
+from alembic_safe.deploying.safe_plan import (
+    SHORTEST_HASH,
+    SafePlan,
+    consents_without_hazard,
+    judged_again,
+    make_safe_plan,
+)
 from alembic_safe.errors import ConsentMissing, NextStep, Refused, WrongUsage
 from alembic_safe.inspecting.live import Live
 from alembic_safe.inspecting.policy import read_policy
@@ -63,11 +69,13 @@ def require_the_plan_shown(upgrade: Upgrade, safe: SafePlan) -> None:
 def require_consent(upgrade: Upgrade, safe: SafePlan) -> SafePlan:
     """Stop at the hazards that nobody has consented to by name; a person at a terminal may answer for those that ask.
 
-    A dry run tells that person what would be asked.
+    A dry run tells that person what would be asked. A consent to what the plan has not is told, and stops nothing.
 
     :return: the plan with the answers in it.
     :raises ConsentMissing: naming every hazard, and what to do instead.
     """
+    for line in consents_without_hazard(safe, upgrade.request.accept):
+        upgrade.tell(ConsentUnused(line))
     ask = upgrade.request.ask
     judged = []
     for one in safe.judged:

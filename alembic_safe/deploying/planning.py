@@ -16,7 +16,7 @@ from alembic_safe.database.shadow_wish import ShadowWish
 from alembic_safe.database.statements import run
 from alembic_safe.deploying.gate import Gated
 from alembic_safe.deploying.plan import Plan, PlannedRevision, make_plan
-from alembic_safe.deploying.safe_plan import SafePlan, judged_by, make_safe_plan
+from alembic_safe.deploying.safe_plan import SafePlan, consents_without_hazard, judged_by, make_safe_plan
 from alembic_safe.deploying.upgrade import Request, Upgrade
 from alembic_safe.errors import Missing, NextStep, WrongUsage
 from alembic_safe.inspecting.hazard import judge
@@ -45,6 +45,7 @@ class Planned:
     :param plan: ``None`` where nothing is pending.
     :param notes: what else a person should know: history that does not fit, files that are behind.
     :param gated: the contracts that the gate holds back, and what stands behind them: they are not in the plan.
+    :param unused: a line for each consent that was given, and that no hazard of the plan has.
     """
 
     identity: Identity
@@ -52,6 +53,7 @@ class Planned:
     plan: SafePlan | None
     notes: tuple[str, ...] = ()
     gated: Gated = Gated()
+    unused: tuple[str, ...] = ()
 
 
 def read_plans(
@@ -86,7 +88,8 @@ def read_plans(
         gated = upgrade.gate(steps)
         through = upgrade.through(steps, gated)
         plan = make_safe_plan(upgrade, make_plan(through, heads), through, dry_run=True) if through else None
-        found.append(Planned(upgrade.identity, heads, plan, notes, gated))
+        unused = () if plan is None else consents_without_hazard(plan, request.accept)
+        found.append(Planned(upgrade.identity, heads, plan, notes, gated, unused))
         upgrade.end_reading()
 
     with ExitStack() as opened:

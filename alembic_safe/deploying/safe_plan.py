@@ -22,6 +22,7 @@ from alembic_safe.inspecting.policy import LEVELS, read_policy
 from alembic_safe.inspecting.required_columns import mapped_columns
 from alembic_safe.inspecting.target import version_tables
 from alembic_safe.inspecting.trace import RevisionTrace
+from alembic_safe.inspecting.unused_consents import NO_HAZARD, unused_consents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -121,6 +122,15 @@ class SafePlan:
     def of(self, revision: str) -> tuple[Judged, ...]:
         """Return the hazards of one revision, the worst first."""
         return tuple(one for one in self.judged if one.found.revision == revision)
+
+
+def consents_without_hazard(safe: SafePlan, given: frozenset[str]) -> tuple[str, ...]:
+    """Return one line for each consent that no hazard of a plan has, where all that it does was seen; pure."""
+    if safe.trace is None or not all(one.ran_through for one in safe.trace.revisions):
+        return ()
+    found = [one.found for one in safe.judged]
+    helps = {one.id for one in found if not one.hit.fails}
+    return unused_consents(given, {one.id for one in found}, NO_HAZARD, helps)
 
 
 def consents_of(steps: Iterable[RevisionStep]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from alembic_safe.reporting.text import (
     duration,
     labelled,
     print_next,
+    say_in_one_line,
     shown_path,
     silence_standard_output,
     target,
@@ -112,6 +113,11 @@ class DeploymentText:
     @_show.register
     def _noted(self, event: events.Noted) -> None:
         self._say(event.label, event.text)
+
+    @_show.register
+    def _unused(self, event: events.ConsentUnused) -> None:
+        self._clear()
+        say_in_one_line("Note", event.text, stream=self.err)
 
     @_show.register
     def _drift(self, event: events.DriftFound) -> None:

@@ -139,6 +139,7 @@ _TOLD_ONCE: tuple[tuple[type[Any], Callable[[Any], dict[str, Any]]], ...] = (
 )
 _TOLD_OFTEN: tuple[tuple[type[Any], str, Callable[[Any], dict[str, Any]]], ...] = (
     (events.Noted, "notes", lambda event: {"label": event.label, "text": event.text}),
+    (events.ConsentUnused, "notes", lambda event: {"label": "Note", "text": event.text}),
     (events.RevisionApplied, "revisions", _applied),
     (events.ContractWaits, "waiting", _waiting),
 )

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.errors import NextStep
-from alembic_safe.reporting.text import count, duration, print_next, say, shown_path, target
+from alembic_safe.reporting.text import count, duration, print_next, say, say_in_one_line, shown_path, target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +69,10 @@ class MilestoneText:
     def note(self, note: ShadowNote) -> None:
         """Print what a person should know of the shadow."""
         say("Shadow", note.text, stream=sys.stderr)
+
+    def unused(self, text: str) -> None:
+        """Print that a consent by name fits nothing."""
+        say_in_one_line("Note", text, stream=sys.stderr)
 
     def step(self, step: ReplayStep) -> None:
         """Show that a long replay goes on."""

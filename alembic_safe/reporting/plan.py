@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from alembic_safe.reporting.plan_ci import github, sarif
@@ -10,7 +11,7 @@ from alembic_safe.reporting.plan_json import history_json, plans_json
 from alembic_safe.reporting.plan_markdown import plan_markdown, plans_markdown
 from alembic_safe.reporting.plan_sql import plans_sql
 from alembic_safe.reporting.plan_text import files_text, history_text, plan_text
-from alembic_safe.reporting.text import width
+from alembic_safe.reporting.text import say_in_one_line, width
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,12 @@ def plan_report(found: tuple[Planned, ...], form: str) -> str:
         "html": lambda: plans_html(found),
     }  # fmt: skip
     return forms[form]()
+
+
+def tell_unused(found: tuple[Planned, ...]) -> None:
+    """Say on stderr which consents fit nothing: that is no part of the plan, whichever form it has."""
+    for line in (line for planned in found for line in planned.unused):
+        say_in_one_line("Note", line, stream=sys.stderr)
 
 
 def files_report(plan: SafePlan, form: str) -> str:

@@ -24,7 +24,7 @@ def plans_json(found: tuple[Planned, ...]) -> str:
     objects = [
         {
             "target": identity_as_json(planned.identity) | {"heads": list(planned.heads)},
-            "notes": list(planned.notes),
+            "notes": [*planned.notes, *planned.unused],
             "waiting": [held_as_json(one) for one in planned.gated.waiting],
             "behind": [one.revision for one in planned.gated.behind],
             **(plan_as_json(planned.plan) if planned.plan is not None else _nothing()),

@@ -6,10 +6,10 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from alembic_safe.authoring.push_request import Noted, Planned, Pushed, Seen
+from alembic_safe.authoring.push_request import Noted, Planned, Pushed, Seen, Unused
 from alembic_safe.errors import NextStep, SafeError
 from alembic_safe.reporting.deployment_json import identity_as_json
-from alembic_safe.reporting.text import count, duration, print_next, say, target
+from alembic_safe.reporting.text import count, duration, print_next, say, say_in_one_line, target
 
 if TYPE_CHECKING:
     from alembic_safe.authoring.push_finding import Finding
@@ -36,6 +36,8 @@ class PushText:
         elif isinstance(told, Noted):
             self._brought = self._brought or told.label == "Back"
             self._say(told.label, told.text)
+        elif isinstance(told, Unused):
+            say_in_one_line("Note", told.text, stream=sys.stderr)
         elif isinstance(told, Planned):
             self._plan(told)
         elif isinstance(told, Pushed):
@@ -94,6 +96,8 @@ class PushJson:
         own = self._open()
         if isinstance(told, Noted):
             own["notes"].append({"label": told.label, "text": told.text})
+        elif isinstance(told, Unused):
+            own["notes"].append({"label": "Note", "text": told.text})
         elif isinstance(told, Planned):
             own["changes"] = [_change(change) for change in told.plan.changes]
             own["findings"] = [_finding(finding) for finding in told.findings]

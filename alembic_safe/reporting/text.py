@@ -66,6 +66,13 @@ def say(label: str, text: str, *, stream: TextIO | None = None) -> None:
     stream.flush()
 
 
+def say_in_one_line(label: str, text: str, *, stream: TextIO | None = None) -> None:
+    """Print one labelled line that is never wrapped: names in it are looked for in a log."""
+    stream = stream or sys.stdout
+    stream.write(f"{label:<{LABEL}}{text}\n")
+    stream.flush()
+
+
 def next_steps(steps: Iterable[NextStep], *, columns: int | None = None) -> str:
     """Return the ways on: why at the left, the command behind it, never wrapped, so that it can be pasted."""
     columns = columns or width()
