@@ -155,6 +155,31 @@ def test_what_no_sql_can_say_is_refused_and_leaves_no_file(changed: Project, mad
     assert [path.name for path in (changed.folder / "migrations").iterdir() if path.name.startswith(".")] == []
 
 
+def test_what_is_adopted_is_shown_and_not_how_it_would_be_undone(
+    changed: Project, made: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with made.connect() as c:
+        c.execute("ALTER TABLE users DROP COLUMN mail")
+    run(changed, "safe-adopt", "-m", "hotfix", "--dry-run")
+    shown = capsys.readouterr().out.partition('"""hotfix')[0]
+    lines = [line.strip() for line in shown.splitlines()]
+    behind = {line: "\n".join(lines[n + 1 : n + 3]) for n, line in enumerate(lines) if line[:2] in {"+ ", "- ", "~ "}}
+    assert behind["+ index public.users_name"].startswith("CREATE INDEX users_name ON ")
+    (nick,) = (sql for line, sql in behind.items() if line.startswith("+ column") and "nick" in line)
+    assert nick.startswith("ALTER TABLE ")
+    assert " ADD " in nick.partition("\n")[0]
+    (mail,) = (sql for line, sql in behind.items() if line.startswith("- column") and "mail" in line)
+    assert "the column's values are not part of a catalog" in mail
+    assert ' DROP COLUMN "mail"' in shown
+    assert shown.count(" DROP ") == 1
+    assert shown.count("not part of a catalog") == 1
+    run(changed, "safe-adopt", "-m", "hotfix", "--dry-run", "--json")
+    (found,) = json.loads(capsys.readouterr().out)["databases"]
+    sql = {one["object"]: one["sql"] for one in found["drift"]["differences"]}
+    assert sql["index public.users_name"].startswith("CREATE INDEX users_name ON ")
+    assert {one["destroys_data"] for one in found["drift"]["differences"] if "mail" in one["object"]} == {True}
+
+
 def test_a_dry_run_shows_the_file_and_writes_nothing(
     changed: Project, made: Made, capsys: pytest.CaptureFixture[str]
 ) -> None:

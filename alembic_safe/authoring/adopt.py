@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from alembic_safe.database.shadow import ShadowNote
     from alembic_safe.inspecting.catalog_records import Catalog
+    from alembic_safe.inspecting.difference_sql import Undo
     from alembic_safe.inspecting.drift import Drift
     from alembic_safe.inspecting.expected import FilesCatalog
     from alembic_safe.inspecting.target import Target
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 class Adopted:
     """What became of the drift of one database.
 
-    :param drift: what was found; ``in sync`` when there was nothing to adopt.
+    :param drift: what was found; ``in sync`` when there was nothing to adopt. Each difference has the SQL that makes it.
     :param revision: the revision that the database is at now; empty when nothing changed.
     :param file: the file that was written; ``None`` where the files had the revision already.
     :param text: what stands in it; on a dry run nothing else exists of it.
@@ -119,10 +120,13 @@ class _Adoption:
             )
         if drift.verdict == "in sync":
             return Adopted(target, drift)
-        assert drift.actual is not None  # noqa: S101 - drift was found by comparing with it
+        expected, actual = drift.expected, drift.actual
+        assert expected is not None  # noqa: S101 - drift was found by comparing it
+        assert actual is not None  # noqa: S101 - with this
+        drift = replace(drift, items=_that_make(expected, actual))
         if set(self.script.get_heads()) != set(target.heads):
-            return self._stamped_as_head(drift, drift.actual)
-        return self._written(drift, drift.actual, message)
+            return self._stamped_as_head(drift, actual)
+        return self._written(drift, actual, message)
 
     def _written(self, drift: Drift, actual: Catalog, message: str) -> Adopted:
         config = self.context.config
@@ -183,3 +187,16 @@ class _Adoption:
 
     def _stamp(self, script: ScriptDirectory, heads: tuple[str, ...], actual: Catalog) -> None:
         stamp(self.context, script, self.target, heads, command="safe-adopt", catalog=actual)
+
+
+def _that_make(expected: Catalog, actual: Catalog) -> tuple[Undo, ...]:
+    """Return each difference as a person made it, with the SQL that a revision makes it by: nobody adopts to undo it."""
+    owner = usual_owner(actual)
+    return tuple(
+        replace(
+            made, difference=replace(made.difference, left=made.difference.right, right=made.difference.left),
+            statements=statements_of([made], owner=owner),
+            reason="" if made.difference.is_missing and made.statements else made.reason,  # what comes loses nothing
+        )
+        for made in undo_sql(compare(actual, expected), actual, expected)
+    )  # fmt: skip

@@ -21,7 +21,7 @@ def print_adopted(adopted: Adopted, *, dry_run: bool) -> None:
     identity = adopted.target.identity
     database = identity.place.database
     say("Target", target(identity, adopted.target.heads))
-    print_drift(adopted.drift)
+    print_drift(adopted.drift, word="adopt")
     at = ", ".join(adopted.target.heads)
     if not adopted.revision:
         print(f"There is nothing to adopt: {database} is what the files say at {at}. Nothing was changed.")

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 _LONGEST = 60
 
 
-def print_drift(drift: Drift, *, stream: TextIO | None = None) -> None:
-    """Print what a check found; what is in sync is one line, and so is what is unknown."""
+def print_drift(drift: Drift, *, word: str = "undo", stream: TextIO | None = None) -> None:
+    """Print what a check found; what is in sync is one line, and so is what is unknown.
+
+    :param word: what the SQL does.
+    """
     stream = stream or sys.stdout
     if drift.verdict == "unknown":
         say("Drift", f"unknown: {drift.why}", stream=stream)
@@ -31,7 +34,7 @@ def print_drift(drift: Drift, *, stream: TextIO | None = None) -> None:
         return
     say("Drift", f"{count(len(drift.items), 'difference')} to {drift.against}:", stream=stream)
     for item in drift.items:
-        print_item(item, stream=stream)
+        print_item(item, word=word, stream=stream)
 
 
 def print_item(item: Undo, *, word: str = "undo", stream: TextIO | None = None) -> None:
