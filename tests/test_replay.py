@@ -128,6 +128,20 @@ def test_a_revision_that_fails_is_named_with_its_line_its_sql_and_the_users_fram
     assert tables(target_of(project)) == []
 
 
+def test_an_operation_of_ours_that_refuses_is_heard_in_its_own_words(project: Project) -> None:
+    project.revision("a4", "a3", "copy", """op.backfill("users", set_={"mail": "random()::text"})""")
+    with shadow_of(project) as shadow, pytest.raises(ReplayFailed) as caught:
+        replayed(project, shadow)
+    assert caught.value.summary == (
+        "a4 (copy) does not run on an empty database: op.backfill on public.users: the expression for mail says something"
+        " else each time, so a second run could not know which rows have their value."
+    )
+    text = caught.value.text()
+    assert 'Next: say which rows want it:  op.backfill(..., where="mail IS NULL")' in text
+    assert "Refused" not in text
+    assert text.count("Nothing was changed") == 1
+
+
 def test_a_revision_that_ends_the_process_ends_only_the_replay(project: Project) -> None:
     project.revision("a4", "a3", "exits", "raise SystemExit(3)")
     with shadow_of(project) as shadow, pytest.raises(ReplayFailed, match="SystemExit"):

@@ -8,7 +8,19 @@ import threading
 import pytest
 
 from alembic_safe.database import copying_walk
-from tests.deploys import SLEEPING, columns, end_of, heads, let_go, outcomes, rows, safe_upgrade, start, statements
+from tests.deploys import (
+    SLEEPING,
+    columns,
+    deployments,
+    end_of,
+    heads,
+    let_go,
+    outcomes,
+    rows,
+    safe_upgrade,
+    start,
+    statements,
+)
 from tests.patience import eventually
 
 STEPS = """
@@ -107,6 +119,21 @@ def test_a_failure_behind_a_committed_step_is_half_done_and_the_next_run_enters_
         ("up", 1, "one table", 2, True), ("up", 2, "another table", 2, True), ("up", 3, "the last", 1, True),
     ]  # fmt: skip
     assert outcomes(cluster, database) == ["failed", "done"]
+
+
+def test_what_an_operation_of_ours_finds_behind_what_is_committed_is_said_in_its_own_words(project, cluster, database):
+    safe_upgrade(project)
+    with cluster.connect(database) as c:
+        c.execute("INSERT INTO users (name, mail) VALUES ('a', 'm'), ('a', 'n')")
+    project.revision("b1", "a3", "names", 'op.create_index_concurrently("one_name", "users", ["name"], unique=True)')
+    ended = safe_upgrade(project, "--rehearse", "off", check=7)  # a plan would have counted the rows
+    said = "b1 (names): Index one_name on public.users cannot be unique: rows hold the same values."
+    assert said in ended.text
+    assert "Key (name)=(a) is duplicated" in ended.text
+    assert "make them differ in a copy revision before this one, then" in ended.text
+    assert "Findings" not in ended.text
+    assert "Nothing was changed" not in ended.text
+    assert deployments(cluster, database)[-1]["message"] == said
 
 
 def test_a_failure_in_the_first_step_is_rolled_back_as_ever(project, cluster, database):

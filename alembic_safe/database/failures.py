@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.database.blockers import PREPARED, SESSION, Blocker, Wait
 from alembic_safe.database.statements import run
-from alembic_safe.errors import LockNotObtained, NextStep
+from alembic_safe.errors import LockNotObtained, NextStep, SafeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -120,6 +120,19 @@ def blocker_table(blockers: Iterable[Blocker]) -> list[str]:
         return []
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something failed, in one line: an error of ours in its own sentence, any other with its class.
+
+    What else an error of ours says is for whoever shows it: a message inside of another one has two ends.
+    """
+    if isinstance(error, SafeError):
+        return error.summary
+    origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    # the server's own DETAIL and HINT lines stand in str() of every driver's error
+    text = " ".join(str(origin).split())
+    return f"{type(origin).__name__}: {text}" if text else type(origin).__name__
 
 
 def statement_of(error: DBAPIError) -> str:

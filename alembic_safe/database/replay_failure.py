@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from alembic_safe.database.failures import sqlstate_of, statement_of
+from alembic_safe.database.failures import reason_of, sqlstate_of, statement_of
 from alembic_safe.database.revision_files import shown
-from alembic_safe.errors import NextStep, OutOfTime, ReplayFailed
+from alembic_safe.errors import NextStep, OutOfTime, ReplayFailed, SafeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,10 +41,12 @@ def replay_failed(error: BaseException, step: RevisionStep, number: int) -> Repl
     revision = step.revision
     message = f" ({revision.doc})" if revision.doc else ""
     direction = "" if step.is_upgrade else ", downwards"
+    said, ways = (error.detail, error.next_steps) if isinstance(error, SafeError) else (tuple(_statement(error)), ())
     return ReplayFailed(
-        f"{revision.revision}{message} does not run on an empty database{direction}: {_reason(error)}",
-        detail=[*_lines(error, revision.path), *_statement(error), f"It was revision {number} of this replay."],
+        f"{revision.revision}{message} does not run on an empty database{direction}: {reason_of(error)}",
+        detail=[*_lines(error, revision.path), *said, f"It was revision {number} of this replay."],
         next_steps=[
+            *ways,
             *_what_is_missing(error),
             NextStep("see the whole traceback: the same command with", "alembic --raiseerr"),
         ],
@@ -86,12 +88,6 @@ def out_of_time(cut: Cut, step: RevisionStep) -> OutOfTime:
         ],
         state="It ran on a shadow, which is gone again. Nothing was changed in the target.",
     )
-
-
-def _reason(error: BaseException) -> str:
-    origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    text = " ".join(str(origin).split())
-    return f"{type(origin).__name__}: {text}" if text else type(origin).__name__
 
 
 def _lines(error: BaseException, file: str) -> Iterator[str]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
-from alembic_safe.database.failures import as_written, statement_of
+from alembic_safe.database.failures import as_written, reason_of, statement_of
 from alembic_safe.database.journal_steps import half_done
 from alembic_safe.database.timeouts import Outcome
-from alembic_safe.errors import Interrupted, NextStep, RevisionFailed, RevisionHalfDone
+from alembic_safe.errors import Interrupted, NextStep, RevisionFailed, RevisionHalfDone, SafeError
 from alembic_safe.inspecting.history import version_table_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from alembic_safe.database.environment import Journals
     from alembic_safe.database.failures import AttemptFailed, AttemptInterrupted
     from alembic_safe.deploying.plan import PlannedRevision
-    from alembic_safe.errors import SafeError
 
 _SHOWN_STATEMENTS = 5
 _LONGEST_STATEMENT = 300
@@ -99,11 +98,11 @@ class Failing:
         return f"{self.planned.revision} ({self.planned.message})"
 
     def explain(self, failed: AttemptFailed) -> RevisionFailed | RevisionHalfDone:
-        """Say what failed, where, and how the database stands."""
+        """Say what failed, where, and how the database stands; what one of ours says, in its own words."""
         error = failed.error
-        where = _line_of(error, self.planned.file)
-        summary = f"{self.name} failed: {_reason(error)}"
-        detail = [where, *_statement(error)]
+        own = error if isinstance(error, SafeError) else None
+        summary = f"{self.name}: {own.summary}" if own is not None else f"{self.name} failed: {reason_of(error)}"
+        detail = [_line_of(error, self.planned.file), *(own.detail if own is not None else _statement(error))]
         if self.in_steps:
             return self._between_steps(summary, detail, failed.outcome)
         if failed.outcome is Outcome.ROLLED_BACK:
@@ -125,15 +124,16 @@ class Failing:
             summary,
             detail=[*detail, "Committed before the failure, and not taken back:", *_shown(self.committed.done)],
             next_steps=[
+                *(own.next_steps if own is not None else ()),
                 NextStep("make the rest of the revision skip what is there already, or undo those statements by hand"),
                 NextStep("then go on", "alembic safe-upgrade"),
             ],
             state=f"The revision is half done; {stands(self.context)}.",
         )
 
-    def explain_refusal(self, error: SafeError) -> RevisionHalfDone:
+    def explain_refusal(self, error: SafeError, outcome: Outcome) -> RevisionHalfDone:
         """Say the same of an operation of ours that refused, or did not get its lock, behind a committed step."""
-        found = self._between_steps(f"{self.name}: {error.summary}", list(error.detail), Outcome.ROLLED_BACK)
+        found = self._between_steps(f"{self.name}: {error.summary}", list(error.detail), outcome)
         own = [step for step in error.next_steps if step not in WAYS_ON]
         found.next_steps = (*own, *WAYS_ON)
         return found
@@ -203,13 +203,6 @@ def _shown(statements: Sequence[str]) -> Iterator[str]:
 def _short(statement: str) -> str:
     text = " ".join(statement.split())
     return text if len(text) <= _LONGEST_STATEMENT else text[: _LONGEST_STATEMENT - 3] + "..."
-
-
-def _reason(error: BaseException) -> str:
-    origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    # the server's own DETAIL and HINT lines stand in str() of every driver's error
-    text = " ".join(str(origin).split())
-    return f"{type(origin).__name__}: {text}" if text else type(origin).__name__
 
 
 def _statement(error: BaseException) -> Iterator[str]:

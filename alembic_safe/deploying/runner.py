@@ -116,7 +116,7 @@ def _run(one: _Revision, number: int, of: int) -> None:
         raise one.failing.explain_interruption(interrupted) from interrupted.error
     except LockNotObtained as error:
         if one.failing.in_steps:
-            raise one.failing.explain_refusal(error) from error
+            raise one.failing.explain_refusal(error, Outcome.ROLLED_BACK) from error
         error.state = f"{stands(one.context)}, as before this revision. Safe to run again."
         raise
 
@@ -129,10 +129,10 @@ def _what_it_means(one: _Revision, failed: AttemptFailed) -> BaseException:
     if isinstance(error, CopyUnfinished):
         error.state = one.failing.state()
         return error
+    if isinstance(error, SafeError) and one.failing.in_steps:
+        return one.failing.explain_refusal(error, failed.outcome)
     if isinstance(error, SafeError) and failed.outcome is Outcome.ROLLED_BACK:
         # an operation of ours refused, or lacks a right: its own words, its own exit code
-        if one.failing.in_steps:
-            return one.failing.explain_refusal(error)
         error.summary = f"{one.plan.revision} ({one.plan.message}): {error.summary}"
         error.state = f"The revision was rolled back; {stands(one.context)}. Safe to run again."
         return error
