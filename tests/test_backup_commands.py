@@ -116,6 +116,14 @@ def test_a_restore_names_the_new_database_and_how_it_is_put_in_place(
     assert f"public.users: 2 rows restored, 1 row in {database}" in again.stdout
 
 
+def test_the_journal_goes_on_behind_a_backup_and_is_no_difference(deployed: Project, database: str) -> None:
+    deployed.run("safe-guard", "set", "development", check=0)
+    deployed.run("safe-backup", check=0)
+    (file,) = (deployed.folder / "backups").glob("*.dump")
+    done = deployed.run("safe-restore", str(file), "--exit-code", check=0)
+    assert f"definitions and rows are those of {database} now, the journal aside" in " ".join(done.stdout.split())
+
+
 def test_the_printed_restore_command_works(deployed: Project) -> None:
     said = json.loads(deployed.run("safe-backup", "--json", check=0).stdout)
     words = shlex.split(said["backups"][0]["restore"][0])

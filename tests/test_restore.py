@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg import sql
 
+from alembic_safe.database.environment import PREFIX, Journals
+from alembic_safe.database.journal_tables import make_or_upgrade
 from alembic_safe.deploying.backup import Backup, BackupRequest, take_backup
 from alembic_safe.deploying.backup_files import sidecar_of
 from alembic_safe.deploying.restore import RestoreRequest, restore
@@ -80,6 +82,27 @@ def test_differences_since_the_backup_are_reported(cluster: Cluster, shop: Endpo
     assert rows == {("audit", "visits"): (50, 45), ("public", "later"): (None, 1)}
     assert any(line.startswith("-") and "nick text" in line for line in found.schema)
     assert not found.equal
+
+
+@pytest.mark.parametrize("home", [Journals("alembic_safe"), Journals("public", PREFIX)], ids=["schema", "prefix"])
+def test_what_is_ours_is_no_difference_and_what_was_retired_comes_last(
+    cluster: Cluster, shop: Endpoint, tmp_path: Path, home: Journals
+) -> None:
+    older, _ = backed_up(shop, tmp_path / "older")
+    with cluster.connect(shop.database) as connection:
+        make_or_upgrade(connection, home, tool="test")
+        newer, _ = backed_up(shop, tmp_path / "newer")
+        connection.execute(f"INSERT INTO {home.table('sightings')} (version_table, revision) VALUES ('t', 'a1')")
+        connection.execute("CREATE SCHEMA alembic_safe_sync; CREATE FUNCTION alembic_safe_sync.f() RETURNS int RETURN 1")
+        for number, path in enumerate((older, newer)):
+            assert restore(RestoreRequest(shop, path, name=f"{shop.database}_{number}")).comparison.equal
+        connection.execute("CREATE SCHEMA alembic_safe_retired; CREATE TABLE alembic_safe_retired.k AS SELECT 1 AS a")
+        connection.execute("DELETE FROM audit.visits WHERE id <= 5; ALTER TABLE countries ADD name text")
+    found = restore(RestoreRequest(shop, newer)).comparison
+    assert [(row.schema, row.name) for row in found.row_differences] == [
+        ("audit", "visits"), ("alembic_safe_retired", "k"),
+    ]  # fmt: skip
+    assert [line for line in found.schema if "name text" not in line and "code text" not in line] == []
 
 
 def test_a_changed_file_is_refused_before_anything_is_made(cluster: Cluster, shop: Endpoint, tmp_path: Path) -> None:
