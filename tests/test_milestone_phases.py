@@ -36,6 +36,11 @@ def test_a_push_becomes_phases_and_the_database_stands_in_front_of_the_contract(
     done = app.run("milestone", "-m", "handles and plans", check=0)
     names = [path.name.partition("_")[2] for path in app.files_by_time[1:]]
     assert names == ["handles_and_plans.py", "expand_handles_and_plans.py", "copy_handles_and_plans.py"]
+    assert (
+        app.files_by_time[1]
+        .read_text()
+        .startswith('"""handles and plans\n\nAdds users.plan.\nChanges mood.\n\nRevision ID')
+    )
     assert "migrations/contracts/" in done.stdout
     assert version(cluster, database) == [app.revision_of(app.files_by_time[-1])]
     assert rows(cluster, database) == AFTER

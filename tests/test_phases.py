@@ -45,6 +45,9 @@ def test_ordinary_operations_come_first_and_the_contract_stands_beside(case: Cas
     assert set(texts) == {"", "expand", "contract"}
     chain = list(case.script.walk_revisions())
     assert [revision.doc for revision in chain] == ["expand: tel, no fax", "tel, no fax"]
+    assert texts[""].startswith(
+        '"""tel, no fax\n\nAdds teams and users.tel.\n\nRuns beside the application of today and beside the new one.\n'
+    )
     assert "op.create_table('teams'" in texts[""]
     assert "op.add_column('users'" in texts[""]
     change = case.changes[0]
@@ -52,6 +55,20 @@ def test_ordinary_operations_come_first_and_the_contract_stands_beside(case: Cas
     assert [str(line) for line in change.settles] == ["retire_column public.users.fax"]
     assert change.parked is not None
     assert change.parked.parent == case.contracts
+
+
+def test_what_an_application_may_miss_is_said_and_not_called_harmless(case: Case) -> None:
+    case.begin(models(fax(), sa.Column("nick", sa.String(10))))
+    text = case.revise(models(sa.Column("nick", sa.String(20)), sa.Column("tel", sa.Text)))[""]
+    assert text.startswith('"""second\n\nAdds users.tel.\nChanges users.nick.\n\nRevision ID')
+
+
+def test_a_template_of_the_projects_own_gets_no_more_than_the_message(case: Case) -> None:
+    template = case.folder / "migrations" / "script.py.mako"
+    template.write_text(template.read_text().replace('"""${message}', '"""Revision: ${message}'))
+    case.begin(models(fax()))
+    text = case.revise(models(sa.Column("tel", sa.Text)))[""]
+    assert text.startswith('"""Revision: second\n\nRevision ID')
 
 
 def test_the_identifiers_stand_together_and_the_rest_is_the_templates(case: Case) -> None:

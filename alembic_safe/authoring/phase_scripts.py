@@ -5,7 +5,7 @@
 # operations of the last phase.
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from alembic import util
@@ -89,7 +89,8 @@ def arrange(
     message = arranged.message or _joined(titles)
     arranged.change = arranged.change or slug_of(message, taken)
     has_copy = any(run.plan.copy for run in runs)
-    is_alone = not has_copy and not settles
+    only_adds = all(run.plan.only_adds for run in runs if run.plan.ordinary)
+    is_alone = {"": only_adds, "expand": not has_copy and not settles}
     phases = [
         phase for phase, is_there in (
             ("", any(run.plan.ordinary for run in runs)), ("expand", True), ("copy", has_copy),
@@ -100,7 +101,7 @@ def arrange(
     for phase in phases:
         script = first if not scripts else _behind(scripts[-1], first)
         _fill(script, phase, runs)
-        _name(script, phase, message, arranged.change, settles, _words(runs), is_alone=is_alone)
+        _name(script, phase, message, arranged.change, settles, _words(runs), is_alone=is_alone.get(phase, False))
         scripts.append(script)
     arranged.contract = None
     if settles:
@@ -140,7 +141,7 @@ def is_split(directive: ops.MigrationScript) -> bool:
 
 def say_more(directive: ops.MigrationScript, arranged: Arranged) -> None:
     """Let the docstring of an ordinary revision say what a reviewer must know of it, if there is anything."""
-    body = body_of("", _words(arranged.runs), is_alone=True, is_empty=False)
+    body = body_of("", replace(_words(arranged.runs), done=()), is_alone=False, is_empty=False)
     if body:
         setattr(directive, BODY, body)
 
@@ -217,7 +218,7 @@ def _words(runs: Sequence[PlannedRun]) -> Words:
     def every(phase: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(word for run in runs for word in getattr(run.plan.words, phase)))
 
-    return Words(every("ordinary"), every("expand"), every("copy"), every("contract"))
+    return Words(every("ordinary"), every("expand"), every("copy"), every("contract"), every("done"))
 
 
 def _joined(titles: Sequence[str]) -> str:

@@ -8,13 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from alembic_safe.authoring.recipes.records import Words
     from alembic_safe.inspecting.settles import Settle
 
 _WIDEST = 96
+_MOST = 8
 _LONGEST_SLUG = 40
+_DONE = ("Adds", "Renames", "Changes", "Retires", "Drops", "Runs")
 
 _WHO = {
     "expand": "The application of today goes on running. Deploy the new one when the copy is through.",
@@ -31,16 +33,33 @@ _NOTHING_YET = "Nothing is done in the database yet: from here on no new code ma
 def body_of(phase: str, words: Words, *, is_alone: bool, is_empty: bool) -> str:
     """Return what stands in a docstring behind the message.
 
-    :param is_alone: whether the change has neither copy nor contract.
+    :param is_alone: whether the change has neither copy nor contract; of what stands in front of phases, whether it only
+        adds something.
     :param is_empty: whether the revision does nothing.
     """
-    sentences: list[str] = list(getattr(words, phase or "ordinary"))
-    paragraphs = ["\n".join(map(_wrapped, sentences))] if sentences else []
+    sentences: list[str] = list(getattr(words, phase) if phase else (*words.done, *words.ordinary))
+    paragraphs = ["\n".join(map(wrapped, sentences))] if sentences else []
     if is_empty:
-        paragraphs.append(_wrapped(_NOTHING_YET))
-    if phase:
-        paragraphs.append(_wrapped(_ALONE if is_alone else _WHO[phase]))
+        paragraphs.append(wrapped(_NOTHING_YET))
+    if phase or is_alone:
+        paragraphs.append(wrapped(_ALONE if is_alone else _WHO[phase]))
     return "\n\n".join(paragraphs)
+
+
+def what_is_done(done: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Return a sentence for each kind of change, in the order in which a reader asks: what comes, what goes.
+
+    :param done: what is done, and to what, such as ``("Adds", "users.age")``.
+    """
+    every = tuple(dict.fromkeys(done))
+    names = {verb: [name for one, name in every if one == verb] for verb in _DONE}
+    return tuple(f"{verb} {_listed(found)}." for verb, found in names.items() if found)
+
+
+def _listed(words: Sequence[str]) -> str:
+    if len(words) > _MOST:
+        return f"{', '.join(words[:_MOST])} and {len(words) - _MOST} more"
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def contract_words(settles: Iterable[Settle], default_schema: str) -> tuple[str, ...]:
@@ -127,5 +146,6 @@ def identifiers(phase: str, change: str, settles: Iterable[Settle]) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(paragraph: str) -> str:
+def wrapped(paragraph: str) -> str:
+    """Return a paragraph as it stands in a docstring, in lines of no more than a screen."""
     return textwrap.fill(paragraph, _WIDEST, break_long_words=False, break_on_hyphens=False)

@@ -13,6 +13,7 @@ from alembic_safe.authoring.change_operations import DropTypeOp, SqlOp, is_known
 from alembic_safe.authoring.contracts import contract_steps
 from alembic_safe.authoring.held_columns import require_nothing_holds
 from alembic_safe.authoring.keeping import UNDO
+from alembic_safe.authoring.ordinary_words import only_add, what_they_do
 from alembic_safe.authoring.phase_words import contract_words
 from alembic_safe.authoring.recipes.add_column import add_column
 from alembic_safe.authoring.recipes.add_constraint import add_constraint
@@ -68,6 +69,7 @@ class Plan:
 
     :param titles: what it is, in a few words for each operation that was split.
     :param settles: what the contract does.
+    :param only_adds: whether the ordinary operations make nothing that the application of today has to know of.
     """
 
     titles: tuple[str, ...]
@@ -77,6 +79,7 @@ class Plan:
     contract: tuple[Step, ...]
     settles: tuple[Settle, ...]
     words: Words
+    only_adds: bool = False
 
     @property
     def is_split(self) -> bool:
@@ -206,9 +209,10 @@ def _plan(
     after = [Step(op.sql if len(op.sql) < _LONGEST else f"{op.sql[:_LONGEST]}...", (op,)) for op in waiting]
     copy_steps = (*(step for one in found for step in one.copy), *late, *after)
     require_free_names((*expand, *copy_steps), first, facts)
+    words = replace(_words(found, settles, facts, others), done=what_they_do(first, facts))
     return Plan(
         tuple(one.title for one in found if one.expand or one.copy or one.settles), tuple(first), tuple(expand),
-        copy_steps, contract_steps(settles, facts, first), settles, _words(found, settles, facts, others),
+        copy_steps, contract_steps(settles, facts, first), settles, words, not words.ordinary and only_add(first, facts),
     )  # fmt: skip
 
 

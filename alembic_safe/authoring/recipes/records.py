@@ -82,6 +82,8 @@ class Words:
     copy: tuple[str, ...] = ()
     contract: tuple[str, ...] = ()
     """Made from the lines of ``settles``, never by a recipe."""
+    done: tuple[str, ...] = ()
+    """What the ordinary operations do, for a file that stands in front of phases; made from them, never by a recipe."""
 
 
 @dataclass(frozen=True)
