@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_safe.database.copying_pacing import BatchSize, Pauses, in_window
 from alembic_safe.database.copying_ranges import leaves_of
+from alembic_safe.database.failures import notes_on
 from alembic_safe.database.statements import quoted, session_settings
 from alembic_safe.database.steps import CopyOptions
 from alembic_safe.errors import CopyUnfinished, Missing, Refused
@@ -467,6 +468,59 @@ def test_a_quiet_copy_needs_the_right_and_no_foreign_key(place: Stepwise) -> Non
         place.op("backfill", "u", set_={"b": "a"}, quiet=True, user="app_writer")
     assert 'GRANT SET ON PARAMETER session_replication_role TO "app_writer";' in str(error.value)
     place.run("DROP TABLE u")
+
+
+# --- what is said where a row does not take it ---
+
+
+PICKY = (
+    "CREATE FUNCTION picky() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id = 3 THEN RAISE 'not this one'; END IF;"
+    " RETURN NEW; END $$; CREATE TRIGGER picky BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION picky()"
+)
+IDLE = PICKY.replace("NEW.id = 3", "false").replace("picky", "idle")
+FAILING: dict[str, tuple[str, str, str]] = {
+    "a trigger of somebody's": (PICKY, "lower(a)", "what failed is function picky()"),
+    "a check": (
+        "ALTER TABLE t ADD CONSTRAINT few CHECK (id <> 3) NOT VALID", "lower(a)", "PostgreSQL names constraint few",
+    ),
+    "its formula": ("SELECT 1", "(1 / (id - 3))::text", "PostgreSQL does not say what failed"),
+    "its formula, or else a trigger": (
+        IDLE, "(1 / (id - 3))::text",
+        "PostgreSQL does not say what failed, and every row that is written also runs trigger idle",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["op", "steps", "workers"])
+@pytest.mark.parametrize("case", FAILING)
+def test_what_failed_is_what_postgresql_says_and_no_column_is_blamed(place: Stepwise, case: str, how: str) -> None:
+    given, formula, what = FAILING[case]
+    place.given(FILLED.format(12000 if how == "workers" else 5) + f"; {given}; ANALYZE t")
+    options: dict[str, Any] = {"options": CopyOptions(workers=3, vacuum=False)} if how == "workers" else {}
+
+    with pytest.raises(Exception, match=r"not this one|few|division by zero") as error:
+        getattr(place, "op" if how == "op" else "steps")("backfill", "t", set_={"b": formula}, **options)
+    assert notes_on(error.value) == (f"It was the copy of b in public.t; {what}.",)
+
+
+@pytest.mark.parametrize(
+    ("up", "what"),
+    [
+        (
+            "c::integer",
+            "PostgreSQL does not say what failed, and every row that is written also runs the sync of c -> d",
+        ),
+        # a formula that is not the same in every session stands in the function, not in the trigger's WHEN
+        ("c::integer + (date_part('year', now()) * 0)::integer", "what failed is the sync of c -> d"),
+    ],
+)
+def test_the_sync_of_other_columns_is_named_and_not_the_copied_ones(place: Stepwise, up: str, what: str) -> None:
+    place.given(FILLED.format(5) + "; ALTER TABLE t ADD c text, ADD d integer; UPDATE t SET c = 'x' WHERE id = 3")
+    place.op("sync_columns", "t", "c", "d", up=up, down="d::text")
+
+    with pytest.raises(Exception, match='invalid input syntax for type integer: "x"') as error:
+        place.steps("backfill", "t", set_={"b": "lower(a)"})
+    assert notes_on(error.value) == (f"It was the copy of b in public.t; {what}.",)
 
 
 # --- what it refuses, and names ---

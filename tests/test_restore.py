@@ -93,7 +93,8 @@ def test_what_is_ours_is_no_difference_and_what_was_retired_comes_last(
         make_or_upgrade(connection, home, tool="test")
         newer, _ = backed_up(shop, tmp_path / "newer")
         connection.execute(f"INSERT INTO {home.table('sightings')} (version_table, revision) VALUES ('t', 'a1')")
-        connection.execute("CREATE SCHEMA alembic_safe_sync; CREATE FUNCTION alembic_safe_sync.f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        connection.execute("CREATE SCHEMA alembic_safe_sync")
+        connection.execute("CREATE FUNCTION alembic_safe_sync.f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
         for number, path in enumerate((older, newer)):
             assert restore(RestoreRequest(shop, path, name=f"{shop.database}_{number}")).comparison.equal
         connection.execute("CREATE SCHEMA alembic_safe_retired; CREATE TABLE alembic_safe_retired.k AS SELECT 1 AS a")

@@ -136,6 +136,20 @@ def test_what_an_operation_of_ours_finds_behind_what_is_committed_is_said_in_its
     assert deployments(cluster, database)[-1]["message"] == said
 
 
+def test_a_copy_that_fails_in_a_trigger_is_told_with_the_triggers_function(project, cluster, database):
+    safe_upgrade(project)
+    with cluster.connect(database) as c:
+        c.execute("INSERT INTO users (name, mail) VALUES ('a', NULL)")
+        c.execute(
+            "CREATE FUNCTION picky() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;"
+            "CREATE TRIGGER picky BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION picky()"
+        )
+    project.revision("b1", "a3", "mails", """op.backfill("users", set_={"mail": "lower(name)"})""")
+    ended = safe_upgrade(project, "--rehearse", "off", check=7)
+    assert "b1 (mails) failed: RaiseException: not this one" in ended.text
+    assert "It was the copy of mail in public.users; what failed is function picky()." in ended.text
+
+
 def test_a_failure_in_the_first_step_is_rolled_back_as_ever(project, cluster, database):
     project.revision("b1", "a3", "steps", f'with op.step("first"):\n    {FAILING}')
     ended = safe_upgrade(project, check=6)

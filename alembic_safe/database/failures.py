@@ -135,6 +135,16 @@ def reason_of(error: BaseException) -> str:
     return f"{type(origin).__name__}: {text}" if text else type(origin).__name__
 
 
+def note_on(error: BaseException, note: str) -> None:
+    """Add a line to what is said of an error, whoever shows it: Python itself does since 3.11 (PEP 678)."""
+    error.__notes__ = [*notes_on(error), note]
+
+
+def notes_on(error: BaseException) -> tuple[str, ...]:
+    """Return the lines that were added to an error."""
+    return tuple(getattr(error, "__notes__", ()))
+
+
 def statement_of(error: DBAPIError) -> str:
     """Return the statement that failed, on one line, as it was written."""
     return as_written(" ".join((error.statement or "").split()), type(error.orig).__module__)

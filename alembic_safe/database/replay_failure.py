@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from alembic_safe.database.failures import reason_of, sqlstate_of, statement_of
+from alembic_safe.database.failures import notes_on, reason_of, sqlstate_of, statement_of
 from alembic_safe.database.revision_files import shown
 from alembic_safe.errors import NextStep, OutOfTime, ReplayFailed, SafeError
 
@@ -111,3 +111,4 @@ def _statement(error: BaseException) -> Iterator[str]:
     if isinstance(error, DBAPIError) and error.statement:
         text = statement_of(error)
         yield "  " + (text if len(text) <= _LONGEST_STATEMENT else text[: _LONGEST_STATEMENT - 3] + "...")
+    yield from notes_on(error)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
-from alembic_safe.database.failures import as_written, reason_of, statement_of
+from alembic_safe.database.failures import as_written, notes_on, reason_of, statement_of
 from alembic_safe.database.journal_steps import half_done
 from alembic_safe.database.timeouts import Outcome
 from alembic_safe.errors import Interrupted, NextStep, RevisionFailed, RevisionHalfDone, SafeError
@@ -208,6 +208,7 @@ def _short(statement: str) -> str:
 def _statement(error: BaseException) -> Iterator[str]:
     if isinstance(error, DBAPIError) and error.statement:
         yield "  " + _short(statement_of(error))
+    yield from notes_on(error)
 
 
 def _line_of(error: BaseException, file: str) -> str:

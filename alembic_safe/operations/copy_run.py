@@ -17,6 +17,7 @@ from alembic_safe.database.statements import quoted, run, run_counting
 from alembic_safe.database.steps import CopyEvidence, step_runner
 from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.inspecting.syncs import SyncText, read_syncs
+from alembic_safe.operations.copy_failures import Beside, noted_failure
 from alembic_safe.operations.copy_triggers import quiet_settings, say_what_is_fired
 from alembic_safe.operations.dependants import server_words
 from alembic_safe.operations.expressions import Wanted, read_expressions
@@ -26,7 +27,7 @@ from alembic_safe.operations.sync_run import compile_sync, find_sync
 from alembic_safe.operations.sync_whole import refuse_idle_triggers, refuse_later_triggers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from alembic.operations.base import Operations
     from sqlalchemy import Connection
@@ -78,15 +79,18 @@ def backfill(operations: Operations, op: BackfillOp) -> Copied:
     subject = f"op.{op.verb} on {table.shown}"
     refuse_inheritance(table, subject)
     targets = _targets(connection, table, op, subject)
-    work = _work(connection, table, op, targets, subject)
+    syncs = read_syncs(connection, table.oid)
+    work = _work(connection, table, op, targets, syncs, subject)
     runner = step_runner(operations.migration_context.opts)
     settings: Mapping[str, str] = {}
+    fired: tuple[str, ...] = ()
     if op.quiet:
         settings = quiet_settings(connection, table, list(op.set_), subject)
     else:
-        say_what_is_fired(connection, table, list(op.set_))
+        fired = say_what_is_fired(connection, table, list(op.set_))
     place = Place(operations.get_bind, runner, settings)
-    copied = copy_table(place, table, Request(work, op.key, op.batch_rows, in_any_order=work.is_synced))
+    with noted_failure(table.shown, tuple(op.set_), Beside(syncs, fired)):
+        copied = copy_table(place, table, Request(work, op.key, op.batch_rows, in_any_order=work.is_synced))
     if runner is None:
         # a statement behind this one may alter the table, which waiting foreign key checks would forbid
         run(connection, "SET CONSTRAINTS ALL IMMEDIATE")
@@ -106,11 +110,12 @@ def _targets(connection: Connection, table: LivingTable, op: BackfillOp, subject
 
 
 def _work(
-    connection: Connection, table: LivingTable, op: BackfillOp, targets: Mapping[str, Mapping[str, Any]], subject: str
-) -> Backfill:
+    connection: Connection, table: LivingTable, op: BackfillOp, targets: Mapping[str, Mapping[str, Any]],
+    syncs: Sequence[Sync], subject: str,
+) -> Backfill:  # fmt: skip
     expressions = {name: f"({verbatim(sql)})" for name, sql in op.set_.items()}
     where = f" AND ({verbatim(op.where)})" if op.where else ""
-    sync = _sync_of(connection, table, op, subject)
+    sync = _sync_of(connection, table, op, syncs, subject)
     # a value that is too long raises, as in any assignment; what is compared is what will stand in the row
     set_ = ", ".join(f"{quoted(name)} = CAST({sql} AS {targets[name]['base']})" for name, sql in expressions.items())
     if sync is not None:
@@ -151,12 +156,14 @@ def _is_volatile(
     return bool(volatile)
 
 
-def _sync_of(connection: Connection, table: LivingTable, op: BackfillOp, subject: str) -> Sync | None:
+def _sync_of(
+    connection: Connection, table: LivingTable, op: BackfillOp, syncs: Sequence[Sync], subject: str
+) -> Sync | None:
     """Return the sync that fills the same columns.
 
     :raises Refused: where it fills them otherwise: its trigger would take the copy for the new application.
     """
-    for sync in read_syncs(connection, table.oid):
+    for sync in syncs:
         if not {*op.set_} & sync.text.columns:
             continue
         if {*op.set_} != {*sync.new}:

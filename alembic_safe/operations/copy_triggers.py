@@ -48,13 +48,15 @@ def fired_by_copy(connection: Connection, table: LivingTable, columns: Sequence[
     return [row["name"] for row in rows]
 
 
-def say_what_is_fired(connection: Connection, table: LivingTable, columns: Sequence[str]) -> None:
-    """Log each trigger that the copy fires for every row that it writes."""
-    for name in fired_by_copy(connection, table, columns):
+def say_what_is_fired(connection: Connection, table: LivingTable, columns: Sequence[str]) -> tuple[str, ...]:
+    """Log each trigger that the copy fires for every row that it writes, and return their names."""
+    fired = tuple(fired_by_copy(connection, table, columns))
+    for name in fired:
         log.warning(
             "The copy fires trigger %s of %s for every row that it writes; quiet=True keeps it from that",
             name, table.shown,
         )  # fmt: skip
+    return fired
 
 
 def quiet_settings(
