@@ -59,3 +59,32 @@ def test_what_it_only_adds_is_added_where_the_models_have_it(project: ModelsProj
     assert "add_enum_value(" not in project.text
     project.run("upgrade", "head", check=0)
     project.run("check", check=0)
+
+
+TEXT = """
+sa.Table("orders", metadata, sa.Column("id", sa.Integer, primary_key=True),
+         sa.Column("status", sa.Text, info={"up": "status::text", "down": "status::status"}))
+"""
+
+
+def test_what_it_would_drop_in_front_of_the_phases_goes_in_the_contract(
+    project: ModelsProject, cluster: Cluster, database: str
+) -> None:
+    project.models(TEXT)
+    project.run("revision", "--autogenerate", "-m", "text", check=0)
+    (contract,) = (project.folder / "migrations" / "contracts").glob("*.py")
+    assert "op.drop_enum_type('status', ['open', 'finished'], if_unused=True)" in contract.read_text()
+    assert not any(".drop(op.get_bind())" in path.read_text() for path in project.files[1:])
+    project.run("upgrade", "head", check=0)
+    project.run("check", check=0)  # it would drop status
+    project.run("safe-contract", check=0)
+    project.run("upgrade", "head", check=0)
+    with cluster.connect(database) as connection:
+        assert connection.execute("SELECT typname FROM pg_type WHERE typtype = 'e'").fetchall() == []
+    project.run("check", check=0)
+    project.run("downgrade", "-1", check=0)
+    with cluster.connect(database) as connection:
+        assert connection.execute("SELECT status::text FROM orders ORDER BY id").fetchall() == [
+            ("open",),
+            ("finished",),
+        ]

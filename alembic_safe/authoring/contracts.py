@@ -179,8 +179,10 @@ class _Writing:
         return swapped([self._swap(one, enum=rest["new"]) for one in columns], together)
 
     def _drop_type(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
-        drop = DropEnumTypeOp(line.table, rest["labels"], schema=self.lines.schema(line))
-        return [Step("the enum with the labels of before goes", (drop,))]
+        if_unused = rest.get("if_unused", False)
+        drop = DropEnumTypeOp(line.table, rest["labels"], schema=self.lines.schema(line), if_unused=if_unused)
+        which = f"{line.table}, which nothing needs any more," if if_unused else "the enum with the labels of before"
+        return [Step(f"{which} goes", (drop,))]
 
     def _swap(self, line: Settle, *, enum: str = "") -> Swap:
         """Return what one column of a swap takes.

@@ -65,7 +65,7 @@ def enums_of(tables: Iterable[Table], default: str) -> dict[ObjectId, tuple[str,
         for column in table.columns:
             enum = enum_of(column.type)
             if enum is not None:
-                found.setdefault(_id(enum, default), tuple(enum.enums))
+                found.setdefault(id_of_enum(enum, default), tuple(enum.enums))
     return found
 
 
@@ -77,11 +77,15 @@ def labels_said(tables: Iterable[Table], default: str) -> dict[ObjectId, dict[st
             enum = enum_of(column.type)
             said = column.info.get(ENUM)
             if enum is not None and isinstance(said, dict):
-                found.setdefault(_id(enum, default), {}).update({str(k): str(v) for k, v in said.items()})
+                found.setdefault(id_of_enum(enum, default), {}).update({str(k): str(v) for k, v in said.items()})
     return found
 
 
-def _id(enum: Enum, default: str) -> ObjectId:
+def id_of_enum(enum: Enum, default: str) -> ObjectId:
+    """Return the object that an enum of the models is.
+
+    :param default: the schema of one that says none.
+    """
     return ObjectId("enum", str(enum.schema or default), str(enum.name))
 
 
@@ -132,7 +136,7 @@ def with_enums(
     spoken_of: set[ObjectId] = set()
     given: dict[ObjectId, tuple[str, ...]] = {}
     for op in operations:
-        theirs = _type_of_theirs(op)
+        theirs = type_of_theirs(op)
         if theirs is not None and (theirs.schema, theirs.name) in settled:
             continue
         if isinstance(op, (AddLabelOp, ChangeLabelsOp)):
@@ -170,7 +174,7 @@ def _missing(
     types += [
         one.type for op in operations if type(op) is CreateTableOp for one in op.columns if isinstance(one, Column)
     ]
-    wanted = {_id(enum, default): tuple(enum.enums) for enum in map(_made_enum, types) if enum is not None}
+    wanted = {id_of_enum(enum, default): tuple(enum.enums) for enum in map(_made_enum, types) if enum is not None}
     rows = run(connection, _LABELS, {"names": sorted({id_.name for id_ in wanted})}) if wanted else []
     there = {ObjectId("enum", row["schema"], row["name"]) for row in rows}
     for id_ in sorted(wanted.keys() - there):
@@ -257,7 +261,7 @@ def _require_no_further(
         )  # fmt: skip
 
 
-def _type_of_theirs(op: MigrateOperation) -> ObjectId | None:
+def type_of_theirs(op: MigrateOperation) -> ObjectId | None:
     """Return the enum that an operation of alembic-postgresql-enum is about."""
     if not type(op).__module__.startswith(_THEIRS):
         return None

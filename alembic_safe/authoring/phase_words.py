@@ -112,7 +112,7 @@ def _contract_words(line: Settle, default_schema: str) -> tuple[str, ...]:
     sentence = {
         "retire_column": f"Retires {shown}: its values are {kept}.", "retire_table": f"Retires {shown}: its rows are {kept}.",
         "drop_column": f"Takes {shown} away, which holds nothing of its own.", "drop_index": f"Takes {line.name} away.",
-        "drop_type": f"Takes the enum {table} away.",
+        "drop_type": f"Takes the enum {table} away{', where nothing else needs it' if rest.get('if_unused') else ''}.",
         "drop_default": f"Takes the default from {shown}.", "finish": f"Brings {shown} to its end: nothing needs it any more.",
     }.get(line.verb)  # fmt: skip
     return (sentence,) if sentence else ()

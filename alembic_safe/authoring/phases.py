@@ -23,6 +23,7 @@ from alembic_safe.authoring.recipes.change_labels import change_labels
 from alembic_safe.authoring.recipes.change_type import change_type
 from alembic_safe.authoring.recipes.drop_column import drop_column
 from alembic_safe.authoring.recipes.drop_constraint import drop_constraint
+from alembic_safe.authoring.recipes.drop_enum import drop_enum
 from alembic_safe.authoring.recipes.drop_table import drop_table
 from alembic_safe.authoring.recipes.indexes import create_index, drop_index
 from alembic_safe.authoring.recipes.move_column import move_column
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 FIRST: tuple[Recipe, ...] = (change_labels, rename_column, reshape, move_column, drop_column, drop_table, change_type)
 """These take care of other operations as well: of what goes with a column, and of what else changes about it."""
 RECIPES: tuple[Recipe, ...] = (
-    at_once, add_column, set_not_null, change_default, add_constraint, drop_constraint, create_index, drop_index,
+    at_once, add_column, set_not_null, change_default, add_constraint, drop_constraint, create_index, drop_index, drop_enum,
 )  # fmt: skip
 """Asked in this order, each of every operation; the first that knows one has it."""
 _LONGEST = 60

@@ -108,6 +108,8 @@ def is_settled(difference: Difference, lines: Iterable[Settle]) -> bool:
             if id_.name in {line.table, line.facts["new"]}:
                 return True
             continue
+        if line.verb == "drop_type" and id_ == ObjectId("enum", line.schema, line.table):
+            return True
         rest = line.facts
         moved = rest.get("moved", {})
         there = id_._replace(kind="column", schema=moved.get("schema", ""), parent=moved.get("table", ""))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from alembic_safe.database.statements import literal as without_dollars
 from alembic_safe.database.statements import run
 from alembic_safe.errors import Refused
 from alembic_safe.operations.consent import online
@@ -16,9 +18,20 @@ if TYPE_CHECKING:
     from alembic_safe.operations.add_enum_value import AddEnumValueOp
     from alembic_safe.operations.enum_types import CreateEnumTypeOp, DropEnumTypeOp
 
+log = logging.getLogger("alembic.safe.enum")
+
 _LABELS = """
 SELECT t.typtype = 'e' AS is_enum, ARRAY(SELECT e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid
   ORDER BY e.enumsortorder)::text[] AS labels FROM pg_type t WHERE t.oid = to_regtype(CAST(:type AS text))
+"""
+# its own array type goes with it; an extension's enum goes with the extension alone
+_NEED_IT = """
+WITH t AS (SELECT oid, typarray FROM pg_type WHERE oid = to_regtype(CAST(:type AS text)))
+SELECT pg_describe_object(d.classid, d.objid, d.objsubid) AS what FROM t JOIN pg_depend d
+  ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray) AND d.deptype <> 'i'
+UNION SELECT pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid) FROM t JOIN pg_depend d
+  ON d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e'
+ORDER BY 1
 """
 
 
@@ -59,4 +72,17 @@ def create_enum_type(operations: Operations, op: CreateEnumTypeOp) -> None:
 
 def drop_enum_type(operations: Operations, op: DropEnumTypeOp) -> None:
     """Run ``op.drop_enum_type``."""
-    say(operations, f"DROP TYPE IF EXISTS {place(op.type_name, op.schema)} RESTRICT")
+    where = place(op.type_name, op.schema)
+    drop = f"DROP TYPE IF EXISTS {where} RESTRICT"
+    if op.if_unused and is_script(operations):
+        drop = (
+            f"DO $unless$ BEGIN EXECUTE {without_dollars(drop)};"
+            " EXCEPTION WHEN dependent_objects_still_exist THEN RAISE NOTICE USING MESSAGE = SQLERRM; END $unless$"
+        )
+    elif op.if_unused:
+        need_it = [row["what"] for row in run(online(operations, op.verb), _NEED_IT, {"type": where})]
+        if need_it:
+            shown = ".".join(part for part in (op.schema, op.type_name) if part)
+            log.warning("The enum %s stays: it is needed by %s", shown, ", ".join(need_it))
+            return
+    say(operations, drop)

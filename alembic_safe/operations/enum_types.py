@@ -82,15 +82,28 @@ class DropEnumTypeOp(_EnumTypeOp):
 
     verb = "drop_enum_type"
 
+    def __init__(
+        self, type_name: str, labels: Sequence[str], *, schema: str | None = None, if_unused: bool = False
+    ) -> None:
+        super().__init__(type_name, labels, schema=schema)
+        self.if_unused = if_unused
+
     @classmethod
     def drop_enum_type(
-        cls, operations: Operations, type_name: str, labels: Sequence[str], *, schema: str | None = None
+        cls,
+        operations: Operations,
+        type_name: str,
+        labels: Sequence[str],
+        *,
+        schema: str | None = None,
+        if_unused: bool = False,
     ) -> Any:
         """Take an enum away; where there is none of this name, nothing happens. What still uses it stops it.
 
         :param labels: what it has, for the way back.
+        :param if_unused: whether it stays, and what needs it is said, where something does.
         """
-        return operations.invoke(cls(type_name, labels, schema=schema))
+        return operations.invoke(cls(type_name, labels, schema=schema, if_unused=if_unused))
 
     def reverse(self) -> CreateEnumTypeOp:
         """Return the operation that makes it; where what came before it has not run, the name is another enum's still."""
@@ -163,7 +176,7 @@ class SwapEnumTypesBackOp(_SwapEnumsOp):
 def render_enum_type(autogen_context: AutogenContext, op: _EnumTypeOp) -> str:
     """Return the line that stands in a revision file."""
     words = [name_of(op.type_name), repr([str(label) for label in op.labels])]
-    more = {"if_not_exists": True} if isinstance(op, CreateEnumTypeOp) and op.if_not_exists else {}
+    more = {name: getattr(op, name, False) for name in ("if_not_exists", "if_unused")}
     return call(autogen_context, op.verb, words, more, op.schema)
 
 
