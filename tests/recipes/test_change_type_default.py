@@ -189,3 +189,98 @@ def test_a_default_of_a_type_without_equality_is_no_difference(case: Case) -> No
     sa.Table("jobs", metadata, sa.Column("id", sa.Integer, primary_key=True), *columns)
     case.begin(metadata)
     case.check(metadata)
+
+
+def key(type_: Any, **info: str) -> sa.MetaData:
+    metadata = sa.MetaData()
+    sa.Table("t", metadata, sa.Column("c", type_, primary_key=True, info=info), sa.Column("v", sa.Integer))
+    return metadata
+
+
+def compares(case: Case, how: str) -> None:
+    """Let autogenerate compare defaults."""
+    env = case.folder / "migrations" / "env.py"
+    env.write_text(
+        env.read_text().replace("include_schemas=True", f"include_schemas=True, compare_server_default={how}")
+    )
+
+
+@pytest.mark.parametrize("how", ["True", "lambda *_: None", "lambda *_: True"])
+@pytest.mark.parametrize("old", [sa.Integer(), sa.BigInteger()], ids=str)
+@pytest.mark.cases("INTEGER-True", "BIGINT-lambda *_: None")
+def test_a_key_that_is_no_whole_number_any_more_stops_counting_in_the_moment_of_the_swap(
+    case: Case, old: Any, how: str
+) -> None:
+    compares(case, how)
+    case.begin(key(old), "INSERT INTO t (v) VALUES (1), (2)")
+    new = key(sa.Numeric())
+    texts = case.revise(new)
+    assert "defaults={'c': None}" in texts["contract"]
+    case.upgrade()
+    case.check(new)
+    case.run("INSERT INTO t (v) VALUES (3)")
+    case.ship()
+    for _ in range(2):
+        case.upgrade()
+        assert default_of(case) is None
+        case.check(new)  # nothing is left for a further revision
+        case.downgrade("-1")
+        assert default_of(case) == "nextval('t_c_seq'::regclass)"
+    case.run("INSERT INTO t (v) VALUES (4)")
+    assert case.run("SELECT c FROM t ORDER BY c") == [(1,), (2,), (3,), (4,)]
+
+
+def test_a_milestone_lets_a_key_that_is_no_whole_number_any_more_stop_counting(case: Case) -> None:
+    old, new = key(sa.Integer()), key(sa.Numeric())
+    texts = milestone(case, old, new, "INSERT INTO t (v) VALUES (1)")
+    assert "defaults={'c': None}" in texts["contract"]
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    assert default_of(case) is None
+    case.downgrade("-1")
+    assert default_of(case) == "nextval('t_c_seq'::regclass)"
+
+
+@pytest.mark.parametrize("how", ["False", "lambda *_: False"])
+def test_a_sequence_goes_along_where_nobody_compares_defaults(case: Case, how: str) -> None:
+    compares(case, how)
+    case.begin(key(sa.Integer()), "INSERT INTO t (v) VALUES (1)")
+    case.revise(key(sa.Numeric()))
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    assert default_of(case) == "nextval('t_c_seq'::regclass)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rows", "counts"),
+    [
+        (models(sa.Integer(), None), models(sa.BigInteger(), None), COUNTING, "nextval('s'::regclass)"),
+        (key(sa.Integer()), key(sa.SmallInteger(), up="c::smallint", down="c::integer"), "", "nextval('t_c_seq'::regclass)"),
+    ],
+    ids=["by hand", "of a key"],
+)  # fmt: skip
+def test_a_whole_number_that_counts_with_a_sequence_of_its_own_goes_on_counting(
+    case: Case, old: sa.MetaData, new: sa.MetaData, rows: str, counts: str
+) -> None:
+    compares(case, "True")
+    case.begin(old, rows)
+    case.revise(new)
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    assert default_of(case) == counts
+    case.check(new)
+
+
+def test_a_sequence_that_says_nothing_to_the_type_goes_where_defaults_are_compared(case: Case) -> None:
+    compares(case, "True")
+    case.begin(models(sa.Integer(), None), COUNTING)
+    case.revise(models(sa.Boolean(), None, up="c > 0", down="c::integer"))
+    case.upgrade()
+    case.ship()
+    case.upgrade()
+    assert default_of(case) is None
+    case.downgrade("-1")
+    assert default_of(case) == "nextval('s'::regclass)"
