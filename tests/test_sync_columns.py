@@ -189,6 +189,26 @@ def test_types(shared: Stepwise, case: str) -> None:
     assert filled != [(None,)]
 
 
+@pytest.mark.parametrize(
+    ("type_", "value"), [("char(5)", "xyz  "), ("bit(3)", "101"), ("varchar(5)", "xyz"), ("char(5)[]", ["xyz  "])]
+)
+def test_a_type_with_a_length_takes_the_whole_value(place: Stepwise, type_: str, value: object) -> None:
+    """``character`` without a length is ``character(1)``, and ``bit`` is ``bit(1)``: a cast to them cuts."""
+    old = "text[]" if "[]" in type_ else "text"
+    place.given(f"CREATE TABLE t (id integer PRIMARY KEY, a {old}, b {type_})")
+    said = "ARRAY['xyz']" if "[]" in type_ else f"'{str(value).strip()}'"
+    place.run(f"INSERT INTO t VALUES (1, {said})")
+    formulas = {} if type_ != "bit(3)" else {"up": "a::bit varying", "down": "b::text"}
+    place.op("sync_columns", "t", "a", "b", **formulas)
+
+    place.run(f"INSERT INTO t (id, a) VALUES (2, {said})")
+    place.op("backfill", "t", set_={"b": formulas.get("up", "a")})
+    place.run("INSERT INTO t (id, b) SELECT 3, b FROM t WHERE id = 1")
+
+    assert place.all("SELECT b FROM t ORDER BY id") == [(value,)] * 3
+    assert place.all("SELECT count(DISTINCT a) FROM t") == [(1,)]
+
+
 def test_one_column_becomes_two_and_back(place: Stepwise) -> None:
     place.given(
         "CREATE TABLE t (id integer PRIMARY KEY, a text, b text, c text); INSERT INTO t VALUES (1, 'Ada Lovelace')"

@@ -43,7 +43,7 @@ log = logging.getLogger("alembic.safe.copy")
 
 _TARGETS = """
 SELECT a.attname AS name, a.attnum::int AS number, format_type(a.atttypid, a.atttypmod) AS type,
-  format_type(a.atttypid, NULL) AS base, a.attgenerated <> '' AS is_generated
+  format_type(a.atttypid, -1) AS base, a.attgenerated <> '' AS is_generated
 FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[])) AND a.attnum > 0
   AND NOT a.attisdropped
 """

@@ -16,7 +16,7 @@ HAS_DEFAULT = """(a.attidentity <> '' OR coalesce(coalesce(
     t.typdefault) !~ '^NULL::', false))"""
 """Whether anything but NULL fills a column ``a`` of type ``t`` that is left out: a domain has a default of its own."""
 COLUMNS = f"""
-SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, format_type(a.atttypid, NULL) AS base,
+SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, format_type(a.atttypid, -1) AS base,
   a.attgenerated <> '' AS is_generated, {HAS_DEFAULT} AS has_default,
   a.atthasdef OR a.attidentity <> '' AS has_own_default,
   a.attacl IS NOT NULL OR a.attoptions IS NOT NULL OR a.attcompression <> '' OR a.attstorage <> t.typstorage

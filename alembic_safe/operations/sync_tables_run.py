@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = f"""
 SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-  format_type(a.atttypid, NULL) AS base, a.attgenerated <> '' AS is_generated,
+  format_type(a.atttypid, -1) AS base, a.attgenerated <> '' AS is_generated,
   {HAS_DEFAULT} AS has_default, a.attcollation::bigint AS collation,
   NOT EXISTS (SELECT FROM pg_operator o WHERE o.oprname = '=' AND o.oprnamespace = 'pg_catalog'::regnamespace
     AND o.oprleft = o.oprright AND o.oprleft = CASE WHEN t.typtype = 'e' THEN 'anyenum'::regtype::oid
