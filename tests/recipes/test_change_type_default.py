@@ -200,9 +200,9 @@ def key(type_: Any, **info: str) -> sa.MetaData:
 def compares(case: Case, how: str) -> None:
     """Let autogenerate compare defaults."""
     env = case.folder / "migrations" / "env.py"
-    env.write_text(
-        env.read_text().replace("include_schemas=True", f"include_schemas=True, compare_server_default={how}")
-    )
+    said = 'compare_server_default=config.attributes.get("compares_defaults", False)'
+    assert said in env.read_text()
+    env.write_text(env.read_text().replace(said, f"compare_server_default={how}"))
 
 
 @pytest.mark.parametrize("how", ["True", "lambda *_: None", "lambda *_: True"])
