@@ -262,6 +262,13 @@ def test_where_the_originals_of_the_range_are_gone_or_edited_nothing_takes_its_p
     assert "The squash a6 is not what was proven. a4_plans.py: changed" in " ".join(told.stderr.split())
     assert "Read" not in told.stdout
     path.write_text(text)
+    certificate = path.with_name("certificate.json")
+    proven = certificate.read_text()
+    certificate.unlink()
+    told = folded.run("squash", "--regions", ":a6", "-m", "x", check=4)
+    assert "no two revisions here" in told.stderr, told.stderr  # a part that cannot be one stays, and is told
+    assert "base:a6: " in told.stderr
+    certificate.write_text(proven)
     folded.run("squash", "--prune", "a6", "--through", "v1", "--accept", "prune:a6", check=0)
     told = folded.run("squash", "a6", "-m", "x", check=4)
     assert "a6 is a squash, and its originals were pruned on" in told.stderr

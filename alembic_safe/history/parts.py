@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.replay import replay
-from alembic_safe.errors import Findings, NextStep, WrongUsage
+from alembic_safe.errors import Findings, Missing, NextStep, WrongUsage
 from alembic_safe.history.chain import state_of
 from alembic_safe.history.earlier import with_originals_of_its_end
 from alembic_safe.history.extent import extent_of, heads_named
@@ -63,7 +63,7 @@ def _extent(script: ScriptDirectory, one: Region) -> Extent | Left:
         if one.inside != {found.revision for found in extent.revisions}:
             return Left(f"{one.start}:{one.end}", "of which one depends on a revision in another part")
         return with_originals_of_its_end(script, extent)
-    except (Findings, WrongUsage) as error:
+    except (Findings, Missing, WrongUsage) as error:
         return Left(f"{one.start}:{one.end}", error.summary)
 
 

@@ -134,7 +134,7 @@ class RestoreText:
         if found.problem:
             say("Note", f"not compared with {done.source}: {found.problem}")
         elif found.equal:
-            say("Equal", f"definitions and rows are those of {done.source} now, the journal aside")
+            say("Equal", f"definitions and rows are those of {done.source} now, but for what is alembic-safe's own")
         else:
             say("Differs", f"from {done.source} as it is now, so since the backup:")
             _print_differences(done)
