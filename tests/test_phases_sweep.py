@@ -410,6 +410,14 @@ TOO_MUCH = {
         ),
         "Order_pkey becomes another one in the same revision in which Order.n0, which is part of it, gets NOT NULL",
     ),
+    "a column gets another name and comes into the primary key": (
+        Pair(
+            models(TableSpec("alpha", (ColumnSpec("n1", "integer", nullable=False),))),
+            models(TableSpec("alpha", (ColumnSpec("n0", "integer", nullable=False),), wide_key=True)),
+            (), ((None, "alpha", "alpha", "n1", "n0"),),
+        ),
+        "alpha.n1 becomes alpha.n0, and the primary key alpha_pkey, which it comes into, becomes another one",
+    ),
     "a primary key is made anew while what refers to it goes": (
         Pair(
             models(TableSpec("beta", (ColumnSpec("n0", "integer"),)), TableSpec("alpha", (), references="beta")),

@@ -10,6 +10,7 @@ from sqlalchemy import Column, DefaultClause
 from alembic_safe.authoring.change_operations import (
     DefaultOp,
     FillOp,
+    KeyOp,
     NotNullNamedOp,
     RenameColumnOp,
     RenamedPartOp,
@@ -17,7 +18,7 @@ from alembic_safe.authoring.change_operations import (
 )
 from alembic_safe.authoring.recipes.conversions import conversion, is_free, require_alone, type_sql
 from alembic_safe.authoring.recipes.defaults import defaults_of
-from alembic_safe.authoring.recipes.naming import worded
+from alembic_safe.authoring.recipes.naming import named_in, worded
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle, two_revisions
 from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, held_by_checks, replaced
 from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of, unbuildable
@@ -67,6 +68,9 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
         up = None if up is None else worded(up, {new: old})
     own = [one for one in every if table_of(one, facts) == facts.id_of(op.table_name, op.schema)]
     require_alone({"up": [up], "down": [down]}, {old, new}, table, own, title)
+    for one in own:
+        if isinstance(one, KeyOp) and " PRIMARY KEY " in one.sql and named_in(one.sql, new):
+            raise _key_as_well(f"{shown}.{old}", f"{shown}.{new}", one.part.name)
     names = {one.part.name: one.new for one in own if isinstance(one, RenamedPartOp)}
     dropped = frozenset(str(dropped_name(one)) for one in own if dropped_name(one))
     said_of_default = defaults_of(wanted, every, facts)
@@ -115,6 +119,14 @@ def _renamed_together(op: RenameColumnOp, every: Operations, facts: Facts) -> di
 def _type_as_well(old: str, new: str, becomes: str, reason: str) -> Refused:
     return two_revisions(
         f"{old} becomes {new} and {becomes} in the same revision, and its name can only change at once, as {reason}.",
+        "the name first",
+    )
+
+
+def _key_as_well(old: str, new: str, key: str) -> Refused:
+    # NOT NULL comes to the new column in the contract, whose way back a primary key over it does not let by
+    return two_revisions(
+        f"{old} becomes {new}, and the primary key {key}, which it comes into, becomes another one in the same revision.",
         "the name first",
     )
 
