@@ -74,7 +74,7 @@ def test_what_it_would_drop_in_front_of_the_phases_goes_in_the_contract(
     project.run("revision", "--autogenerate", "-m", "text", check=0)
     (contract,) = (project.folder / "migrations" / "contracts").glob("*.py")
     assert "op.drop_enum_type('status', ['open', 'finished'], if_unused=True)" in contract.read_text()
-    assert not any(".drop(op.get_bind())" in path.read_text() for path in project.files[1:])
+    assert not any(".drop(op.get_bind())" in path.read_text() for path in project.files_by_time[1:])
     project.run("upgrade", "head", check=0)
     project.run("check", check=0)  # it would drop status
     project.run("safe-contract", check=0)
