@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, MetaData, Table
 
     from alembic_safe.inspecting.changes import Change
+    from alembic_safe.inspecting.settles import Settle
 
 # the enum of an extension is the extension's; the column of a view, or of a partition, goes with another one
 _COLUMNS = """
@@ -43,28 +44,30 @@ def with_left_enums(
 ) -> list[MigrateOperation]:  # fmt: skip
     """Return operations, and behind them what takes away each enum that every column of it leaves; reads only.
 
-    An enum that the models have stays, and so does one of which a column is that the operations leave alone.
+    An enum that the models have stays, and so does one of which a column is that operations and open changes leave alone.
 
     :param operations: autogenerate's, with drops as what keeps the rows.
     :param tables: those of the models.
     :param default: the schema of a table that says none.
-    :param still_open: an enum that the contract of such a change takes away is left to it.
+    :param still_open: an enum that the contract of such a change takes away is left to it; the columns that it takes
+        away leave theirs.
     """
-    settled = {
-        ObjectId("enum", line.schema, line.table)
-        for change in still_open for line in change.settles if line.verb == "drop_type"
-    }  # fmt: skip
+    lines = [line for change in still_open for line in change.settles]
+    settled = {ObjectId("enum", line.schema, line.table) for line in lines if line.verb == "drop_type"}
     found = [op for op in operations if _dropped_by_them(op) not in settled]
     leaving = {id_ for op in found if (id_ := _leaving(op, default)) is not None}
     if not leaving:
         return found
+    leaving_later = {id_ for line in lines if (id_ := _leaving_later(line)) is not None}
     labels: dict[ObjectId, tuple[str, ...]] = {}
     stays = {*enums_of(tables.values(), default), *_without_columns(models, default), *settled}
     for row in run(connection, _COLUMNS):
         id_ = ObjectId("enum", row["schema"], row["name"])
-        labels[id_] = tuple(row["labels"])
         table = ObjectId("table", row["table_schema"], row["table"])
-        if leaving.isdisjoint({table, ObjectId("column", table.schema, row["column"], table.name)}):
+        either = {table, ObjectId("column", table.schema, row["column"], table.name)}
+        if not leaving.isdisjoint(either):
+            labels[id_] = tuple(row["labels"])
+        elif leaving_later.isdisjoint(either):
             stays.add(id_)
     left = sorted(labels.keys() - stays)
     return [
@@ -86,6 +89,16 @@ def _leaving(op: MigrateOperation, default: str) -> ObjectId | None:
         return ObjectId("column", op.schema or default, str(op.column.name), op.table_name)
     if isinstance(op, RetireTableOp):
         return ObjectId("table", op.schema or default, op.table_name)
+    return None
+
+
+def _leaving_later(line: Settle) -> ObjectId | None:
+    """Return the column, or the table, that the contract of an open change takes away, or gives another type."""
+    if line.verb == "retire_table":
+        return ObjectId("table", line.schema, line.table)
+    # a column whose enum gets other labels is of the same enum behind it
+    if line.verb in {"retire_column", "drop_column"} or (line.verb == "swap_columns" and "enum" not in line.facts):
+        return ObjectId("column", line.schema, line.name, line.table)
     return None
 
 

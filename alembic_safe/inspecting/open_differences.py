@@ -11,6 +11,7 @@ from sqlalchemy import Column
 from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.changes import open_changes
+from alembic_safe.inspecting.comparison import EXISTS
 from alembic_safe.inspecting.created_names import name_of_created
 from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.inspecting.operation_table import table_of_operation
@@ -109,7 +110,9 @@ def is_settled(difference: Difference, lines: Iterable[Settle]) -> bool:
                 return True
             continue
         if line.verb == "drop_type" and id_ == ObjectId("enum", line.schema, line.table):
-            return True
+            if difference.what == EXISTS:
+                return True
+            continue
         rest = line.facts
         moved = rest.get("moved", {})
         there = id_._replace(kind="column", schema=moved.get("schema", ""), parent=moved.get("table", ""))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy.dialects import postgresql
 
-from alembic_safe import renamed_from
+from alembic_safe import commands, renamed_from
 from alembic_safe.authoring.keeping import reverses
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.comparison import EXISTS, Difference
@@ -184,6 +188,134 @@ def test_the_operation_looks_who_needs_it_and_a_script_leaves_that_to_the_server
     assert place.all("SELECT count(*) FROM pg_type WHERE typtype = 'e'") == [(0,)]
 
 
+def left(place: Stepwise) -> list[str]:
+    return [name for (name,) in place.all("SELECT oid::regtype::text FROM pg_type WHERE typtype = 'e' ORDER BY 1")]
+
+
+BODIES = {
+    "plpgsql": "LANGUAGE plpgsql AS $f$ DECLARE m {} := t; BEGIN RETURN m::text; END $f$",
+    "sql": "LANGUAGE sql AS $f$ SELECT t::{}::text $f$",
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_function_that_says_it_in_its_body_needs_it(
+    place: Stepwise, caplog: pytest.LogCaptureFixture, name: str, body: str
+) -> None:
+    quoted = '"' + name.replace('"', '""') + '"'
+    place.given(
+        f"CREATE TYPE {quoted} AS ENUM ('a'); CREATE FUNCTION judged(t text) RETURNS text {body.format(quoted)}"
+    )
+    place.op("drop_enum_type", name, ["a"], if_unused=True)
+    said = f"The enum {name} stays: it is needed by function judged(text) (its body says the name)"
+    assert [record.getMessage() for record in caplog.records if record.name == "alembic.safe.enum"] == [said]
+    place.run_script(place.script("drop_enum_type", name, ["a"], if_unused=True))
+    assert place.all("SELECT judged('a')") == [("a",)]
+
+
+@pytest.mark.parametrize("scripted", [False, True])
+def test_one_whose_name_is_only_a_part_of_a_word_in_a_body_goes(place: Stepwise, *, scripted: bool) -> None:
+    place.given(
+        "CREATE TYPE moo AS ENUM ('a'); CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $f$ SELECT 'moon, my_moo' $f$;"
+        "CREATE TYPE shout AS ENUM ('a');"
+        "CREATE FUNCTION g() RETURNS text LANGUAGE plpgsql AS $f$ BEGIN RETURN 'a'::SHOUT; END $f$"
+    )
+    for name in ("moo", "shout"):
+        if scripted:
+            place.run_script(place.script("drop_enum_type", name, ["a"], if_unused=True))
+        else:
+            place.op("drop_enum_type", name, ["a"], if_unused=True)
+    assert left(place) == ["shout"]
+
+
+@pytest.mark.parametrize("scripted", [False, True])
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        ("CREATE TYPE public.moo AS ENUM ('a')", ""),
+        ("CREATE TYPE app.moo AS ENUM ('x', 'y')", "it has other labels than the revision says"),
+        ("CREATE DOMAIN app.moo AS text", "another type has its name"),
+    ],
+    ids=["another schema", "other labels", "no enum"],
+)
+def test_what_is_another_type_of_its_name_stays(
+    place: Stepwise, caplog: pytest.LogCaptureFixture, there: str, why: str, *, scripted: bool
+) -> None:
+    place.given(f"CREATE SCHEMA app; {there}")
+    script = place.script("drop_enum_type", "moo", ["a"], if_unused=True)
+    with place.engine.begin() as c:
+        c.exec_driver_sql("SET LOCAL search_path = app, public")
+        if scripted:
+            c.execute(sa.text(script.replace(":", r"\:")))
+        else:
+            Operations(MigrationContext.configure(c)).drop_enum_type("moo", ["a"], if_unused=True)
+    assert place.all("SELECT count(*) FROM pg_type WHERE typname = 'moo'") == [(1,)]
+    said = [record.getMessage() for record in caplog.records if record.name == "alembic.safe.enum"]
+    assert said == ([f"The enum moo stays: {why}"] if why and not scripted else [])
+
+
+def test_it_comes_back_where_it_was_though_another_schema_has_one_of_its_name(place: Stepwise) -> None:
+    place.given("CREATE SCHEMA app; CREATE TYPE app.moo AS ENUM ('a'); CREATE TYPE public.moo AS ENUM ('x', 'y')")
+    with place.engine.begin() as c:
+        c.exec_driver_sql("SET LOCAL search_path = app, public")
+        op = Operations(MigrationContext.configure(c))
+        op.drop_enum_type("moo", ["a"], if_unused=True)
+        assert c.exec_driver_sql("SELECT to_regtype('app.moo') IS NULL").scalar()
+        op.create_enum_type("moo", ["a"], if_not_exists=True)
+        assert c.exec_driver_sql("SELECT 'a'::app.moo::text").scalar() == "a"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_way_back_of_a_script_makes_it_where_it_went_and_leaves_the_one_that_stayed(
+    place: Stepwise, name: str
+) -> None:
+    quoted = '"' + name.replace('"', '""') + '"'
+    script = place.script("create_enum_type", name, ["a", "b$'s"], if_not_exists=True)
+    for _ in range(2):
+        place.run_script(script)
+    assert place.all(f"SELECT enum_range(NULL::{quoted})::text[]") == [(["a", "b$'s"],)]
+
+
+@pytest.mark.parametrize("first", ["retired", "swapped", "its table"])
+def test_it_goes_where_its_last_columns_leave_in_two_open_changes(case: Case, first: str) -> None:
+    def models(*, one: bool, other: bool) -> sa.MetaData:
+        info = {"up": "a::text", "down": 'a::"Mood"'}
+        gone = {"retired": [], "its table": [], "swapped": [sa.Column("a", sa.Text, info=info)]}[first]
+        a = [sa.Column("a", MOOD)] if one else gone
+        metadata = sa.MetaData()
+        if one or first != "its table":
+            sa.Table("nights", metadata, sa.Column("id", sa.Integer, primary_key=True), *a)
+        sa.Table(
+            "days", metadata, sa.Column("id", sa.Integer, primary_key=True), *([sa.Column("b", MOOD)] if other else [])
+        )
+        return metadata
+
+    case.begin(models(one=True, other=True))
+    assert "drop_enum_type(" not in "".join(case.revise(models(one=False, other=True), "one").values())
+    case.upgrade()
+    texts = case.revise(models(one=False, other=False), "other")
+    assert DROPPED in texts["contract"]
+    case.upgrade()
+    case.check(models(one=False, other=False))
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert commands.run("safe-contract", (), case.config) == 0
+    case.upgrade()
+    assert enums(case) == []
+    case.downgrade("base")
+    assert enums(case) == ["Mood"]
+
+
+def test_one_of_which_a_column_stays_is_left_alone_while_another_change_is_open(case: Case) -> None:
+    def models(*columns: str) -> sa.MetaData:
+        return days(None, *(sa.Column(name, MOOD) for name in columns))
+
+    case.begin(models("a", "b", "c"))
+    case.revise(models("b", "c"), "one")
+    case.upgrade()
+    assert "drop_enum_type(" not in "".join(case.revise(models("c"), "other").values())
+
+
 def test_its_reverse_makes_it_where_it_went() -> None:
     (made,) = reverses([DropEnumTypeOp("mood", ["a"], schema="s", if_unused=True)])
     assert isinstance(made, CreateEnumTypeOp)
@@ -194,3 +326,5 @@ def test_whether_it_went_already_is_no_difference_while_the_change_is_open() -> 
     line = parse_settle('drop_type public."Mood" {"if_unused": true, "labels": ["a"]}')
     assert is_settled(Difference(ObjectId("enum", "public", "Mood"), EXISTS, left=True, right=None), [line])
     assert not is_settled(Difference(ObjectId("enum", "public", "mood"), EXISTS, left=True, right=None), [line])
+    other = Difference(ObjectId("enum", "public", "Mood"), "labels", left=("a",), right=("a", "b"))
+    assert not is_settled(other, [line])
