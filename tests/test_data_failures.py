@@ -18,6 +18,7 @@ from alembic_safe.inspecting.hazards import HAZARDS
 from alembic_safe.inspecting.live_facts import read_live
 from alembic_safe.inspecting.policy import read_policy
 from tests.deploys import heads, safe_upgrade
+from tests.phased import phase
 from tests.project import Project
 from tests.traced import EMPTY_AGAIN, Watched
 
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 SETUP = """
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'glad');
 CREATE DOMAIN zip AS text;
+CREATE DOMAIN code AS text CONSTRAINT five CHECK (length(VALUE) = 5);
+CREATE FUNCTION num(t text) RETURNS integer IMMUTABLE LANGUAGE sql AS $$ SELECT t::integer $$;
+CREATE FUNCTION num_or_raise(t text) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS
+  $$ BEGIN IF t !~ '^[0-9]+$' THEN RAISE EXCEPTION USING MESSAGE = 'no number ' || t; END IF; RETURN t::integer; END $$;
 CREATE TABLE users (id bigint PRIMARY KEY, name text, email varchar(50), age text, mood mood, zip zip, best bigint,
   points numeric(10,2), at timestamp, span int4range, "Odd ""one" text);
 CREATE TABLE orders (id bigint, user_id bigint, code text, kind integer);
@@ -267,6 +272,11 @@ SYNC = 'op.execute("ALTER TABLE {0} ADD COLUMN {1}_new {2}")\nop.sync_columns("{
         ("users", "age", "date", "age::date", "at least one row"),
         ("users", "email", "varchar(10)", "email", "at least one row"),
         ("users", "email", "varchar(10)", "email::varchar(10)", ""),
+        ("users", "email", "char(9)", "email", "at least one row"),
+        ("users", "email", "char(30)", "email", ""),
+        ("orders", "kind", "bit(3)", "kind::bit(5)::bit varying", "at least one row"),
+        ("orders", "kind", "bit(5)", "kind::bit(5)::bit varying", ""),
+        ("orders", "kind", "bit varying(3)", "kind::bit(5)::bit varying", "at least one row"),
         ("users", "points", "numeric(6,2)", "points", "at least one row"),
         ("users", "points", "numeric(10,0)", "points", ""),
         ("users", "mood", "tone", "mood::text::tone", "3 rows"),
@@ -353,6 +363,121 @@ def test_a_sync_of_what_the_plan_makes_first_is_not_asked_and_said(urls: tuple[s
     operation = SYNC.format("users", "nick", "integer", 'up="nick::integer", down="nick_new::text"')
     _, unsure = predicted(urls, f'op.execute("ALTER TABLE users ADD COLUMN nick text")\n{operation}')
     assert unsure == ("users.nick (e1): it needs what the plan makes first",)
+
+
+ADD = "with op.get_context().autocommit_block():\n    op.execute(\"ALTER TYPE mood ADD VALUE 'shiny'\")"
+BRANCHES = "CASE WHEN name IS NULL THEN 'ok' ELSE 'shiny' END"
+IF_NUMBER = "CASE WHEN {0} ~ '^[0-9]+$' THEN {0}::integer END"
+NUM = (
+    "CREATE OR REPLACE FUNCTION num(t text) RETURNS integer IMMUTABLE LANGUAGE sql AS $$ SELECT "
+    f"{IF_NUMBER.format('t')} $$"
+)
+
+
+def execute(sql: str) -> str:
+    return f"op.execute({sql!r})"
+
+
+LOOSENED = {
+    "a label, and two new columns": (
+        ADD,
+        """op.execute("ALTER TABLE users ADD COLUMN m2 mood, ADD COLUMN n2 text")
+op.sync_columns("users", ["name"], ["m2", "n2"], up=["(BRANCHES)::mood", "name"], down=["n2"])
+""".replace("BRANCHES", BRANCHES),
+    ),
+    "a label, and the cast in each branch": (
+        ADD,
+        SYNC.format("users", "name", "mood", """up="CASE WHEN name IS NULL THEN 'ok'::mood ELSE 'shiny'::mood END",
+                down="name_new::text\""""),
+    ),
+    "a label, in an array": (
+        ADD, SYNC.format("users", "name", "mood[]", f'up="ARRAY[{BRANCHES}]::mood[]", down="NULL"')
+    ),
+    "a label under another name": (
+        execute("ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'"),
+        SYNC.format("users", "mood", "mood", """up="replace(mood::text, 'ok', 'fine')::mood", down="mood_new\""""),
+    ),
+    "a function": (execute(NUM), SYNC.format("users", "age", "integer", 'up="num(age)", down="NULL"')),
+    "a function, in a block": (
+        execute(f"DO $x$ BEGIN {NUM}; END $x$"),
+        SYNC.format("users", "age", "integer", 'up="num(age)", down="NULL"'),
+    ),
+    "a domain": (
+        execute("ALTER DOMAIN code DROP CONSTRAINT five"),
+        SYNC.format("users", "zip", "code", 'up="zip::text::code", down="NULL"'),
+    ),
+    "the old column": (
+        execute(f"ALTER TABLE users ALTER age TYPE integer USING {IF_NUMBER.format('age')}"),
+        SYNC.format("users", "age", "smallint", 'up="age::smallint", down="age_new::integer"'),
+    ),
+    "a cast": (
+        execute("CREATE CAST (users AS text) WITH INOUT"),
+        SYNC.format("users", "age", "integer", 'up="age::integer", down="NULL"'),
+    ),
+}  # fmt: skip
+"""What the plan changes before a sync, and a sync whose formula fails on a row of the target as it is."""
+
+
+@pytest.mark.parametrize("name", LOOSENED)
+def test_what_the_plan_changes_first_may_let_a_row_convert_and_that_is_said(urls: tuple[str, str], name: str) -> None:
+    first, sync = LOOSENED[name]
+    before, _ = predicted(urls, f"pass\n{sync}") if ADD not in first and "RENAME" not in first else ((), ())
+    assert not before or "uncastable-values" in {one.hazard.id for one in before}
+    found, unsure = predicted(urls, f"{first}\n{sync}")
+    assert "uncastable-values" not in {one.hazard.id for one in found if one.hit.statement > 1}, unsure
+    assert len(unsure) == 1
+    assert unsure[0].endswith(
+        "(e1): not all of its values convert now; what the plan changes before it may let them convert"
+    )
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        'op.add_column("orders", sa.Column("more", sa.Text))',
+        'op.create_enum_type("tone", ["sad", "shrill"])',
+        'op.sync_columns("orders", "id", "kept", up="id", down="kept")',
+        execute("CREATE INDEX i ON users (name)"),
+        execute("ALTER TABLE orders ALTER kind TYPE bigint"),
+    ],
+)  # fmt: skip
+def test_what_lets_no_value_convert_hides_none_that_does_not(urls: tuple[str, str], first: str) -> None:
+    kept = execute("ALTER TABLE orders ADD COLUMN kept bigint")
+    found, _ = predicted(
+        urls, f"{kept}\n{first}\n" + SYNC.format("users", "age", "integer", 'up="age::integer", down="NULL"')
+    )
+    assert "uncastable-values:users.age" in {one.id for one in found}
+
+
+def test_labels_that_are_added_leave_the_others_unknown(urls: tuple[str, str]) -> None:
+    found, unsure = predicted(urls, f"{ADD}\n" + SYNC.format("users", "name", "mood", 'up="name::mood", down="NULL"'))
+    (one,) = [one for one in found if one.hazard.id == "uncastable-values"]
+    assert "2 rows of users" in one.hit.effect
+    assert unsure == ()
+
+
+def test_what_a_function_raises_is_no_word_about_a_value(urls: tuple[str, str]) -> None:
+    operation = SYNC.format("users", "age", "integer", 'up="num_or_raise(age)", down="NULL"')
+    for shown, said in ((False, "its formula fails with SQLSTATE P0001"), (True, "no number old")):
+        found, unsure = predicted(urls, operation, examples=shown)
+        assert "uncastable-values" not in {one.hazard.id for one in found}
+        assert len(unsure) == 1
+        assert unsure[0].startswith(f"users.age (e1): {said}")
+
+
+def test_a_length_in_an_array_is_not_asked_and_said(urls: tuple[str, str]) -> None:
+    operation = SYNC.format("users", "name", "varchar(2)[]", 'up="string_to_array(name, chr(44))", down="NULL"')
+    _, unsure = predicted(urls, operation)
+    assert unsure == ("users.name (e1): whether a value is too long for character varying(2) in an array",)
+
+
+def test_a_plan_that_first_lets_the_rows_convert_is_run(shop: Project, cluster: Cluster) -> None:
+    shop.revision("b1", "a1", "first", execute(NUM))
+    shop.revision("b2", "b1", "expand", SYNC.format("users", "age", "integer", 'up="num(age)", down="age_new::text"'),
+                  extra=phase("expand", more='settles = ("retire_column public.users.zip",)'))  # fmt: skip
+    shop.revision("b3", "b2", "copy", 'op.backfill("users", set_={"age_new": "num(age)"})', extra=phase("copy"))
+    safe_upgrade(shop, "--yes")
+    assert heads(cluster, shop.url.rpartition("/")[2]) == ["b3"]
 
 
 def test_the_size_and_the_dependants_are_read(urls: tuple[str, str], cluster: Cluster) -> None:

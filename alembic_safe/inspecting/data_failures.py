@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from alembic_safe.database.statements import quoted
 from alembic_safe.inspecting.live import DataFailure
 from alembic_safe.inspecting.live_facts import ask, bounded, reason_of
+from alembic_safe.inspecting.loosened import Loosened
 from alembic_safe.inspecting.syncs import SyncText, read_syncs
 from alembic_safe.inspecting.type_failures import Converting, Syncing, sync_failure, type_failure
 
@@ -25,6 +26,7 @@ _EXAMPLES = 3
 _CHECK = re.compile(r"^CHECK \((?P<it>.*)\)(?: NO INHERIT)?(?: NOT VALID)?(?: NOT ENFORCED)?$", re.DOTALL)
 _EXCLUDE = re.compile(r"^EXCLUDE USING \w+ \((?P<it>.*?)\)(?: WHERE \((?P<where>.*)\))?$", re.DOTALL)
 _INDEX = re.compile(r" USING \w+ \((?P<it>.*)$", re.DOTALL)
+_MAY_CONVERT = "not all of its values convert now; what the plan changes before it may let them convert"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class _Asking:
             relation: {column.name: column.type for column in columns} for relation, columns in trace.columns.items()
         }
         self._labels: dict[str, list[str]] = {}
+        self._loosened = Loosened()
         self._at: tuple[str, int] = ("", 0)
 
     def all(self) -> Iterator[DataFailure]:
@@ -99,6 +102,7 @@ class _Asking:
         for revision in self.trace.revisions:
             for number, statement in enumerate(revision.statements):
                 self._at = (revision.revision, number)
+                self._loosened.follow(statement)
                 for change in statement.changes:
                     if change.relation in self._names:
                         self._names[change.relation].follow(change)
@@ -106,6 +110,7 @@ class _Asking:
                         self._label(change)
                 for change in statement.changes:
                     yield from self._of(change, statement)
+            self._loosened.anywhere = self._loosened.anywhere or bool(revision.not_observed)
 
     def _label(self, change: Change) -> None:
         type_ = change.after[0].removeprefix("public.")
@@ -246,6 +251,8 @@ class _Asking:
         change = replace(change, name=text.old[0])
         if found is not None and found.unknown:
             self._cannot(change, found.unknown)
+        elif found is not None and self._loosened.may_convert(relation, by_label=found.rows is not None):
+            self._cannot(change, _MAY_CONVERT)
         elif found is not None:
             yield self._failure(found.kind, change, relation, found.rows, found.text, (), found.query)
 

@@ -28,12 +28,22 @@ _FRACTIONS = ("numeric", "double precision", "real")
 _INTEGERS = ("smallint", "integer", "bigint")
 _DATA = ("22", "23")
 """The classes of SQLSTATE that say that a value is wrong: data exception, integrity constraint violation."""
-_RAISED = "P0001"
+_SILENT = ("25", "42", "53", "54", "55", "57")
+"""Those of the server's own words about objects and resources: they name no value of a row."""
 _COLUMN = re.compile(
     rf'\(*{ROW}\.(?:[a-z_][\w$]*|"(?:[^"]|"")+")\)*(?: COLLATE [^()]+\))?(?:::(?P<type>[a-z ]+(?:\[\])?))?'
 )
 """A column, as the server writes it, and what it is cast to."""
-_SIZED = re.compile(r".*::character varying\((?P<most>\d+)\)", re.DOTALL)
+_SIZED = re.compile(
+    r".*::(?P<type>character varying|character|bit varying|bit)\((?P<most>\d+)\)(?P<array>\[\])?", re.DOTALL
+)
+_AS_ASSIGNED = {
+    "character varying": ("varchar", 4),
+    "character": ("bpchar", 4),
+    "bit varying": ("varbit", 0),
+    "bit": ("bit", 0),
+}
+"""The server's own function behind an assignment to a type with a length, and what its modifier is longer by."""
 _NEVER_FAIL = (
     ("smallint", "integer", "bigint", "numeric"), ("smallint", "integer", "bigint", "double precision"),
     ("real", "double precision"), ("date", "timestamp without time zone"), ("jsonb", "json"),
@@ -142,9 +152,16 @@ def sync_failure(connection: Any, one: Syncing, *, show_value: bool) -> TypeFail
     if not isinstance(found, DBAPIError):
         rows = int(found[0]["it"]) if where else 0
         listed = query.replace("count(*) AS it", "*", 1)
-        return TypeFailure("uncastable-values", rows, said + then, query=f"{listed};") if rows else None
-    if not _state(found).startswith((*_DATA, _RAISED)):
-        return TypeFailure(unknown=reason_of(found))
+        if rows:
+            return TypeFailure("uncastable-values", rows, said + then, query=f"{listed};")
+        arrays = [one for one in map(_SIZED.fullmatch, text.compiled_up) if one is not None and one["array"]]
+        too_long = [f"whether a value is too long for {one['type']}({one['most']}) in an array" for one in arrays]
+        return TypeFailure(unknown=too_long[0]) if too_long else None
+    state = _state(found)
+    if not state.startswith(_DATA):
+        # what a function raises by itself need not be about the value, and may name it
+        told = show_value or state.startswith(_SILENT)
+        return TypeFailure(unknown=reason_of(found) if told else f"its formula fails with SQLSTATE {state}")
     why = f": {' '.join(str(found.orig).split())[:120]}" if show_value else ""
     return TypeFailure("uncastable-values", None, said + why + then, query=f"{query};")
 
@@ -162,10 +179,15 @@ def _never_fails(formula: str, was: str) -> bool:
 
 
 def _as_assigned(compiled: str, assigned: str) -> str:
-    """Return a formula that fails on a text that is too long, as the assignment of a trigger does, and no cast."""
+    """Return a formula that fails on a value that is too long, as the assignment of a trigger does, and no cast.
+
+    Not for elements of an array, and not behind a domain.
+    """
     sized = _SIZED.fullmatch(compiled)
-    # the server's own function behind that assignment; its modifier is the length and 4
-    return compiled if sized is None else f'pg_catalog."varchar"({assigned}, {int(sized["most"]) + 4}, false)'
+    if sized is None or sized["array"]:
+        return compiled
+    function, more = _AS_ASSIGNED[sized["type"]]
+    return f'pg_catalog."{function}"({assigned}, {int(sized["most"]) + more}, false)'
 
 
 def _without_label(formula: str, labels: Mapping[str, Sequence[str]]) -> str:
