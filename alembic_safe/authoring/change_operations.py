@@ -143,11 +143,13 @@ class KeyOp(SqlOp):
     """A primary key or a unique constraint that comes and that autogenerate does not see.
 
     :param part: the constraint.
+    :param is_primary: whether it is a primary key.
     """
 
-    def __init__(self, part: ObjectId, sql: str) -> None:
+    def __init__(self, part: ObjectId, sql: str, *, is_primary: bool) -> None:
         super().__init__(sql)
         self.part = part
+        self.is_primary = is_primary
 
 
 class DropTypeOp(SqlOp):

@@ -194,9 +194,11 @@ class CatalogChanges:
             if made is not None:
                 self.do(made)
                 return True
-            is_key = _sort(self.models, id_) in {"p", "u"}
+            sort = _sort(self.models, id_)
             forward = [
-                KeyOp(id_, sql) if is_key and sql == constraint_sql(id_, self.models.objects[id_]) else SqlOp(sql)
+                KeyOp(id_, sql, is_primary=sort == "p")
+                if sort in {"p", "u"} and sql == constraint_sql(id_, self.models.objects[id_])
+                else SqlOp(sql)
                 for sql in statements
             ]
             self.do(*forward, backward=[SqlOp(sql) for sql in drop_sql(self.models, id_)])

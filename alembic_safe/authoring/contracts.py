@@ -181,8 +181,10 @@ class _Writing:
     def _drop_type(self, line: Settle, rest: dict[str, Any]) -> list[Step]:
         if_unused = rest.get("if_unused", False)
         drop = DropEnumTypeOp(line.table, rest["labels"], schema=self.lines.schema(line), if_unused=if_unused)
-        which = f"{line.table}, which nothing needs any more," if if_unused else "the enum with the labels of before"
-        return [Step(f"{which} goes", (drop,))]
+        title = "the enum with the labels of before goes"
+        if if_unused:
+            title = f"the enum {line.table} goes, where nothing else needs it"
+        return [Step(title, (drop,))]
 
     def _swap(self, line: Settle, *, enum: str = "") -> Swap:
         """Return what one column of a swap takes.

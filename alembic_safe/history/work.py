@@ -141,15 +141,16 @@ class Work:
         :param state: what the files make of a database.
         """
         root = Path(self.before().dir).absolute()
-        places = {archived.name: path.absolute() for path, archived in staged.moved}
-        folders = {
-            name: str(path.relative_to(root) if path.is_relative_to(root) else path) for name, path in places.items()
-        }
+
+        def place(path: Path) -> str:
+            path = path.absolute()
+            return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+        folders = {archived.name: place(path) for path, archived in staged.moved}
         earlier = ""
         if self.extent.earlier is not None:  # where its originals belong is known from its certificate alone
             folders |= read_certificate(self.before(), staged.revision).folders
-            path = self.extent.last_file.absolute()
-            earlier = str(path.relative_to(root) if path.is_relative_to(root) else path)
+            earlier = place(self.extent.last_file)
         write_certificate(
             staged.archive,
             Certificate(

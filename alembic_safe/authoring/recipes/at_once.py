@@ -76,8 +76,7 @@ def at_once(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperation], fac
         sentence = _reading(table, "unique constraint", name, _NO_CONSTRAINT, facts)
     elif isinstance(op, KeyOp):
         _require_nothing_that_waits(op, table, every, facts)
-        is_primary = " PRIMARY KEY " in op.sql
-        sentence = _reading(table, "primary key" if is_primary else "unique constraint", op.part.name, _KEY, facts)
+        sentence = _reading(table, "primary key" if op.is_primary else "unique constraint", op.part.name, _KEY, facts)
     elif isinstance(op, (ops.AddColumnOp, GeneratedOp)):
         found = _column(op, facts)
         if found is None:
@@ -127,7 +126,7 @@ def _gets_not_null_with(one: ops.MigrateOperation, key: KeyOp) -> TypeGuard[ops.
     """Tell whether an operation sets NOT NULL on a column of that name which a primary key is over."""
     return (
         isinstance(one, ops.AlterColumnOp) and one.modify_nullable is False
-        and " PRIMARY KEY " in key.sql and named_in(key.sql, one.column_name)
+        and key.is_primary and named_in(key.sql, one.column_name)
     )  # fmt: skip
 
 

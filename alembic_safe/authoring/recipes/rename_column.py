@@ -69,7 +69,7 @@ def rename_column(op: ops.MigrateOperation, every: Operations, facts: Facts) -> 
     own = [one for one in every if table_of(one, facts) == facts.id_of(op.table_name, op.schema)]
     require_alone({"up": [up], "down": [down]}, {old, new}, table, own, title)
     for one in own:
-        if isinstance(one, KeyOp) and " PRIMARY KEY " in one.sql and named_in(one.sql, new):
+        if isinstance(one, KeyOp) and one.is_primary and named_in(one.sql, new):
             raise _key_as_well(f"{shown}.{old}", f"{shown}.{new}", one.part.name)
     names = {one.part.name: one.new for one in own if isinstance(one, RenamedPartOp)}
     dropped = frozenset(str(dropped_name(one)) for one in own if dropped_name(one))
