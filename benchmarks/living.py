@@ -16,7 +16,7 @@ out of the server's way, and out of each other's: the load's client has the firs
 allowed: root), its client and its sessions in the server. A kernel that does not take a core from whoever computes when
 somebody else wakes up there (PREEMPT_NONE or lazy preemption) lets him wait for the next tick, 4 ms at 250 Hz, often with the
 other core idle; that is measured then, and not what a change does to writers. ``--plain`` leaves everything to the kernel.
-``--log-in FOLDER`` has the write-ahead log on that folder's file system: where it shares its disk with the tables, each commit
+``--wal-in FOLDER`` has the write-ahead log on that folder's file system: where it shares its disk with the tables, each commit
 waits behind what the change has written to them; on a machine with one disk, ``/dev/shm`` stands for the second.
 Exit 1 when a claim fails.
 """
@@ -365,7 +365,7 @@ def main() -> int:
     parser.add_argument("--case", nargs="*", default=list(CASES), choices=list(CASES), metavar="NAME")
     parser.add_argument("--plain", action="store_true", help="leave cores and priorities to the kernel")
     parser.add_argument(
-        "--log-in", type=Path, metavar="FOLDER", help="where the write-ahead log is, if on another disk"
+        "--wal-in", type=Path, metavar="FOLDER", help="where the write-ahead log is, if on another disk"
     )
     options = parser.parse_args()
     conf = {
@@ -379,7 +379,7 @@ def main() -> int:
         "backend_flush_after": "256kB",
     }
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and end the load, which would go on
-    cluster = Cluster.start(VERSION, options.log_in, **conf)
+    cluster = Cluster.start(VERSION, options.wal_in, **conf)
     done: list[bool] = []
     folder = tempfile.TemporaryDirectory()
     try:

@@ -39,10 +39,10 @@ _SETTINGS = {
 }  # fmt: skip
 
 # waits until nobody can write to its input any more: the process that started the server has stopped it, or died
-# (its log stands somewhere else where "data/pg_wal" is a link)
+# (its WAL stands somewhere else where "data/pg_wal" is a link)
 _KEEPER = (
-    'read -r _; "$1/pg_ctl" -w -m immediate -D "$0/data" stop; log=$(readlink "$0/data/pg_wal");'
-    ' rm -rf "$0" ${log:+"$log"} || { sleep 1; rm -rf "$0"; }'
+    'read -r _; "$1/pg_ctl" -w -m immediate -D "$0/data" stop; wal=$(readlink "$0/data/pg_wal");'
+    ' set -- "$0" ${wal:+"$wal"}; rm -rf "$@" || { sleep 1; rm -rf "$@"; }'
 )
 
 
@@ -96,15 +96,15 @@ class Cluster:
         return ("-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres")
 
     @classmethod
-    def start(cls, version: int = VERSION, log_in: Path | None = None, **conf: str) -> Cluster:
+    def start(cls, version: int = VERSION, wal_in: Path | None = None, **conf: str) -> Cluster:
         """Make and start a cluster; ``conf`` are lines of ``postgresql.conf``. One that waits for its disk is given one.
 
-        :param log_in: the folder below which the write-ahead log gets one of its own, for one on another file system.
+        :param wal_in: a folder on another file system, below which the write-ahead log gets one of its own.
         """
         with cls._new(version, None if conf.get("fsync") == "on" else _in_memory()) as cluster:
             where = ["-D", cluster.data]
-            if log_in:
-                where += ["--waldir", str(log_in.absolute() / cluster.folder.name)]
+            if wal_in:
+                where += ["--waldir", str(wal_in.absolute() / cluster.folder.name)]
             cluster.run("initdb", "-A", "trust", "-E", "utf8", "--no-sync", "--locale=C", "-U", "postgres", *where)
             cluster._configure(_SETTINGS | conf)
             cluster._launch()
