@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from alembic_safe.database import copying
+from alembic_safe.database.copying_pacing import BatchSize
 from alembic_safe.database.statements import quoted
 from alembic_safe.errors import Findings, Refused
 from alembic_safe.inspecting.catalog import read_catalog
@@ -170,6 +173,62 @@ def test_rows_of_before_are_copied_whoever_writes_meanwhile(place: Stepwise) -> 
     assert place.steps("verify_moved", *MOVE, **ON) == 8
     assert both(place)[1][:4] == [(1, 1, "old", "x"), (2, 2, "new", "x"), (3, 3, "c3", "x"), (4, 4, "c4", "x")]
     assert place.steps("copy_moved", *MOVE, **ON).written == 5  # nothing more
+
+
+def test_rows_that_nobody_holds_are_copied_together(place: Stepwise) -> None:
+    place.run(TABLES)
+    fill(place, 9)
+    place.op("sync_tables", *MOVE, **ON)
+    (name,) = place.all("SELECT proname FROM pg_proc WHERE proname LIKE '%%\\_source' AND proname NOT LIKE '%%wait%%'")[
+        0
+    ]
+    # whoever asks for a single row meets this
+    place.run(
+        f'CREATE OR REPLACE FUNCTION alembic_safe_sync."{name}"(integer) RETURNS integer LANGUAGE plpgsql'
+        " AS $$ BEGIN RAISE 'one by one'; END $$"
+    )
+    assert place.steps("copy_moved", *MOVE, **ON).written == 9
+    assert place.all("SELECT DISTINCT d, d2 FROM t") == [("a", "b")]
+    with pytest.raises(psycopg.errors.RaiseException, match="one by one"):
+        place.run("UPDATE t SET d = 'x' WHERE id = 1")
+
+
+@pytest.mark.parametrize("holds", ["SELECT FROM s WHERE id = 2 FOR UPDATE", "UPDATE t SET other = 2 WHERE id = 2"])
+def test_a_row_that_somebody_holds_is_copied_when_he_is_done(place: Stepwise, holds: str) -> None:
+    place.run(TABLES)
+    fill(place, 3)
+    place.op("sync_tables", *MOVE, **ON)
+    with place.cluster.connect(place.name, autocommit=False) as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute(holds)
+        copying = pool.submit(place.steps, "copy_moved", *MOVE, **ON)
+        asked = f"SELECT FROM pg_stat_activity WHERE {holder.info.backend_pid} = ANY (pg_blocking_pids(pid))"
+        eventually(lambda: bool(place.all(asked)))
+        holder.execute("UPDATE s SET c = 'later' WHERE id = 2")
+        holder.commit()
+        assert copying.result(60).rows == 3
+    # who changed the row gave way to the copy, which waited for it: that settles what they noted
+    assert place.steps("verify_moved", *MOVE, **ON) == 3
+    assert both(place)[1] == [(n, n, "later" if n == 2 else "a", "b") for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "pairs", "clients"),
+    [(0.5, 30, 3), *(pytest.param(4, n, 6, marks=pytest.mark.long) for n in (3, 20, 200))],
+)
+def test_no_write_fails_and_none_is_lost_while_rows_are_copied(
+    place: Stepwise, seconds: float, pairs: int, clients: int
+) -> None:
+    place.run(TABLES)
+    fill(place, pairs)
+    place.op("sync_tables", *MOVE, **ON)
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr(copying, "_size", lambda *_: BatchSize(1.0, size=3, least=1, fixed=True))
+        writing = pool.submit(at_once, place, seconds, pairs, clients)
+        assert place.steps("copy_moved", *MOVE, **ON).rows == pairs
+        assert writing.result(120) == []
+    assert place.op("verify_moved", *MOVE, **ON) == pairs
+    differing = "SELECT s.id FROM s JOIN t ON t.sid = s.id WHERE (c, c2) IS DISTINCT FROM (d, d2)"
+    assert place.all(differing) == []
 
 
 def test_a_column_that_went_and_came_again_is_copied_anew(place: Stepwise) -> None:
@@ -375,11 +434,14 @@ def test_the_end_of_the_sync_settles_what_gave_way(place: Stepwise) -> None:
     assert both(place) == ([(1, "old", "b")], [(10, 1, "old", "b")])
 
 
-def at_once(place: Stepwise, seconds: float, pairs: int, clients: int) -> list[str]:
-    """Let old and new applications write a few pairs of rows, some of them taking it back; return what failed."""
+def fill(place: Stepwise, pairs: int) -> None:
     place.run(
         f"INSERT INTO s SELECT n, 'a', 'b' FROM generate_series(1, {pairs}) n; INSERT INTO t SELECT id, id FROM s"
     )
+
+
+def at_once(place: Stepwise, seconds: float, pairs: int, clients: int) -> list[str]:
+    """Let old and new applications write a few pairs of rows, some of them taking it back; return what failed."""
     failed: list[str] = []
     deadline = time.monotonic() + seconds
 
@@ -426,6 +488,7 @@ def at_once(place: Stepwise, seconds: float, pairs: int, clients: int) -> list[s
 def test_no_write_fails_and_none_is_lost_where_both_write_the_same_rows(
     synced: Stepwise, seconds: float, pairs: int, clients: int
 ) -> None:
+    fill(synced, pairs)
     assert at_once(synced, seconds, pairs, clients) == []
     # what differs is noted, and nothing else
     assert synced.op("verify_moved", *MOVE, **ON) == pairs

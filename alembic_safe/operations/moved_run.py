@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database.copying import Copied, Place, Request, copy_table
 from alembic_safe.database.copying_verify import compare_rows
-from alembic_safe.database.statements import quoted, run, run_counting
+from alembic_safe.database.statements import run, run_counting
 from alembic_safe.database.steps import CopyEvidence, step_runner
 from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.inspecting.syncs import ROW
 from alembic_safe.operations.copy_triggers import say_what_is_fired
 from alembic_safe.operations.living import find_column
+from alembic_safe.operations.moved_copy_sql import fill_locked_rows, fill_one_by_one, lock_free_rows
 from alembic_safe.operations.speaking import commit_if_stepwise
 from alembic_safe.operations.sync_tables_run import find_table_sync, pair_of, settle_notes, tables_of
-from alembic_safe.operations.table_pair import not_copied, still_differing
+from alembic_safe.operations.table_pair import still_differing
 
 if TYPE_CHECKING:
     from alembic.operations.base import Operations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from alembic_safe.database.copying_ranges import Leaf
     from alembic_safe.database.copying_session import Session
     from alembic_safe.operations.sync_tables import CopyMovedOp, VerifyMovedOp
+    from alembic_safe.operations.table_pair import Pair
 
 log = logging.getLogger("alembic.safe.copy")
 
@@ -37,16 +39,17 @@ WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY (CAST(:names AS text[])
 
 @dataclass(frozen=True)
 class _Filling:
-    """The UPDATE of each batch: it changes nothing, and the trigger fills what has no value yet."""
+    """Gives the rows of each batch what they have no value of: all that are free at once, and the others one by one."""
 
     copy: str
-    set_: str
-    condition: str
+    pair: Pair
 
     def on_batch(self, session: Session, leaf: Leaf, condition: str, params: dict[str, Any]) -> int:
         """Write the rows of a batch that want it."""
-        sql = f"UPDATE ONLY {leaf.table.quoted} AS {quoted(ROW)} SET {self.set_} WHERE {condition} AND {self.condition}"
-        return run_counting(session.connection, sql, params)
+        connection, table = session.connection, f"ONLY {leaf.table.quoted}"
+        free = run(connection, lock_free_rows(self.pair, table, condition), params)[0]["tids"]
+        written = run_counting(connection, fill_locked_rows(self.pair, table), {"tids": free}) if free else 0
+        return written + run_counting(connection, fill_one_by_one(self.pair, table, condition), params)
 
 
 def copy_moved(operations: Operations, op: CopyMovedOp) -> Copied:
@@ -66,14 +69,12 @@ def copy_moved(operations: Operations, op: CopyMovedOp) -> Copied:
     commit_if_stepwise(operations)
     new = list(op.columns.values())
     say_what_is_fired(connection, tables.target, new)
-    set_ = ", ".join(f"{quoted(name)} = {quoted(ROW)}.{quoted(name)}" for name in new)
     # a column that went and came again is another one, and what was copied into the first is no copy of it
     numbers = run(connection, _NUMBERS, {"oid": tables.target.oid, "names": new})[0]["it"]
     words = json.dumps([tables.source.oid, tables.target.oid, numbers, op.columns, op.on, pair.name, "move"])
     copy = hashlib.sha256(words.encode()).hexdigest()[:16]
     runner = step_runner(operations.migration_context.opts)
-    filling = _Filling(copy, set_, f"({not_copied(pair, ROW)})")
-    copied = copy_table(Place(operations.get_bind, runner, {}), tables.target, Request(filling))
+    copied = copy_table(Place(operations.get_bind, runner, {}), tables.target, Request(_Filling(copy, pair)))
     if runner is None:
         # a statement behind this one may alter the table, which waiting foreign key checks would forbid
         run(connection, "SET CONSTRAINTS ALL IMMEDIATE")

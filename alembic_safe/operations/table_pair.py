@@ -93,16 +93,27 @@ def still_differing(pair: Pair, target: str) -> str:
 
     :param target: what the row is called.
     """
-    noted = equal([f"n.{name}" for name in pair.key_names], of_target(pair, target))
     return (
         f"EXISTS (SELECT 1 FROM {pair.source} AS s WHERE {matching(pair, 's', target)} AND {differing(pair, 's', target)})"
-        f" AND NOT EXISTS (SELECT 1 FROM {pair.notes} AS n WHERE {noted})"
+        f" AND NOT {is_noted(pair, target)}"
     )
+
+
+def is_noted(pair: Pair, target: str) -> str:
+    """Return the condition on a row of the target that there is a note about it."""
+    noted = equal([f"n.{name}" for name in pair.key_names], of_target(pair, target))
+    return f"EXISTS (SELECT 1 FROM {pair.notes} AS n WHERE {noted})"
 
 
 def not_copied(pair: Pair, target: str) -> str:
     """Return the condition on a row of the target that it has no value where its partner has one."""
-    wanting = " OR ".join(
-        f"({is_null(f'{target}.{quoted(d)}')} AND NOT ({is_null(f's.{quoted(c)}')}))" for c, d in pair.columns
+    return (
+        f"EXISTS (SELECT 1 FROM {pair.source} AS s WHERE {matching(pair, 's', target)} AND ({wanting(pair, target)}))"
     )
-    return f"EXISTS (SELECT 1 FROM {pair.source} AS s WHERE {matching(pair, 's', target)} AND ({wanting}))"
+
+
+def wanting(pair: Pair, target: str, source: str = "s") -> str:
+    """Return the condition that a row of the target has no value where its partner, that one of the source, has one."""
+    return " OR ".join(
+        f"({is_null(f'{target}.{quoted(d)}')} AND NOT ({is_null(f'{source}.{quoted(c)}')}))" for c, d in pair.columns
+    )

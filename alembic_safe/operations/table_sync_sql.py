@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted
 from alembic_safe.operations.table_locks_sql import PATIENCE, drain, lock, settle, wait
-from alembic_safe.operations.table_pair import equal, is_null, of_source, of_target, unlike
+from alembic_safe.operations.table_pair import (
+    differing,
+    equal,
+    is_noted,
+    is_null,
+    matching,
+    of_source,
+    of_target,
+    unlike,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,6 +161,9 @@ def _target_written(pair: Pair) -> str:
         f"    IF NOT ({is_null(f'NEW.{quoted(d)}')}) THEN mask := mask | {1 << bit}; END IF;"
         for bit, (_, d) in enumerate(pair.columns)
     )
+    filled = " OR ".join(
+        f"({is_null(f'OLD.{quoted(d)}')} AND NOT ({is_null(f'NEW.{quoted(d)}')}))" for _, d in pair.columns
+    )
     return f"""
 DECLARE
   mask bigint := 0;
@@ -160,6 +172,14 @@ DECLARE
 BEGIN
   IF {" OR ".join(is_null(key) for key in keys)} THEN
     RETURN NULL;
+  END IF;
+  IF TG_OP = 'UPDATE' AND ({filled}) THEN
+    -- a copy holds the other row already, and took the values from there: then there is nothing to settle
+    PERFORM 1 FROM {pair.source} AS s WHERE {matching(pair, "s", "NEW")} AND NOT {differing(pair, "s", "NEW")}
+      AND s.xmax::text::bigint = pg_catalog.txid_current() % 4294967296 AND NOT {is_noted(pair, "NEW")};
+    IF FOUND THEN
+      RETURN NULL;
+    END IF;
   END IF;
   got := {pair.function("_source")}({", ".join(keys)});
   IF got = 0 THEN
@@ -197,7 +217,6 @@ def _target_fills(pair: Pair) -> str:
     """Return what gives a row of the target that has no value yet the source's: a new one, and one that is not copied."""
     keys = of_target(pair, "NEW")
     here = equal(of_source(pair, "s"), keys)
-    noted = equal([f"n.{name}" for name in pair.key_names], keys)
     empty = [f"({is_null(f'NEW.{quoted(d)}')} AND NOT ({is_null(f's.{quoted(c)}')}))" for c, d in pair.columns]
     before = [f"(TG_OP = 'INSERT' OR {is_null(f'OLD.{quoted(d)}')})" for _, d in pair.columns]
     wanting = " OR ".join(f"({one} AND {other})" for one, other in zip(empty, before, strict=True))
@@ -226,8 +245,7 @@ BEGIN
     END IF;
   END IF;
   IF {pair.function("_source")}({", ".join(keys)}) = 1 THEN
-    PERFORM 1 FROM {pair.notes} AS n WHERE {noted};
-    IF FOUND THEN
+    IF {is_noted(pair, "NEW")} THEN
       RETURN NEW;
     END IF;
     SELECT {listed} INTO partner FROM {pair.source} AS s WHERE {here};
