@@ -211,6 +211,38 @@ def test_a_row_that_somebody_holds_is_copied_when_he_is_done(place: Stepwise, ho
     assert both(place)[1] == [(n, n, "later" if n == 2 else "a", "b") for n in (1, 2, 3)]
 
 
+SEVERAL = {
+    "upwards": ("UPDATE s SET other = 1 WHERE id = 3", "UPDATE s SET other = 1 WHERE id = 7"),
+    "downwards": ("UPDATE s SET other = 1 WHERE id = 7", "UPDATE s SET other = 1 WHERE id = 3"),
+    "here and there": ("UPDATE s SET other = 1 WHERE id = 3", "SELECT FROM t WHERE id = 7 FOR UPDATE"),
+    "most of them": ("UPDATE s SET other = 1 WHERE id < 7", "UPDATE s SET other = 1 WHERE id >= 7"),
+    "of the target": ("UPDATE t SET other = 1 WHERE id = 3", "UPDATE t SET other = 1 WHERE id = 7"),
+}
+"""What a transaction does before the copy comes, and while that waits for it."""
+
+
+@pytest.mark.parametrize(
+    ("how", "case"),
+    # a stock run holds everything to its end
+    [*(("steps", case) for case in SEVERAL), *(("op", case) for case in SEVERAL if case != "downwards")],
+)
+def test_who_holds_a_row_that_the_copy_waits_for_gets_every_other(place: Stepwise, how: str, case: str) -> None:
+    place.run(TABLES)
+    fill(place, 12)
+    place.op("sync_tables", *MOVE, **ON)
+    first, second = SEVERAL[case]
+    with place.cluster.connect(place.name, autocommit=False) as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute(first)
+        copying = pool.submit(getattr(place, how), "copy_moved", *MOVE, **ON)
+        asked = f"SELECT FROM pg_stat_activity WHERE {holder.info.backend_pid} = ANY (pg_blocking_pids(pid))"
+        eventually(lambda: bool(place.all(asked)))
+        holder.execute("SET LOCAL lock_timeout = '150ms'")
+        holder.execute(second)
+        holder.commit()
+        assert copying.result(60).rows == 12
+    assert place.all("SELECT id FROM t WHERE (d, d2) IS DISTINCT FROM ('a', 'b')") == []
+
+
 @pytest.mark.parametrize(
     ("seconds", "pairs", "clients"),
     [(0.5, 30, 3), *(pytest.param(4, n, 6, marks=pytest.mark.long) for n in (3, 20, 200))],

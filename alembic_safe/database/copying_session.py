@@ -73,6 +73,10 @@ class Session(Protocol):
     """A connection, and what ends its transactions."""
 
     @property
+    def lets_go(self) -> bool:
+        """Whether :meth:`commit` lets go of what is locked."""
+
+    @property
     def connection(self) -> AnyConnection:
         """What the next statement runs on."""
 
@@ -94,6 +98,8 @@ class Session(Protocol):
 
 class InCallersTransaction:
     """Under stock Alembic: no commit, no cursor, and a failure takes everything back."""
+
+    lets_go = False
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -117,6 +123,8 @@ class InCallersTransaction:
 
 class InSteps:
     """Under ``safe-upgrade``: every batch is a transaction of the step."""
+
+    lets_go = True
 
     def __init__(self, runner: StepRunner, get_bind: Callable[[], Connection], *, keeps_cursor: bool) -> None:
         self._keeps_cursor = keeps_cursor
@@ -152,6 +160,8 @@ class InSteps:
 
 class OfWorker:
     """One of several workers under ``safe-upgrade``: a connection of its own."""
+
+    lets_go = True
 
     def __init__(self, runner: StepRunner, settings: Mapping[str, str], *, keeps_cursor: bool) -> None:
         self._keeps_cursor = keeps_cursor

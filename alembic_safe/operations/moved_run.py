@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alembic_safe.database.copying import Copied, Place, Request, copy_table
 from alembic_safe.database.copying_verify import compare_rows
-from alembic_safe.database.statements import run, run_counting
+from alembic_safe.database.statements import run
 from alembic_safe.database.steps import CopyEvidence, step_runner
 from alembic_safe.errors import Findings, NextStep, Refused
 from alembic_safe.inspecting.syncs import ROW
 from alembic_safe.operations.copy_triggers import say_what_is_fired
 from alembic_safe.operations.living import find_column
-from alembic_safe.operations.moved_copy_sql import fill_locked_rows, fill_one_by_one, lock_free_rows
+from alembic_safe.operations.moved_filling import Filling
 from alembic_safe.operations.speaking import commit_if_stepwise
 from alembic_safe.operations.sync_tables_run import find_table_sync, pair_of, settle_notes, tables_of
 from alembic_safe.operations.table_pair import still_differing
@@ -24,10 +23,7 @@ from alembic_safe.operations.table_pair import still_differing
 if TYPE_CHECKING:
     from alembic.operations.base import Operations
 
-    from alembic_safe.database.copying_ranges import Leaf
-    from alembic_safe.database.copying_session import Session
     from alembic_safe.operations.sync_tables import CopyMovedOp, VerifyMovedOp
-    from alembic_safe.operations.table_pair import Pair
 
 log = logging.getLogger("alembic.safe.copy")
 
@@ -35,21 +31,6 @@ _NUMBERS = """
 SELECT array_agg(a.attnum::int ORDER BY a.attnum) AS it FROM pg_attribute a
 WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY (CAST(:names AS text[]))
 """
-
-
-@dataclass(frozen=True)
-class _Filling:
-    """Gives the rows of each batch what they have no value of: all that are free at once, and the others one by one."""
-
-    copy: str
-    pair: Pair
-
-    def on_batch(self, session: Session, leaf: Leaf, condition: str, params: dict[str, Any]) -> int:
-        """Write the rows of a batch that want it."""
-        connection, table = session.connection, f"ONLY {leaf.table.quoted}"
-        free = run(connection, lock_free_rows(self.pair, table, condition), params)[0]["tids"]
-        written = run_counting(connection, fill_locked_rows(self.pair, table), {"tids": free}) if free else 0
-        return written + run_counting(connection, fill_one_by_one(self.pair, table, condition), params)
 
 
 def copy_moved(operations: Operations, op: CopyMovedOp) -> Copied:
@@ -74,7 +55,7 @@ def copy_moved(operations: Operations, op: CopyMovedOp) -> Copied:
     words = json.dumps([tables.source.oid, tables.target.oid, numbers, op.columns, op.on, pair.name, "move"])
     copy = hashlib.sha256(words.encode()).hexdigest()[:16]
     runner = step_runner(operations.migration_context.opts)
-    copied = copy_table(Place(operations.get_bind, runner, {}), tables.target, Request(_Filling(copy, pair)))
+    copied = copy_table(Place(operations.get_bind, runner, {}), tables.target, Request(Filling(copy, pair)))
     if runner is None:
         # a statement behind this one may alter the table, which waiting foreign key checks would forbid
         run(connection, "SET CONSTRAINTS ALL IMMEDIATE")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TRIGGERS = 6
 """How many triggers there are in all."""
+# a copy has its own statements planned for each batch, and would have these for each row
+_PLANNED_ONCE = " SET plan_cache_mode = 'auto'"
 
 
 def create_notes(pair: Pair) -> list[str]:
@@ -49,8 +51,8 @@ def create_functions(pair: Pair) -> list[str]:
         *_locking(pair, key_types),
         _function(pair, "_drain", "", "void", drain(pair)),
         _function(pair, "_s", "", "trigger", _source_written(pair)),
-        _function(pair, "_f", "", "trigger", _target_fills(pair)),
-        _function(pair, "_t", "", "trigger", _target_written(pair)),
+        _function(pair, "_f", "", "trigger", _target_fills(pair), _PLANNED_ONCE),
+        _function(pair, "_t", "", "trigger", _target_written(pair), _PLANNED_ONCE),
     ]
 
 
@@ -174,7 +176,7 @@ BEGIN
     RETURN NULL;
   END IF;
   IF TG_OP = 'UPDATE' AND ({filled}) THEN
-    -- a copy holds the other row already, and took the values from there: then there is nothing to settle
+    -- a copy has locked the other row, and taken the values from there: then there is nothing to settle
     PERFORM 1 FROM {pair.source} AS s WHERE {matching(pair, "s", "NEW")} AND NOT {differing(pair, "s", "NEW")}
       AND s.xmax::text::bigint = pg_catalog.txid_current() % 4294967296 AND NOT {is_noted(pair, "NEW")};
     IF FOUND THEN
