@@ -193,6 +193,18 @@ def test_rows_that_nobody_holds_are_copied_together(place: Stepwise) -> None:
         place.run("UPDATE t SET d = 'x' WHERE id = 1")
 
 
+def test_what_a_trigger_takes_back_is_written_once(place: Stepwise) -> None:
+    place.run(TABLES)
+    fill(place, 500)
+    place.run(
+        "CREATE FUNCTION takes_back() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.d := NULL; RETURN NEW; END $$;"
+        " CREATE TRIGGER a BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION takes_back()"
+    )
+    place.op("sync_tables", *MOVE, **ON)
+    assert place.steps("copy_moved", *MOVE, **ON).written == 500
+    assert place.runner.commits < 20
+
+
 @pytest.mark.parametrize("holds", ["SELECT FROM s WHERE id = 2 FOR UPDATE", "UPDATE t SET other = 2 WHERE id = 2"])
 def test_a_row_that_somebody_holds_is_copied_when_he_is_done(place: Stepwise, holds: str) -> None:
     place.run(TABLES)

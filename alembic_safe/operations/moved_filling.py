@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from alembic_safe.database.copying_session import Session
     from alembic_safe.operations.table_pair import Pair
 
+MOST_PASSES = 3
+"""How often a batch is looked through for rows that somebody has written, and given way, since they were found."""
 _OWN = quoted(ROW)
 
 
@@ -25,7 +27,7 @@ _OWN = quoted(ROW)
 class Filling:
     """Gives the rows of each batch what they have no value of.
 
-    :param committed: of each session, the rows of attempts that met a lock: they are written all the same.
+    :param committed: of each session, the rows that attempts have written before they met a lock.
     """
 
     copy: str
@@ -38,54 +40,55 @@ class Filling:
         if not session.lets_go:
             # whatever is locked stays so, and is locked in the order in which most applications do it
             return run_counting(session.connection, fill_by_trigger(self.pair, table, condition), params)
-        free = run(session.connection, lock_free_rows(self.pair, table, condition), params)[0]["tids"]
-        if free:
-            self._fill(session, table, free)
-        else:
-            session.commit()  # a row whose partner somebody holds is locked alone
-        while held := run(session.connection, held_rows(self.pair, table, condition), params):
+        for _ in range(MOST_PASSES):
+            found = run(session.connection, lock_free_rows(self.pair, table, condition), params)[0]
+            self._fill(session, table, found["free"])
             # who writes a row moves it, and fills it, unless he gives way
-            have_moved = [self._fill_held(session, table, row["tid"]) is None for row in held]
+            have_moved = [not self._fill_held(session, table, tid) for tid in found["held"] or ()]
             if not any(have_moved):
                 break
         return self.committed.pop(session, 0)
 
-    def _fill_held(self, session: Session, table: str, tid: str) -> int | None:
-        """Wait for a row and its partner, and fill it; return ``None`` where it is elsewhere by now."""
+    def _fill_held(self, session: Session, table: str, tid: str) -> bool:
+        """Wait for a row and its partner, and fill it; return whether it was where it was."""
         found = run(session.connection, lock_pair(self.pair, table), {"tid": tid})
         if found and found[0]["got"] < 0:
             # raised here, so that the batch lets go of the row and is tried again, as where a lock takes too long
             raise psycopg.errors.LockNotAvailable("a transaction that holds a row of one table waits for the other's")
-        return self._fill(session, table, f'{{"{tid}"}}') if found else None
+        self._fill(session, table, f'{{"{tid}"}}' if found else None)
+        return bool(found)
 
-    def _fill(self, session: Session, table: str, tids: str) -> int:
-        written = run_counting(session.connection, fill_locked_rows(self.pair, table), {"tids": tids})
+    def _fill(self, session: Session, table: str, tids: str | None) -> None:
+        """Fill rows that are locked, and let go of all that is."""
+        written = run_counting(session.connection, fill_locked_rows(self.pair, table), {"tids": tids}) if tids else 0
         session.commit()
         self.committed[session] = self.committed.get(session, 0) + written
-        return written
 
 
 def lock_free_rows(pair: Pair, table: str, condition: str) -> str:
     """Return what locks the rows that want a value, and their partners, where nobody else holds either.
 
-    It waits for nobody, so it may lock them in any order. It returns ``tids``: where those of the target are, as an array's
-    text, or NULL.
+    It waits for nobody, so it may lock them in any order. It returns ``free``, where those of the target are, as an array's
+    text, or NULL; and ``held``, where the others are. A row that has a note waits for who settles that.
 
     :param table: the target, or what stands for it in FROM.
     :param condition: which rows are of the batch; its columns are the target's, and not said of which table.
     """
-    batch = f"SELECT ctid FROM {table} WHERE {condition}"
-    both = (
-        f"SELECT {_OWN}.ctid FROM {table} AS {_OWN} JOIN {pair.source} AS s ON {matching(pair, 's', _OWN)}"
-        f" WHERE {_OWN}.ctid = ANY (ARRAY({batch})) AND ({wanting(pair, _OWN)}) FOR NO KEY UPDATE OF {_OWN}, s SKIP LOCKED"
+
+    def pairs(tids: str) -> str:
+        # of an array that is read the planner takes it that it is short, and looks every partner up
+        return (
+            f"SELECT {_OWN}.ctid AS tid FROM {table} AS {_OWN} JOIN {pair.source} AS s ON {matching(pair, 's', _OWN)}"
+            f" WHERE {_OWN}.ctid = ANY (ARRAY({tids})) AND ({wanting(pair, _OWN)}) AND NOT {is_noted(pair, _OWN)}"
+        )
+
+    batch = pairs(f"SELECT ctid FROM {table} WHERE {condition}")
+    free = f"{pairs('SELECT tid FROM batch')} FOR NO KEY UPDATE OF {_OWN}, s SKIP LOCKED"
+    return (
+        f"WITH batch AS MATERIALIZED ({batch}), free AS MATERIALIZED ({free})"
+        " SELECT (SELECT CAST(pg_catalog.array_agg(tid) AS text) FROM free) AS free,"
+        " (SELECT pg_catalog.array_agg(CAST(tid AS text)) FROM (TABLE batch EXCEPT TABLE free) AS held) AS held"
     )
-    return f"SELECT CAST(pg_catalog.array_agg(free.ctid) AS text) AS tids FROM ({both}) AS free"
-
-
-def held_rows(pair: Pair, table: str, condition: str) -> str:
-    """Return what finds the rows of a batch that still want a value: ``tid``. One that has a note waits for who settles it."""
-    wanted = f"{not_copied(pair, _OWN)} AND NOT {is_noted(pair, _OWN)}"
-    return f"SELECT CAST({_OWN}.ctid AS text) AS tid FROM {table} AS {_OWN} WHERE {condition} AND {wanted}"
 
 
 def lock_pair(pair: Pair, table: str) -> str:
@@ -101,7 +104,7 @@ def fill_locked_rows(pair: Pair, table: str) -> str:
     So it sees every note of those who held a row before; a row that has one is left.
     """
     set_ = ", ".join(f"{quoted(d)} = COALESCE({_OWN}.{quoted(d)}, s.{quoted(c)})" for c, d in pair.columns)
-    # one array for the planner, of which it does not know how long it is: it would read the whole source for a long one
+    # not as it is given: for a long one the planner would read the whole source
     tids = "ARRAY(SELECT pg_catalog.unnest(CAST(CAST(:tids AS text) AS tid[])))"
     return (
         f"UPDATE {table} AS {_OWN} SET {set_} FROM {pair.source} AS s"
