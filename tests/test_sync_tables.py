@@ -38,6 +38,7 @@ ONE_KEY = "; ALTER TABLE t DROP CONSTRAINT t_pkey, DROP CONSTRAINT t_sid_key, AD
 """For upserts at the same time: of a table with two unique keys, PostgreSQL itself now and then fails one by the other key."""
 MOVE: tuple[Any, ...] = ("s", "t", {"c": "d", "c2": "d2"})
 ON: dict[str, Any] = {"on": {"id": "sid"}}
+DIFFERING = "SELECT s.id FROM s JOIN t ON t.sid = s.id WHERE (c, c2) IS DISTINCT FROM (d, d2)"
 PAIR = "INSERT INTO s VALUES (1, 'a', 'b'); INSERT INTO t (id, sid) VALUES (10, 1); "
 
 
@@ -207,6 +208,11 @@ def test_what_a_trigger_takes_back_is_written_once(place: Stepwise) -> None:
     assert place.runner.commits < 20
 
 
+def until_waited_for(place: Stepwise, holder: psycopg.Connection[Any]) -> None:
+    asked = f"SELECT FROM pg_stat_activity WHERE {holder.info.backend_pid} = ANY (pg_blocking_pids(pid))"
+    eventually(lambda: bool(place.all(asked)))
+
+
 @pytest.mark.parametrize("holds", ["SELECT FROM s WHERE id = 2 FOR UPDATE", "UPDATE t SET other = 2 WHERE id = 2"])
 def test_a_row_that_somebody_holds_is_copied_when_he_is_done(place: Stepwise, holds: str) -> None:
     place.run(TABLES)
@@ -214,12 +220,11 @@ def test_a_row_that_somebody_holds_is_copied_when_he_is_done(place: Stepwise, ho
     place.op("sync_tables", *MOVE, **ON)
     with place.cluster.connect(place.name, autocommit=False) as holder, ThreadPoolExecutor(1) as pool:
         holder.execute(holds)
-        copying = pool.submit(place.steps, "copy_moved", *MOVE, **ON)
-        asked = f"SELECT FROM pg_stat_activity WHERE {holder.info.backend_pid} = ANY (pg_blocking_pids(pid))"
-        eventually(lambda: bool(place.all(asked)))
+        running = pool.submit(place.steps, "copy_moved", *MOVE, **ON)
+        until_waited_for(place, holder)
         holder.execute("UPDATE s SET c = 'later' WHERE id = 2")
         holder.commit()
-        assert copying.result(60).rows == 3
+        assert running.result(60).rows == 3
     # who changed the row gave way to the copy, which waited for it: that settles what they noted
     assert place.steps("verify_moved", *MOVE, **ON) == 3
     assert both(place)[1] == [(n, n, "later" if n == 2 else "a", "b") for n in (1, 2, 3)]
@@ -247,13 +252,12 @@ def test_who_holds_a_row_that_the_copy_waits_for_gets_every_other(place: Stepwis
     first, second = SEVERAL[case]
     with place.cluster.connect(place.name, autocommit=False) as holder, ThreadPoolExecutor(1) as pool:
         holder.execute(first)
-        copying = pool.submit(getattr(place, how), "copy_moved", *MOVE, **ON)
-        asked = f"SELECT FROM pg_stat_activity WHERE {holder.info.backend_pid} = ANY (pg_blocking_pids(pid))"
-        eventually(lambda: bool(place.all(asked)))
+        running = pool.submit(getattr(place, how), "copy_moved", *MOVE, **ON)
+        until_waited_for(place, holder)
         holder.execute("SET LOCAL lock_timeout = '150ms'")
         holder.execute(second)
         holder.commit()
-        assert copying.result(60).rows == 12
+        assert running.result(60).rows == 12
     assert place.all("SELECT id FROM t WHERE (d, d2) IS DISTINCT FROM ('a', 'b')") == []
 
 
@@ -273,8 +277,7 @@ def test_no_write_fails_and_none_is_lost_while_rows_are_copied(
         assert place.steps("copy_moved", *MOVE, **ON).rows == pairs
         assert writing.result(120) == []
     assert place.op("verify_moved", *MOVE, **ON) == pairs
-    differing = "SELECT s.id FROM s JOIN t ON t.sid = s.id WHERE (c, c2) IS DISTINCT FROM (d, d2)"
-    assert place.all(differing) == []
+    assert place.all(DIFFERING) == []
 
 
 def test_a_column_that_went_and_came_again_is_copied_anew(place: Stepwise) -> None:
@@ -540,8 +543,7 @@ def test_no_write_fails_and_none_is_lost_where_both_write_the_same_rows(
     assert at_once(place, seconds, pairs, clients) == []
     # what differs is noted, and nothing else
     assert place.op("verify_moved", *MOVE, **ON) == pairs
-    differing = "SELECT s.id FROM s JOIN t ON t.sid = s.id WHERE (c, c2) IS DISTINCT FROM (d, d2)"
-    assert place.all(differing) == []
+    assert place.all(DIFFERING) == []
 
 
 @pytest.mark.parametrize("turns", [40, pytest.param(600, marks=pytest.mark.long)])

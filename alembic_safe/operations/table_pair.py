@@ -112,8 +112,8 @@ def not_copied(pair: Pair, target: str) -> str:
     )
 
 
-def wanting(pair: Pair, target: str, source: str = "s") -> str:
-    """Return the condition that a row of the target has no value where its partner, that one of the source, has one."""
+def wanting(pair: Pair, target: str) -> str:
+    """Return the condition that a row of the target has no value where its partner, called ``s``, has one."""
     return " OR ".join(
-        f"({is_null(f'{target}.{quoted(d)}')} AND NOT ({is_null(f'{source}.{quoted(c)}')}))" for c, d in pair.columns
+        f"({is_null(f'{target}.{quoted(d)}')} AND NOT ({is_null(f's.{quoted(c)}')}))" for c, d in pair.columns
     )
