@@ -115,6 +115,51 @@ def test_a_swap_sees_what_somebody_did_before_it_had_the_lock(place: Stepwise, c
     assert any("jsonb_agg" in statement for statement in behind) is (case != "nothing")
 
 
+def test_a_swap_sends_what_changes_the_names_in_one_message(place: Stepwise) -> None:
+    place.run(
+        TABLE + '; ALTER TABLE t ADD d text, ADD d_new text COLLATE "C"; CREATE INDEX t_d ON t (d);'
+        "CREATE INDEX t_d_new ON t (d_new); CREATE VIEW v AS SELECT c FROM t"
+    )
+    place.op("sync_columns", "t", "c", "c_new", up="coalesce(c * 2::bigint, 0)", down="c_new / 2")
+    place.op("sync_columns", "t", "d", "d_new", up="upper(d) || 'x'", down="CASE WHEN d_new > '' THEN lower(d_new) END")
+    before = place.dump()
+
+    with at_the_lock(place, "SELECT 1") as behind:
+        place.op("swap_columns", "t", ["c", "d"], ["c_new", "d_new"])
+
+    # the look whether the plan is true, all that is to be done, and the view again with its settings around it
+    assert [statement.split()[0] for statement in behind] == ["EXECUTE", "DO", "SELECT", "DO", "SELECT"]
+    place.run("UPDATE t SET d = 'AX', c = 10 WHERE id = 1")
+    assert place.all("SELECT c::text, d, c_new::text, d_new FROM t WHERE id = 1") == [("10", "AX", "5", "ax")]
+    place.op("swap_columns_back", "t", ["c", "d"], ["c_new", "d_new"])
+    assert place.dump() == before
+
+
+def test_a_formula_that_a_twin_cannot_read_is_read_behind_the_lock(place: Stepwise) -> None:
+    place.run(TABLE)
+    place.op("sync_columns", "t", "c", "c_new", up="c + 1::bigint", down="c_new - 1")
+    before = place.dump()
+    place.op("swap_columns", "t", "c", "c_new")
+    wanted = place.dump()
+    place.op("swap_columns_back", "t", "c", "c_new")
+    assert place.dump() == before
+
+    # somebody who sees every new table, and wants none of this kind
+    place.run(
+        "CREATE FUNCTION no_twins() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN IF EXISTS (SELECT"
+        " FROM pg_event_trigger_ddl_commands() WHERE command_tag = 'CREATE TABLE') THEN RAISE 'none'; END IF; END $$;"
+        "CREATE EVENT TRIGGER no_twins ON ddl_command_end EXECUTE FUNCTION no_twins()"
+    )
+    try:
+        with at_the_lock(place, "SELECT 1") as behind:
+            place.op("swap_columns", "t", "c", "c_new")
+    finally:
+        place.run("DROP EVENT TRIGGER no_twins; DROP FUNCTION no_twins()")
+
+    assert any("pg_get_viewdef" in statement for statement in behind)
+    assert place.dump() == wanted
+
+
 def two_enums(place: Stepwise) -> None:
     place.run(ENUMS)
     there, back = ("CASE c{}::text WHEN '{}' THEN '{}' ELSE c{}::text END".format(*words)
@@ -285,6 +330,7 @@ def test_what_is_asked_at_once_is_what_is_asked_one_by_one(place: Stepwise, name
         assert found[0] == [{"name": name, "number": 7, "names": [name, "b"], ":b": "a"}]
         assert (list(found[1]), list(empty)) == ([], [])
         assert reads.are_true()
+        run_at_once(connection, [reads.ending])
         assert (
             connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements WHERE name ~ 'reads'").scalar() == 0
         )

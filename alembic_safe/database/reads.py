@@ -57,8 +57,12 @@ class Reads:
     def are_true(self) -> bool:
         """Whether everything is told again, word for word; asked once behind :meth:`prepare`, in the same transaction."""
         told = _told(run(self.connection, f"EXECUTE {self._prepared}"))
-        run(self.connection, f"DEALLOCATE {self._prepared}")
         return told == [said for _, said in self._asked]
+
+    @property
+    def ending(self) -> str:
+        """The statement that undoes :meth:`prepare`, to be sent with the next ones: everybody waits for each message."""
+        return f"DEALLOCATE {self._prepared}"
 
 
 def rows_of(

@@ -61,10 +61,15 @@ def run_at_once(connection: Connection, statements: Sequence[str]) -> None:
 
     :param statements: as :func:`run` takes them, without parameters.
     """
+    if statements:
+        run(connection, together(statements))
+
+
+def together(statements: Sequence[str]) -> str:
+    """Return one statement that runs several which return nothing."""
     if len(statements) == 1:
-        run(connection, statements[0])
-    elif statements:
-        run(connection, f"DO $together$ BEGIN{''.join(map(_executed, statements))} END $together$")
+        return statements[0]
+    return f"DO $together$ BEGIN{''.join(map(_executed, statements))} END $together$"
 
 
 def _executed(statement: str) -> str:
@@ -110,6 +115,12 @@ def current_settings(connection: Connection, names: Iterable[str]) -> dict[str, 
     shown = ", ".join(f"pg_catalog.current_setting(:name_{n}) AS value_{n}" for n in range(len(wanted)))
     row = run(connection, f"SELECT {shown}", {f"name_{n}": name for n, name in enumerate(wanted)})[0]
     return {name: str(row[f"value_{n}"]) for n, name in enumerate(wanted)}
+
+
+def setting_local(settings: Mapping[str, str]) -> list[str]:
+    """Return what sets parameters for the running transaction, to be sent together with other statements."""
+    calls = [f"pg_catalog.set_config({literal(name)}, {literal(value)}, true)" for name, value in settings.items()]
+    return [f"SELECT {', '.join(calls)}"] if calls else []
 
 
 @contextmanager

@@ -27,21 +27,24 @@ FORMAT = 1
 ROW = "new"
 """What the compiled expressions of a sync call the row: NEW in a trigger, an alias of the table in a query."""
 
+# behind a lock this is asked by way of the triggers: there are fewer of them than functions, and those have descriptions
 _SYNCS = """
-SELECT p.oid::bigint AS function, p.proname AS name, obj_description(p.oid, 'pg_proc') AS comment,
+SELECT p.oid::bigint AS function, p.proname AS name, d.description AS comment,
   c.oid::bigint AS oid, n.nspname AS schema, c.relname AS table
-FROM pg_proc p JOIN pg_namespace own ON own.oid = p.pronamespace AND own.nspname = :own
-JOIN LATERAL (SELECT DISTINCT g.tgrelid FROM pg_trigger g WHERE g.tgfoid = p.oid AND g.tgparentid = 0) t ON true
-JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE obj_description(p.oid, 'pg_proc') LIKE :start ORDER BY 5, 6, 2
+FROM (SELECT DISTINCT tgfoid, tgrelid FROM pg_trigger WHERE tgparentid = 0 AND NOT tgisinternal) g
+JOIN pg_description d ON d.classoid = 'pg_proc'::regclass AND d.objoid = g.tgfoid AND d.objsubid = 0
+  AND d.description LIKE :start
+JOIN pg_proc p ON p.oid = g.tgfoid AND p.pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = :own)
+JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY 5, 6, 2
 """
 # BEFORE row triggers for INSERT or UPDATE of the table or a partition of it: bits 0 (row), 1 (before), 2 (insert) and 4
 # (update) of tgtype, in PostgreSQL's trigger.h. They fire in the byte order of their names.
 LATER_TRIGGERS = """
-SELECT DISTINCT g.tgname AS name FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgenabled <> 'D'
+SELECT DISTINCT g.tgname AS name
+FROM (SELECT CAST(:oid AS oid) UNION SELECT relid FROM pg_partition_tree(CAST(:oid AS oid)::regclass)) t (oid)
+JOIN pg_trigger g ON g.tgrelid = t.oid WHERE NOT g.tgisinternal AND g.tgenabled <> 'D'
   AND g.tgtype & 3 = 3 AND g.tgtype & 20 <> 0 AND g.tgname COLLATE "C" >= CAST(:name AS text) COLLATE "C"
-  AND g.tgfoid NOT IN (SELECT p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = :own)
-  AND (g.tgrelid = CAST(:oid AS oid) OR g.tgrelid IN (SELECT relid FROM pg_partition_tree(CAST(:oid AS oid)::regclass)))
+  AND (SELECT n.nspname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.oid = g.tgfoid) <> :own
 ORDER BY 1
 """
 _FIRST_TRIGGER = """

@@ -259,9 +259,10 @@ def refused_by_restrict(connection: Connection, drop: str, *, stay: bool = False
         run(connection, drop)
     except DBAPIError as error:
         savepoint.rollback()
-        if sqlstate_of(error) != "2BP01":
+        depends = depending_on(error)
+        if not depends:
             raise
-        return _named(error)
+        return depends
     if stay:
         savepoint.commit()
     else:
@@ -269,7 +270,10 @@ def refused_by_restrict(connection: Connection, drop: str, *, stay: bool = False
     return ()
 
 
-def _named(error: Any) -> tuple[str, ...]:
+def depending_on(error: Any) -> tuple[str, ...]:
+    """Return what depends on an object that the server refused to drop, one line each; empty where it said otherwise."""
+    if sqlstate_of(error) != "2BP01":
+        return ()
     detail = getattr(getattr(error.orig, "diag", None), "message_detail", None) or str(error.orig)
     return tuple(line.strip() for line in detail.splitlines() if line.strip() and not line.startswith("HINT"))
 

@@ -194,6 +194,11 @@ class Views:
         return f"DROP VIEW {', '.join(self._names)} RESTRICT"
 
     @property
+    def count(self) -> int:
+        """How many views there are."""
+        return len(self._names)
+
+    @property
     def _names(self) -> list[str]:
         return [self._name(number) for number in range(len(self._views) + 1)]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.names import names_ending_in
 from alembic_safe.database.sql_words import verbatim
-from alembic_safe.database.statements import current_settings, quoted, run, set_local
+from alembic_safe.database.statements import current_settings, quoted, run, set_local, setting_local
 from alembic_safe.errors import Missing, NextStep, Refused
 from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Memory, Purged, read_memory
 
@@ -52,6 +52,10 @@ class FixedText:
         self._before: dict[str, str] | None = None
 
     def __enter__(self) -> None:
+        self.enter()
+
+    def enter(self) -> None:
+        """Begin the block; who does not leave it sends :attr:`leaving`."""
         if self._before is None:
             before = current_settings(self._connection, self._wanted)
             self._before = {name: value for name, value in before.items() if value != self._wanted[name]}
@@ -61,6 +65,11 @@ class FixedText:
         # behind an error the transaction is aborted and takes the settings back by itself
         if kind is None and self._before is not None:
             set_local(self._connection, self._before)
+
+    @property
+    def leaving(self) -> list[str]:
+        """The statements that leave the block, to be sent with the next ones: behind a lock, everybody waits for a message."""
+        return setting_local(self._before or {})
 
 
 def fixed_text(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.reads import Reads
 from alembic_safe.database.sql_words import verbatim
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import quoted, run, run_at_once
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.syncs import ROW, read_syncs
 from alembic_safe.operations.consent import online
@@ -17,9 +17,9 @@ from alembic_safe.operations.expressions import Views
 from alembic_safe.operations.kept import fixed_text, literal, rights_named
 from alembic_safe.operations.living import find_table, lock
 from alembic_safe.operations.speaking import place
-from alembic_safe.operations.swap_names import exchange_enums
-from alembic_safe.operations.swap_run import Pair, Swap, formulas_of, renamed, said_again, settled, swap_of
-from alembic_safe.operations.swap_standing import make, standing_on, take
+from alembic_safe.operations.swap_names import exchanging_in
+from alembic_safe.operations.swap_run import Pair, Swap, fill, formulas_of, renaming, said_again, settling, swap_of
+from alembic_safe.operations.swap_standing import make, standing_on, taking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,12 +73,14 @@ class _Plan:
 
     :param reads: what it was made of, read under ``fixed``.
     :param named: what names the columns, and is taken away and made again.
+    :param closing: the statements to be sent behind the locks before all others.
     """
 
     reads: Reads
     fixed: FixedText
     named: list[Part]
     swaps: list[_Swapping]
+    closing: tuple[str, ...] = ()
 
 
 def swap_enum_types(operations: Operations, op: SwapEnumTypesOp) -> None:
@@ -135,22 +137,25 @@ def _pair(connection: Connection, sync: Sync, types: Sequence[Mapping[str, Any]]
 
 def _exchange(connection: Connection, op: _SwapEnumsOp, schema: str, plan: _Plan, *, forward: bool) -> None:
     """Do it all; the tables are locked, and every statement is one of the catalog alone."""
-    take(connection, plan.named)
-    for one in plan.swaps:
-        renamed(connection, one.table, one.swap.pair)
-    exchange_enums(connection, schema, op.old, op.new)
+    columns = [statement for one in plan.swaps for statement in renaming(one.table, one.swap.pair)]
+    types = exchanging_in("TYPE", schema, op.old, op.new)
+    run_at_once(connection, [*plan.closing, *taking(plan.named), *columns, *types])
     # a view follows the column and the type that it was made of, and so says the formulas by the new names
     texts = [one.views.read_again(one.formulas, plan.fixed) for one in plan.swaps]
     done: dict[int, set[str]] = {}
+    statements = [one.views.dropping for one in plan.swaps]
     for one, text in zip(plan.swaps, texts, strict=True):
-        swap = one.swap
+        statements += settling(one.table, one.swap, text, forward=forward)
+        statements += said_again(one.table, one.swap, done.setdefault(one.table.oid, set()))
         if one.default is not None:
-            said = f"ALTER COLUMN {quoted(swap.pair.stays)} SET DEFAULT {literal(one.default)}"
-            run(connection, f"ALTER TABLE {one.table.quoted} {said}")
-            target = {**swap.counters.target, "expression": one.default}
-            swap = replace(swap, counters=replace(swap.counters, target=target))
-        settled(connection, one.table, swap, text, plan.fixed, forward=forward, before=[one.views.dropping])
-        said_again(connection, one.table, swap, done.setdefault(one.table.oid, set()))
+            said = f"ALTER COLUMN {quoted(one.swap.pair.stays)} SET DEFAULT {literal(one.default)}"
+            statements.append(f"ALTER TABLE {one.table.quoted} {said}")
+    run_at_once(connection, statements)
+    for one in plan.swaps:
+        counters = one.swap.counters
+        if one.default is not None:
+            counters = replace(counters, target={**counters.target, "expression": one.default})
+        fill(connection, one.table, replace(one.swap, counters=counters), plan.fixed, {})
     make(connection, plan.named, plan.fixed)
 
 
@@ -162,13 +167,14 @@ def _locked(
     It is found before the locks, so that nobody waits for it, and found again behind them where something has changed.
     """
     plan = _planned(connection, todo, subject, forward=forward)
-    with plan.fixed:
-        plan.reads.prepare()
-        for table in {one.table.oid: one.table for one in plan.swaps}.values():
-            lock(connection, table, subject)
-        is_true = plan.reads.are_true()
-    if is_true:
-        return plan
+    plan.fixed.enter()
+    plan.reads.prepare()
+    for table in {one.table.oid: one.table for one in plan.swaps}.values():
+        lock(connection, table, subject)
+    closing = (plan.reads.ending, *plan.fixed.leaving)
+    if plan.reads.are_true():
+        return replace(plan, closing=closing)
+    run_at_once(connection, closing)
     for one in plan.swaps:
         one.views.drop()
     return _planned(connection, todo, subject, forward=forward)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import DBAPIError
+
+from alembic_safe.database.reads import rows_of
 from alembic_safe.database.sql_words import verbatim
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import quoted, run, run_at_once
 from alembic_safe.errors import NextStep, Refused
-from alembic_safe.operations.dependants import refused_by_restrict
-from alembic_safe.operations.kept import fixed_text, set_comment
+from alembic_safe.operations.dependants import depending_on
+from alembic_safe.operations.kept import comment_on, fixed_text, set_comment
 from alembic_safe.operations.swap_names import beside
 
 if TYPE_CHECKING:
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from alembic_safe.database.reads import Reads
     from alembic_safe.operations.living import LivingTable
 
 _KEY = """
@@ -43,14 +48,26 @@ ORDER BY 1, 2, 3
 """
 
 
-def require_free_key(connection: Connection, table: LivingTable, name: str, subject: str) -> None:
-    """Stop where a primary key cannot change its index, before anything is changed.
+@dataclass(frozen=True)
+class Key:
+    """A primary key that can stand on the index that was built beside it.
 
-    :raises Refused: naming what depends on it, or what is wrong with the index that is to take its place.
+    :param said: the statements that say of it again what was said of it before.
     """
-    key = _key(connection, table, name, subject)
+
+    name: str
+    when: str
+    said: tuple[str, ...]
+
+
+def free_key(reads: Reads, table: LivingTable, name: str, subject: str) -> Key:
+    """Return a primary key that can change its index.
+
+    :raises Refused: naming what refers to it, or what is wrong with the index that is to take its place.
+    """
+    key = _key(reads, table, name, subject)
     index = beside(name)
-    rows = run(connection, _READY, {"oid": table.oid, "name": index})
+    rows = reads.rows(_READY, {"oid": table.oid, "name": index})
     if not rows or not rows[0]["is_usable"]:
         raise Refused(
             f"{subject}: there is no unique and valid index {index} that the primary key {name} could stand on.",
@@ -61,24 +78,38 @@ def require_free_key(connection: Connection, table: LivingTable, name: str, subj
             f"{subject}: {', '.join(rows[0]['nullable'])} may be NULL, and becomes part of the primary key {name}.",
             next_steps=[NextStep("in a step before the swap", "op.set_not_null(...)")],
         )
-    refers = _referring(connection, table, key)
-    depends: Sequence[str] = [f"foreign key {one['name']} of {one['schema']}.{one['table']}" for one in refers]
-    depends = depends or refused_by_restrict(connection, _drop(table, name))
-    if depends:
-        raise Refused(
-            f"{subject}: others depend on the primary key {name}, and none of them is dropped in passing.", detail=depends,
-            next_steps=[NextStep("drop or change them in an earlier line of the same revision, then", "alembic upgrade head")],
-        )  # fmt: skip
+    refers = reads.rows(_REFERRING, {"oid": table.oid, "index": key["index"]})
+    if refers:
+        found = [f"foreign key {one['name']} of {one['schema']}.{one['table']}" for one in refers]
+        raise _others_depend(subject, name, found)
+    return Key(name, _when(key), tuple(_saying_of_it(table, name, key)))
 
 
-def move_key(connection: Connection, table: LivingTable, name: str, subject: str) -> None:
-    """Let a primary key stand on the index that was built beside it, without reading a row."""
-    key = _key(connection, table, name, subject)
-    when = " DEFERRABLE" if key["deferrable"] else ""
-    when += " INITIALLY DEFERRED" if key["deferred"] else ""
-    made = f"ADD CONSTRAINT {quoted(name)} PRIMARY KEY USING INDEX {quoted(beside(name))}{when}"
-    run(connection, f"ALTER TABLE {table.quoted} DROP CONSTRAINT {quoted(name)} RESTRICT, {made}")
-    _say_of_it(connection, table, name, key)
+def move_key(connection: Connection, table: LivingTable, key: Key, subject: str) -> None:
+    """Let a primary key stand on the index that was built beside it, without reading a row.
+
+    :raises Refused: naming what depends on it; its transaction has to be rolled back then.
+    """
+    made = f"ADD CONSTRAINT {quoted(key.name)} PRIMARY KEY USING INDEX {quoted(beside(key.name))}{key.when}"
+    change = f"ALTER TABLE {table.quoted} DROP CONSTRAINT {quoted(key.name)} RESTRICT, {made}"
+    try:
+        run_at_once(connection, [change, *key.said])
+    except DBAPIError as error:
+        found = depending_on(error)
+        if not found:
+            raise
+        raise _others_depend(subject, key.name, found) from error
+
+
+def _others_depend(subject: str, name: str, found: Sequence[str]) -> Refused:
+    return Refused(
+        f"{subject}: others depend on the primary key {name}, and none of them is dropped in passing.", detail=found,
+        next_steps=[NextStep("drop or change them in an earlier line of the same revision, then", "alembic upgrade head")],
+    )  # fmt: skip
+
+
+def _when(key: Mapping[str, Any]) -> str:
+    return f"{' DEFERRABLE' if key['deferrable'] else ''}{' INITIALLY DEFERRED' if key['deferred'] else ''}"
 
 
 def move_key_back(connection: Connection, table: LivingTable, name: str, pairs: Mapping[str, str]) -> None:
@@ -91,18 +122,16 @@ def move_key_back(connection: Connection, table: LivingTable, name: str, pairs: 
     key = _key(connection, table, name, "op.swap_columns_back")
     old = {new: old for old, new in pairs.items()}
     with fixed_text(connection, search_path=""):
-        refers = _referring(connection, table, key)
+        refers = run(connection, _REFERRING, {"oid": table.oid, "index": key["index"]})
     for one in refers:
         where = quoted(one["schema"], one["table"])
         run(connection, f"ALTER TABLE {where} DROP CONSTRAINT {quoted(one['name'])} RESTRICT")
-    run(connection, _drop(table, name))
+    run(connection, f"ALTER TABLE {table.quoted} DROP CONSTRAINT {quoted(name)} RESTRICT")
     new_columns = ", ".join(quoted(column) for column in key["columns"])
     run(connection, f"CREATE UNIQUE INDEX {quoted(beside(name))} ON {table.quoted} ({new_columns})")
     columns = ", ".join(quoted(old.get(column, column)) for column in key["columns"])
-    when = " DEFERRABLE" if key["deferrable"] else ""
-    when += " INITIALLY DEFERRED" if key["deferred"] else ""
-    run(connection, f"ALTER TABLE {table.quoted} ADD CONSTRAINT {quoted(name)} PRIMARY KEY ({columns}){when}")
-    _say_of_it(connection, table, name, key)
+    made = f"ALTER TABLE {table.quoted} ADD CONSTRAINT {quoted(name)} PRIMARY KEY ({columns}){_when(key)}"
+    run_at_once(connection, [made, *_saying_of_it(table, name, key)])
     for one in refers:
         where, definition = quoted(one["schema"], one["table"]), verbatim(one["definition"])
         run(connection, f"ALTER TABLE {where} ADD CONSTRAINT {quoted(one['name'])} {definition}")
@@ -110,24 +139,18 @@ def move_key_back(connection: Connection, table: LivingTable, name: str, pairs: 
             set_comment(connection, f"CONSTRAINT {quoted(one['name'])} ON {where}", one["comment"])
 
 
-def _key(connection: Connection, table: LivingTable, name: str, subject: str) -> Mapping[str, Any]:
-    rows = run(connection, _KEY, {"oid": table.oid, "name": name})
+def _key(source: Connection | Reads, table: LivingTable, name: str, subject: str) -> Mapping[str, Any]:
+    rows = rows_of(source, _KEY, {"oid": table.oid, "name": name})
     if not rows:
         raise Refused(f"{subject}: {table.shown} has no primary key {name}.")
     return rows[0]
 
 
-def _referring(connection: Connection, table: LivingTable, key: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return run(connection, _REFERRING, {"oid": table.oid, "index": key["index"]})
-
-
-def _drop(table: LivingTable, name: str) -> str:
-    return f"ALTER TABLE {table.quoted} DROP CONSTRAINT {quoted(name)} RESTRICT"
-
-
-def _say_of_it(connection: Connection, table: LivingTable, name: str, key: Mapping[str, Any]) -> None:
-    """Say of the constraint what was said of it before."""
-    if key["comment"] is not None:
-        set_comment(connection, f"CONSTRAINT {quoted(name)} ON {table.quoted}", key["comment"])
-    if key["clustered"]:
-        run(connection, f"ALTER TABLE {table.quoted} CLUSTER ON {quoted(name)}")
+def _saying_of_it(table: LivingTable, name: str, key: Mapping[str, Any]) -> list[str]:
+    """Return the statements that say of the constraint what was said of it before."""
+    comment = (
+        [comment_on(f"CONSTRAINT {quoted(name)} ON {table.quoted}", key["comment"])]
+        if key["comment"] is not None
+        else []
+    )
+    return comment + ([f"ALTER TABLE {table.quoted} CLUSTER ON {quoted(name)}"] if key["clustered"] else [])

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from alembic_safe.database.names import LONGEST_NAME, ending_in, names_ending_in
 from alembic_safe.database.sql_words import verbatim
-from alembic_safe.database.statements import quoted, run_at_once
+from alembic_safe.database.statements import quoted
 from alembic_safe.operations.constraint_parts import PARTS, renames_of_parts
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
-
-    from sqlalchemy import Connection
 
     from alembic_safe.database.reads import Reads
     from alembic_safe.operations.living import LivingTable
@@ -130,37 +128,32 @@ def _commented(table: LivingTable, kind: str, name: str, comment: str) -> str:
     return verbatim(f"COMMENT ON {what} IS {comment}")
 
 
-def exchange_names(connection: Connection, table: LivingTable, names: Names) -> None:
-    """Give the indexes and constraints of the column that has the final name now theirs."""
+def exchanging_names(table: LivingTable, names: Names) -> list[str]:
+    """Return the statements that give the indexes and constraints of the column that has the final name now theirs."""
     rename = f"ALTER TABLE {table.quoted} RENAME CONSTRAINT"
-    if names.not_null:
-        exchange_parts(connection, rename, *names.not_null)
+    statements = exchanging(rename, *names.not_null) if names.not_null else []
     for name in names.constraints:
-        exchange_parts(connection, rename, name, beside(name))
-        run_at_once(connection, names.parts.get(name, ()))
+        statements += exchanging(rename, name, beside(name))
+        statements += names.parts.get(name, ())
     for name in names.indexes:
-        exchange_indexes(connection, table.schema, name, beside(name))
-    run_at_once(connection, names.said)
+        statements += exchanging_in("INDEX", table.schema, name, beside(name))
+    return [*statements, *names.said]
 
 
-def exchange_parts(connection: Connection, rename: str, one: str, other: str) -> None:
-    """Exchange two names.
+def exchanging(rename: str, one: str, other: str) -> list[str]:
+    """Return the statements that exchange two names.
 
     :param rename: the statement up to the names, such as ``ALTER TABLE t RENAME COLUMN``.
     """
-    passing = ((one, _BETWEEN), (other, one), (_BETWEEN, other))
-    run_at_once(connection, [f"{rename} {quoted(before)} TO {quoted(after)}" for before, after in passing])
+    return [f"{rename} {quoted(before)} TO {quoted(after)}" for before, after in _passing(one, other)]
 
 
-def exchange_indexes(connection: Connection, schema: str, one: str, other: str) -> None:
-    """Exchange the names of two indexes."""
-    passing = ((one, _BETWEEN), (other, one), (_BETWEEN, other))
-    renames = [f"ALTER INDEX {quoted(schema, before)} RENAME TO {quoted(after)}" for before, after in passing]
-    run_at_once(connection, renames)
+def exchanging_in(kind: str, schema: str, one: str, other: str) -> list[str]:
+    """Return the statements that exchange the names of two objects of a schema: an ``INDEX``, a ``TYPE``."""
+    return [
+        f"ALTER {kind} {quoted(schema, before)} RENAME TO {quoted(after)}" for before, after in _passing(one, other)
+    ]
 
 
-def exchange_enums(connection: Connection, schema: str, one: str, other: str) -> None:
-    """Exchange the names of two enums."""
-    passing = ((one, _BETWEEN), (other, one), (_BETWEEN, other))
-    renames = [f"ALTER TYPE {quoted(schema, before)} RENAME TO {quoted(after)}" for before, after in passing]
-    run_at_once(connection, renames)
+def _passing(one: str, other: str) -> tuple[tuple[str, str], ...]:
+    return ((one, _BETWEEN), (other, one), (_BETWEEN, other))

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.reads import Reads
 from alembic_safe.database.sql_words import verbatim
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import quoted, run, run_at_once, together
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.dependants import OF_THE_NAME, said_of_column
-from alembic_safe.operations.expressions import Views, Wanted
+from alembic_safe.operations.expressions import Wanted
+from alembic_safe.operations.expressions_renamed import Renamed
 from alembic_safe.operations.kept import fixed_text, rights_named
 from alembic_safe.operations.living import find_column, lock
 from alembic_safe.operations.speaking import table_of
 from alembic_safe.operations.swap_counters import counters_of, move_default
-from alembic_safe.operations.swap_key import move_key, move_key_back, require_free_key
-from alembic_safe.operations.swap_names import exchange_names, exchange_parts, names_of
-from alembic_safe.operations.swap_standing import make, standing_on, take
+from alembic_safe.operations.swap_key import free_key, move_key, move_key_back
+from alembic_safe.operations.swap_names import exchanging, exchanging_names, names_of
+from alembic_safe.operations.swap_standing import make, standing_on, taking
 from alembic_safe.operations.sync_run import (
     columns_of,
     exact_of,
     find_sync,
     firing_last,
-    install,
+    installing,
     text_of,
 )
 from alembic_safe.operations.sync_whole import refuse_idle_triggers, triggers_of
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from alembic_safe.operations.living import LivingTable
     from alembic_safe.operations.swap_columns import SwapColumnsBackOp, SwapColumnsOp, _SwapOp
     from alembic_safe.operations.swap_counters import Counters
+    from alembic_safe.operations.swap_key import Key
     from alembic_safe.operations.swap_names import Names
     from alembic_safe.operations.table_parts_sql import Part
 
@@ -89,8 +91,10 @@ class _Plan:
 
     :param reads: what it was made of, read under ``fixed``.
     :param named: what names the columns, and is taken away and made again.
-    :param views: the formulas of all syncs; ``formulas``: what they are by the names before.
+    :param formulas: those of all syncs.
+    :param key: the primary key that goes to the new columns.
     :param defaults: those that the file says.
+    :param message: what changes all names, ready to be sent; empty where the formulas have to be read in between.
     """
 
     table: LivingTable
@@ -98,9 +102,10 @@ class _Plan:
     fixed: FixedText
     named: list[Part]
     swaps: list[Swap]
-    views: Views
-    formulas: tuple[Expression, ...]
+    formulas: Renamed
+    key: Key | None
     defaults: Mapping[str, str | None]
+    message: str = ""
 
 
 def swap_columns(operations: Operations, op: SwapColumnsOp) -> None:
@@ -121,12 +126,9 @@ def _swap(operations: Operations, op: _SwapOp, *, forward: bool) -> None:
         plan = _locked(connection, table, op, subject, forward=forward)
         if plan is None:
             return
-        take(connection, plan.named)
-        if op.primary_key is not None and forward:
-            require_free_key(connection, table, op.primary_key, subject)
         _exchange(connection, plan, forward=forward)
-        if op.primary_key is not None and forward:
-            move_key(connection, table, op.primary_key, subject)
+        if plan.key is not None:
+            move_key(connection, table, plan.key, subject)
         elif op.primary_key is not None:
             move_key_back(connection, table, op.primary_key, dict(op.pairs))
         make(connection, plan.named, plan.fixed)
@@ -139,20 +141,35 @@ def _locked(connection: Connection, table: LivingTable, op: _SwapOp, subject: st
 
     It is found before the lock, so that nobody waits for it, and found again behind it where something has changed.
     """
-    plan = _planned(connection, table, op, subject, forward=forward)
+    plan = _planned(connection, table, op, subject, forward=forward, ahead=True)
     if plan is None:
         return None
-    with plan.fixed:
-        plan.reads.prepare()
-        lock(connection, table, subject)
-        is_true = plan.reads.are_true()
+    plan.fixed.enter()
+    plan.reads.prepare()
+    closing = [plan.reads.ending, *plan.fixed.leaving]
+    known = plan.formulas.known
+    if known is not None:
+        settled = _settling(plan, known, forward=forward)
+        message = together([*closing, *taking(plan.named), *plan.formulas.renaming, *settled])
+        plan = replace(plan, message=message)
+    lock(connection, table, subject)
+    is_true = plan.reads.are_true()
+    if is_true and plan.message:
+        return plan
+    run_at_once(connection, closing)
     if is_true:
         return plan
-    plan.views.drop()
-    return _planned(connection, table, op, subject, forward=forward)
+    plan.formulas.forget()
+    return _planned(connection, table, op, subject, forward=forward, ahead=False)
 
 
-def _planned(connection: Connection, table: LivingTable, op: _SwapOp, subject: str, *, forward: bool) -> _Plan | None:
+def _planned(
+    connection: Connection, table: LivingTable, op: _SwapOp, subject: str, *, forward: bool, ahead: bool
+) -> _Plan | None:  # fmt: skip
+    """Return what is to be done; ``None`` where that is done already.
+
+    :param ahead: whether it is asked before the lock.
+    """
     reads, fixed = Reads(connection), fixed_text(connection, search_path="")
     with fixed:
         pairs = [(old, new) for old, new in op.pairs if not _is_over(reads, table, old, new)]
@@ -163,9 +180,13 @@ def _planned(connection: Connection, table: LivingTable, op: _SwapOp, subject: s
         swaps = [
             swap_of(reads, table, sync, Pair(*pair), forward=forward) for pair, sync in zip(pairs, syncs, strict=True)
         ]
-    views = Views(connection, table, [wanted for sync in syncs for wanted in formulas_of(sync)])
-    views.make()
-    return _Plan(table, reads, fixed, named, swaps, views, views.read(fixed), op.defaults)
+        name = op.primary_key if forward else None
+        key = free_key(reads, table, name, subject) if name is not None else None
+    wanted = [one for sync in syncs for one in formulas_of(sync)]
+    formulas = Renamed(
+        connection, table, wanted, lambda on: [one for pair in pairs for one in renaming(on, Pair(*pair))], fixed, ahead=ahead
+    )  # fmt: skip
+    return _Plan(table, reads, fixed, named, swaps, formulas, key, op.defaults)
 
 
 def _is_over(reads: Reads, table: LivingTable, old: str, new: str) -> bool:
@@ -185,19 +206,28 @@ def _sync(reads: Reads, table: LivingTable, old: str, new: str, subject: str) ->
 
 def _exchange(connection: Connection, plan: _Plan, *, forward: bool) -> None:
     """Let all columns change their names; every statement is one of the catalog alone."""
+    if plan.message:
+        run(connection, plan.message)
+    else:
+        found = plan.formulas.behind(taking(plan.named))
+        run_at_once(connection, _settling(plan, found, forward=forward))
     for one in plan.swaps:
-        renamed(connection, plan.table, one.pair)
-    # a view follows the column that it was made of, and so says the formulas by the new names
-    found = plan.views.read_again(plan.formulas, plan.fixed)
+        fill(connection, plan.table, one, plan.fixed, plan.defaults)
+
+
+def _settling(plan: _Plan, found: Sequence[Expression], *, forward: bool) -> list[str]:
+    """Return the statements that bring everything behind the columns that have changed their names.
+
+    :param found: the formulas of all syncs, by the names of then.
+    """
+    statements: list[str] = []
     done: set[str] = set()
     for one in plan.swaps:
         number = len(formulas_of(one.sync))
-        before = [plan.views.dropping] if one is plan.swaps[0] else []
-        settled(
-            connection, plan.table, one, found[:number], plan.fixed, forward=forward, before=before, defaults=plan.defaults
-        )  # fmt: skip
+        statements += settling(plan.table, one, found[:number], forward=forward)
         found = found[number:]
-        said_again(connection, plan.table, one, done)
+        statements += said_again(plan.table, one, done)
+    return statements
 
 
 def swap_of(reads: Reads, table: LivingTable, sync: Sync, pair: Pair, *, forward: bool) -> Swap:
@@ -218,39 +248,42 @@ def swap_of(reads: Reads, table: LivingTable, sync: Sync, pair: Pair, *, forward
     return Swap(sync, pair, tuple(said), exact, counters, names, firing, tuple(triggers))
 
 
-def renamed(connection: Connection, table: LivingTable, pair: Pair) -> None:
-    """Let two columns change their names."""
-    exchange_parts(connection, f"ALTER TABLE {table.quoted} RENAME COLUMN", pair.stays, pair.goes)
+def renaming(table: LivingTable, pair: Pair) -> list[str]:
+    """Return the statements that let two columns change their names."""
+    return exchanging(f"ALTER TABLE {table.quoted} RENAME COLUMN", pair.stays, pair.goes)
 
 
-def settled(
-    connection: Connection, table: LivingTable, swap: Swap, found: Sequence[Expression], fixed: FixedText, *, forward: bool,
-    before: Sequence[str] = (), defaults: Mapping[str, str | None] | None = None,
-) -> None:  # fmt: skip
-    """Bring the sync, and what fills the columns, behind those that have changed their names.
+def settling(table: LivingTable, swap: Swap, found: Sequence[Expression], *, forward: bool) -> list[str]:
+    """Return the statements that bring the sync behind the columns that have changed their names.
 
     :param found: the formulas of the sync, by the names of now.
-    :param before: statements to be sent in front.
-    :param defaults: see :func:`~alembic_safe.operations.swap_counters.move_default`.
     """
     sync, pair = swap.sync, swap.pair
     exact = frozenset(pair.turned(tuple(swap.exact)))
     columns = columns_of(pair.turned(sync.old), pair.turned(sync.new), found, exact)
     text = text_of(columns, up=sync.text.up, down=sync.text.down, swapped=forward)
     # sessions that have run the trigger would fail in it, were the function not another one now
-    install(connection, table, sync.name, columns, text, firing=swap.firing, replaced=swap.triggers, before=before)
-    move_default(connection, table, swap.counters, fixed, from_=pair.goes, to=pair.stays, defaults=defaults or {})
+    return installing(table, sync.name, columns, text, firing=swap.firing, replaced=swap.triggers)
 
 
-def said_again(connection: Connection, table: LivingTable, swap: Swap, done: set[str]) -> None:
-    """Give what stands on the columns its names, and the name what was said of it.
+def fill(
+    connection: Connection, table: LivingTable, swap: Swap, fixed: FixedText, defaults: Mapping[str, str | None]
+) -> None:
+    """Bring what fills the columns behind those that have changed their names.
+
+    :param defaults: see :func:`~alembic_safe.operations.swap_counters.move_default`.
+    """
+    move_default(connection, table, swap.counters, fixed, from_=swap.pair.goes, to=swap.pair.stays, defaults=defaults)
+
+
+def said_again(table: LivingTable, swap: Swap, done: set[str]) -> list[str]:
+    """Return the statements that give what stands on the columns its names, and the name what was said of it.
 
     :param done: the names that have changed owners already: an index over several columns is one of each.
     """
-    exchange_names(connection, table, swap.names.without(done))
+    names = swap.names.without(done)
     done.update((*swap.names.constraints, *swap.names.indexes))
-    for one in swap.said:
-        run(connection, verbatim(one.make))
+    return [*exchanging_names(table, names), *(verbatim(one.make) for one in swap.said)]
 
 
 def formulas_of(sync: Sync) -> list[Wanted]:

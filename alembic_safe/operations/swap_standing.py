@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.sql_words import verbatim
-from alembic_safe.database.statements import quoted, run
+from alembic_safe.database.statements import quoted, run_at_once
 from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 from alembic_safe.operations.expressions import OWN_VIEWS
 from alembic_safe.operations.living import find_table
@@ -104,11 +104,9 @@ def standing_on(reads: Reads, columns: Sequence[tuple[LivingTable, str]]) -> lis
     return [*stats, *views, *triggers, *policies, *identity]
 
 
-def take(connection: Connection, parts: Sequence[Part]) -> None:
-    """Take all of it away, the last first."""
-    for part in reversed(parts):
-        if part.take:
-            run(connection, verbatim(part.take))
+def taking(parts: Sequence[Part]) -> list[str]:
+    """Return the statements that take all of it away, the last first."""
+    return [verbatim(part.take) for part in reversed(parts) if part.take]
 
 
 def make(connection: Connection, parts: Sequence[Part], fixed: FixedText) -> None:
@@ -118,13 +116,14 @@ def make(connection: Connection, parts: Sequence[Part], fixed: FixedText) -> Non
     """
     if not parts:
         return
+    statements: list[str] = []
+    for part in parts:
+        statements += map(verbatim, part.make)
+        if part.kind == "view":
+            # its own rights come behind
+            statements.append(without_default_rights("", part.name))
     with fixed:
-        for part in parts:
-            for statement in part.make:
-                run(connection, verbatim(statement))
-            if part.kind == "view":
-                # its own rights come behind
-                run(connection, without_default_rights("", part.name))
+        run_at_once(connection, statements)
 
 
 def _view(reads: Reads, row: Mapping[str, Any]) -> list[Part]:

@@ -83,7 +83,8 @@ def sync_columns(operations: Operations, op: SyncColumnsOp) -> None:
             give_terms(connection, reads, table, op)
         text = text_of(columns, up=op.up or (), down=op.down or (), swapped=op.swapped)
         triggers = [] if there is None else triggers_of(reads, there)
-        install(connection, table, name, columns, text, firing=firing_last(reads, table, name), replaced=triggers)
+        firing = firing_last(reads, table, name)
+        run_at_once(connection, installing(table, name, columns, text, firing=firing, replaced=triggers))
     _warn_of_watchers(reads, table, op)
 
 
@@ -107,26 +108,22 @@ def find_sync(
     return next((sync for sync in read_syncs(connection, table.oid) if sync.text.columns == wanted), None)
 
 
-def install(
-    connection: Connection, table: LivingTable, name: str, columns: Columns, text: SyncText, *, firing: str,
-    replaced: Sequence[str], before: Sequence[str] = (),
-) -> None:  # fmt: skip
-    """Make function and triggers; where they replace others, in the same transaction.
+def installing(
+    table: LivingTable, name: str, columns: Columns, text: SyncText, *, firing: str, replaced: Sequence[str]
+) -> list[str]:
+    """Return the statements that make function and triggers, to be sent at once where they replace others.
 
     :param firing: what the triggers' names begin with, see :func:`firing_last`.
     :param replaced: the triggers that go.
-    :param before: statements to be sent in front.
     """
     function = f"FUNCTION {quoted(SYNC_SCHEMA, name)}()"
-    statements = [
-        *before,
+    return [
         *_dropping(table, replaced),
         create_function(name, columns),
         comment_on(function, text.as_comment()),
         *rights_on(function, table.owner),
         *create_triggers(table.quoted, firing, columns, name),
     ]
-    run_at_once(connection, statements)
 
 
 def ending_of(reads: Reads, table: LivingTable, column: str, successors: Sequence[str]) -> list[str]:
