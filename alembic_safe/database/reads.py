@@ -30,6 +30,7 @@ class Reads:
     def __init__(self, connection: Connection | psycopg.Connection[Any]) -> None:
         self.connection = connection
         self._asked: list[tuple[str, str]] = []
+        self._moving: set[str] = set()
         self._prepared = ""
 
     def rows(self, sql: str, params: Mapping[str, object] | None = None) -> Sequence[Mapping[str, Any]]:
@@ -37,6 +38,11 @@ class Reads:
         asked = _with_values(sql, params or {})
         known = next((said for before, said in self._asked if before == asked), None)
         return self.together([(sql, params or {})])[0] if known is None else json.loads(known)
+
+    def moving(self, queries: Sequence[tuple[str, Mapping[str, object]]]) -> None:
+        """Ask what goes on while others write: behind the lock it is told anew, and makes no plan untrue."""
+        self.together(queries)
+        self._moving.update(_with_values(sql, params) for sql, params in queries)
 
     def together(self, queries: Sequence[tuple[str, Mapping[str, object]]]) -> Sequence[Sequence[Mapping[str, Any]]]:
         """Return the rows of several queries, which are asked at once."""
@@ -57,7 +63,9 @@ class Reads:
     def are_true(self) -> bool:
         """Whether everything is told again, word for word; asked once behind :meth:`prepare`, in the same transaction."""
         told = _told(run(self.connection, f"EXECUTE {self._prepared}"))
-        return told == [said for _, said in self._asked]
+        before, self._asked = self._asked, [(sql, said) for (sql, _), said in zip(self._asked, told, strict=True)]
+        pairs = zip(before, told, strict=True)
+        return all(was == said or sql in self._moving for (sql, was), said in pairs)
 
     @property
     def ending(self) -> str:

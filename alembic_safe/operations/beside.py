@@ -141,10 +141,10 @@ def _make(
     run(connection, create_function(keeping))
     function = f"FUNCTION {quoted(SYNC_SCHEMA, name)}()"
     set_comment(connection, function, f"alembic-safe keeps {table.shown}.{column.name} in {RETIRED_SCHEMA}.{name}")
-    for statement in (*rights_on(function, table.owner), *create_triggers(table.quoted, keeping)):
-        run(connection, statement)
     made = read_beside(connection, table.schema, table.name, column.name)
     assert made is not None  # noqa: S101 - it was just made
+    # who writes waits from here on
+    run_at_once(connection, [*rights_on(function, table.owner), *create_triggers(table.quoted, keeping)])
     return made
 
 
@@ -215,21 +215,16 @@ def _triggers(source: Connection | Reads, table: LivingTable, beside: Retired) -
     return rows_of(source, _KEEPING_TRIGGERS, {"oid": table.oid, "own": SYNC_SCHEMA, "kept": beside.kept})
 
 
-def stop_keeping(
-    connection: Connection, table: LivingTable, beside: Retired, triggers: Sequence[str], *, before: Sequence[str] = ()
-) -> None:
-    """Take the triggers away, and leave what they kept.
-
-    :param before: statements to be sent in front.
-    """
+def stopping_to_keep(table: LivingTable, beside: Retired, triggers: Sequence[str]) -> list[str]:
+    """Return the statements that take the triggers away, and leave what they kept."""
     drops = [f"DROP TRIGGER {quoted(name)} ON {table.quoted}" for name in triggers]
-    run_at_once(connection, [*before, *drops, f"DROP FUNCTION IF EXISTS {quoted(SYNC_SCHEMA, beside.kept)}() RESTRICT"])
+    return [*drops, f"DROP FUNCTION IF EXISTS {quoted(SYNC_SCHEMA, beside.kept)}() RESTRICT"]
 
 
 def let_go(connection: Connection, table: LivingTable, beside: Retired) -> None:
     """Take triggers and kept table away: the column itself has every value."""
-    stop_keeping(connection, table, beside, keeping_triggers(connection, table, beside))
-    run(connection, f"DROP TABLE {beside.quoted} RESTRICT")
+    stopping = stopping_to_keep(table, beside, keeping_triggers(connection, table, beside))
+    run_at_once(connection, [*stopping, f"DROP TABLE {beside.quoted} RESTRICT"])
 
 
 def unkeep(connection: Connection, request: RetireColumn) -> None:

@@ -7,13 +7,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from alembic_safe.database.reads import Reads
-from alembic_safe.database.statements import run
+from alembic_safe.database.statements import run, run_at_once
 from alembic_safe.errors import NextStep, Refused
-from alembic_safe.inspecting.retired import BESIDE, BESIDE_WORDS, read_beside
+from alembic_safe.inspecting.retired import BESIDE, BESIDE_WORDS, read_before, read_beside
 from alembic_safe.operations.beside import is_complete, keeping_triggers, sees_every_write
 from alembic_safe.operations.dependants import owned_sequences, said_of_column
 from alembic_safe.operations.kept import fixed_text
-from alembic_safe.operations.living import COLUMN, KEYS, find_column, key_of, keys_return, lock
+from alembic_safe.operations.living import (
+    COLUMN,
+    KEYS,
+    counters_of_key,
+    find_column,
+    key_of,
+    key_source,
+    keys_return,
+    lock,
+)
 from alembic_safe.operations.sync_run import ending_of, find_sync
 from alembic_safe.operations.sync_whole import refuse_idle_triggers
 
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from alembic_safe.inspecting.retired import Dependant, Retired
+    from alembic_safe.inspecting.retired import Dependant, KeySource, Retired
     from alembic_safe.operations.column_keep import RetireColumn
     from alembic_safe.operations.dependants import OwnedSequence
     from alembic_safe.operations.living import LivingColumn, LivingTable
@@ -40,7 +49,9 @@ class Found:
     :param beside: what is kept of it beside it, if all of it is; ``counted``: how much that was when it was counted.
     :param given_up: what is kept beside it and is of no use.
     :param triggers: those that keep it.
-    :param ending: what ends the sync with the columns that replaced it, where they are in sync.
+    :param ending: the statements to be sent first; they end the sync with the columns that replaced it, where there is one.
+    :param before: what was kept of columns that had the name before.
+    :param key_source: what makes the keys now; ``is_kept``: whether there is a value in what is kept beside the column.
     """
 
     column: LivingColumn
@@ -52,6 +63,9 @@ class Found:
     ending: tuple[str, ...]
     dependants: tuple[Dependant, ...]
     sequences: Sequence[OwnedSequence]
+    before: tuple[Retired, ...]
+    key_source: KeySource | None = None
+    is_kept: bool = False
     counted: int = 0
 
 
@@ -59,9 +73,11 @@ class _Look:
     """Finds that, once before the lock and once more behind it where something has changed meanwhile."""
 
     def __init__(self, connection: Connection, table: LivingTable, request: RetireColumn, subject: str) -> None:
-        self._table, self._request, self._subject = table, request, subject
+        self._connection, self._table, self._request, self._subject = connection, table, request, subject
         self._reads, self._definitions = Reads(connection), Reads(connection)
         self._fixed = fixed_text(connection, search_path="")
+        self._names: list[str] = []
+        self._some: list[tuple[str, dict[str, object]]] = []
 
     def found(self) -> Found | None:
         """Return it; ``None`` where there is no such column."""
@@ -92,19 +108,32 @@ class _Look:
             dependants = said_of_column(self._definitions, table.quoted, column.name)
             sequences = owned_sequences(self._definitions, table.quoted, column.name)
         beside, given_up = (there, None) if complete else (None, there)
-        return Found(column, key, again, beside, given_up, tuple(triggers), tuple(ends), dependants, sequences)
+        before = tuple(read_before(reads, table.schema, table.name, column.name))
+        self._names, self._some = [name for name, _ in key], [_some(beside)] if beside is not None else []
+        reads.moving([counters_of_key(table, self._names), *self._some])
+        return Found(column, key, again, beside, given_up, tuple(triggers), tuple(ends), dependants, sequences, before)
 
     def prepare(self) -> None:
         """See :meth:`~alembic_safe.database.reads.Reads.prepare`."""
         self._reads.prepare()
-        with self._fixed:
-            self._definitions.prepare()
+        self._fixed.enter()
+        self._definitions.prepare()
 
     def is_true(self) -> bool:
         """Whether the same would be found now."""
-        with self._fixed:
-            are_true = self._definitions.are_true()
+        are_true = self._definitions.are_true()
+        run_at_once(self._connection, [self._definitions.ending, *self._fixed.leaving])
         return self._reads.are_true() and are_true
+
+    def now(self, found: Found) -> Found:
+        """Return it with what goes on while others write, as it was told last."""
+        kept = any(self._reads.rows(*question)[0]["it"] for question in self._some)
+        return replace(found, key_source=key_source(self._reads, self._table, self._names), is_kept=kept)
+
+    @property
+    def ending(self) -> str:
+        """The statement that ends what :meth:`prepare` began, to be sent with the next ones."""
+        return self._reads.ending
 
 
 def found_and_locked(
@@ -121,12 +150,21 @@ def found_and_locked(
     if found is None:
         return None
     counted = _count(connection, found.beside, at_most=COUNTED_UNDER_LOCK if is_mine else None)
-    if not is_mine:
-        look.prepare()
-        lock(connection, table, subject)
-        if not look.is_true():
-            found = _Look(connection, table, request, subject).found()
-    return None if found is None else replace(found, counted=counted)
+    found = replace(found, counted=counted)
+    if is_mine:
+        return look.now(found)
+    look.prepare()
+    lock(connection, table, subject)
+    if look.is_true():
+        return look.now(replace(found, ending=(look.ending, *found.ending)))
+    run_at_once(connection, [look.ending])
+    look = _Look(connection, table, request, subject)
+    found = look.found()
+    return None if found is None else look.now(replace(found, counted=counted))
+
+
+def _some(beside: Retired) -> tuple[str, dict[str, object]]:
+    return f"SELECT EXISTS (SELECT FROM {beside.quoted}) AS it", {}
 
 
 def _require_successors(reads: Reads, table: LivingTable, request: RetireColumn, subject: str) -> None:

@@ -6,24 +6,26 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import DBAPIError
+
 from alembic_safe.database.reads import Reads
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted, run, run_at_once
 from alembic_safe.errors import ConsentMissing, NextStep, Refused
-from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record, read_before
-from alembic_safe.operations.beside import let_go, stop_keeping
+from alembic_safe.inspecting.retired import RETIRED_SCHEMA, Record
+from alembic_safe.operations.beside import let_go, stopping_to_keep
 from alembic_safe.operations.column_found import found_and_locked
 from alembic_safe.operations.consent import step_to_consent
-from alembic_safe.operations.dependants import refused_by_restrict, sequences_of
+from alembic_safe.operations.dependants import depending_on, refused_by_restrict, sequences_of
 from alembic_safe.operations.kept import (
     fixed_text,
     free_name,
     make_schema,
+    recording,
     require_fresh_snapshots,
     revoke_from_table,
     rights_named,
     text_of,
-    write_record,
 )
 from alembic_safe.operations.living import (
     LivingColumn,
@@ -31,13 +33,12 @@ from alembic_safe.operations.living import (
     find_column,
     find_table,
     here,
-    key_source,
     refuse_inheritance,
 )
 from alembic_safe.operations.sync_run import ending_of
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Sequence
 
     from sqlalchemy import Connection
 
@@ -122,24 +123,28 @@ def _keep_and_drop(
     drop = f"ALTER TABLE {table.quoted} DROP COLUMN {quoted(column.name)} RESTRICT"
     if column.is_inherited:
         raise Refused(f"{subject}: {table.shown} is a partition; the column is its parent's, and goes with that.")
-    names = [name for name, _ in key]
     # numbers that go on while others write are read behind the lock
     sequences = sequences_of(connection, found.sequences, table.quoted, column.name)
     dependants = (*sequences, *found.dependants)
     record = Record(
         kind="column", schema=table.schema, table=table.name, column=column.name, type=column.type, key=key,
         retired_at=datetime.now(timezone.utc).isoformat(), successors=request.successors, down=request.down,
-        keys_return=found.keys_return, key_source=key_source(connection, table, names), dependants=dependants,
+        keys_return=found.keys_return, key_source=found.key_source, dependants=dependants,
     )  # fmt: skip
     if found.beside is not None:
-        stop_keeping(connection, table, found.beside, found.triggers, before=found.ending)
-        _refuse_what_drop_refuses(connection, drop, subject, stay=True)
-        kept, rows = _end_keeping_beside(connection, found.beside, record, found.counted)
+        rows = max(found.counted, 1) if found.is_kept else 0
+        stopping = stopping_to_keep(table, found.beside, found.triggers)
+        kept, ending = _ending(found.beside.kept, replace(record, rows=rows), found.before)
+        try:
+            run_at_once(connection, [*found.ending, *stopping, drop, *ending])
+        except DBAPIError as error:
+            _refuse_what_depends(depending_on(error), subject)
+            raise
         return ColumnRetired(f"{table.shown}.{column.name}", kept, rows, dependants)
     run_at_once(connection, found.ending)
     if found.given_up is not None:
         let_go(connection, table, found.given_up)
-    _refuse_what_drop_refuses(connection, drop, subject, stay=False)
+    _refuse_what_depends(refused_by_restrict(connection, drop), subject)
     kept, rows = "", 0
     # a generated column's values come back by being generated
     if dependants or not column.is_generated:
@@ -149,13 +154,13 @@ def _keep_and_drop(
         kept = free_name(connection, f"{table.name}_{column.name}")
         with fixed_text(connection):
             rows = _keep(connection, table, column, record, kept)
-        kept = _end_keeping(connection, kept, replace(record, rows=rows))
+        kept, ending = _ending(kept, replace(record, rows=rows), found.before)
+        run_at_once(connection, ending)
     run(connection, drop)
     return ColumnRetired(f"{table.shown}.{column.name}", kept, rows, dependants)
 
 
-def _refuse_what_drop_refuses(connection: Connection, drop: str, subject: str, *, stay: bool) -> None:
-    depends = refused_by_restrict(connection, drop, stay=stay)
+def _refuse_what_depends(depends: Sequence[str], subject: str) -> None:
     if depends:
         raise Refused(
             f"{subject}: other objects depend on the column, and none of them is dropped in passing.",
@@ -221,24 +226,18 @@ def _keep(connection: Connection, table: LivingTable, column: LivingColumn, reco
     return int(run(connection, f"SELECT count(*) AS it FROM {own}")[0]["it"])
 
 
-def _end_keeping_beside(connection: Connection, beside: Retired, record: Record, counted: int) -> tuple[str, int]:
-    """Make what was kept beside the column what is kept of it; nothing is read under the lock but whether it is empty."""
-    some = bool(run(connection, f"SELECT EXISTS (SELECT FROM {beside.quoted}) AS it")[0]["it"])
-    rows = max(counted, 1) if some else 0
-    return _end_keeping(connection, beside.kept, replace(record, rows=rows)), rows
+def _ending(kept: str, record: Record, before: Sequence[Retired]) -> tuple[str, list[str]]:
+    """Return the name of the kept table, empty where it holds neither a value nor a record of anything; and what ends it.
 
+    It is made durable, or dropped.
 
-def _end_keeping(connection: Connection, kept: str, record: Record) -> str:
-    """Make the kept table durable, or drop it where it holds neither a value nor a record of anything."""
+    :param before: what was kept of columns that had the name before.
+    """
     own = quoted(RETIRED_SCHEMA, kept)
-    if record.rows == 0 and not record.dependants:
-        run(connection, f"DROP TABLE {own} RESTRICT")
-        if record.successors:
-            # the successors say all of it: what was kept of a column that had the name before is no value of this one
-            for one in read_before(connection, record.schema, record.table, record.column):
-                assert one.record is not None  # noqa: S101 - it was found by it
-                write_record(connection, one.kept, replace(one.record, state="older"))
-        return ""
-    run(connection, f"ALTER TABLE {own} SET LOGGED")
-    write_record(connection, kept, record)
-    return kept
+    if record.rows or record.dependants:
+        return kept, [f"ALTER TABLE {own} SET LOGGED", recording(kept, record)]
+    # where successors say all of it, what was kept of a column that had the name before is no value of this one
+    olds = [
+        (one.kept, replace(one.record, state="older")) for one in before if one.record is not None and record.successors
+    ]
+    return "", [f"DROP TABLE {own} RESTRICT", *(recording(*old) for old in olds)]

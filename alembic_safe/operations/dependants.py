@@ -246,10 +246,9 @@ def server_words(error: BaseException) -> str:
     return " ".join(str(origin).split())
 
 
-def refused_by_restrict(connection: Connection, drop: str, *, stay: bool = False) -> tuple[str, ...]:
+def refused_by_restrict(connection: Connection, drop: str) -> tuple[str, ...]:
     """Ask the server, under a savepoint, what it would say to a drop.
 
-    :param stay: let a drop stay that goes through; else it is taken back in any case.
     :returns: what depends on the object, one line each; empty where the drop would go through.
     """
     from sqlalchemy.exc import DBAPIError
@@ -263,10 +262,7 @@ def refused_by_restrict(connection: Connection, drop: str, *, stay: bool = False
         if not depends:
             raise
         return depends
-    if stay:
-        savepoint.commit()
-    else:
-        savepoint.rollback()
+    savepoint.rollback()
     return ()
 
 

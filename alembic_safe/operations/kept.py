@@ -207,7 +207,12 @@ def comment_on(what: str, comment: str) -> str:
 
 def write_record(connection: Connection, kept: str, record: Record) -> None:
     """Write beside a kept table what it is."""
-    set_comment(connection, f"TABLE {quoted(RETIRED_SCHEMA, kept)}", record.as_comment())
+    run(connection, recording(kept, record))
+
+
+def recording(kept: str, record: Record) -> str:
+    """Return the statement that writes beside a kept table what it is."""
+    return comment_on(f"TABLE {quoted(RETIRED_SCHEMA, kept)}", record.as_comment())
 
 
 def remember_purged(connection: Connection, purged: Purged) -> None:

@@ -11,7 +11,7 @@ from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.retired import KeySource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -220,7 +220,12 @@ def keys_return(reads: Reads, table: LivingTable, key: Sequence[str]) -> bool:
     return not reads.rows(_NEVER_TWICE, {"oid": table.oid, "columns": list(key)})[0]["it"]
 
 
-def key_source(connection: Connection, table: LivingTable, key: Sequence[str]) -> KeySource:
+def counters_of_key(table: LivingTable, key: Sequence[str]) -> tuple[str, Mapping[str, object]]:
+    """Return the question of :func:`key_source`, to be asked together with others."""
+    return _COUNTERS, {"oid": table.oid, "columns": list(key)}
+
+
+def key_source(source: Connection | Reads, table: LivingTable, key: Sequence[str]) -> KeySource:
     """Return what makes a table's keys now."""
-    rows = run(connection, _COUNTERS, {"oid": table.oid, "columns": list(key)})
+    rows = rows_of(source, *counters_of_key(table, key))
     return KeySource(table.oid, tuple((row["oid"], row["file"], row["number"] or 0) for row in rows))
