@@ -96,7 +96,17 @@ class Case:
 
 
 CASES = {
-    "type change": Case("ALTER TABLE live ALTER w TYPE bigint", w="sa.BigInteger"),
+    "type change": Case(
+        "ALTER TABLE live ALTER w TYPE bigint",
+        w="sa.BigInteger",
+        by_hand=(
+            "ALTER TABLE live ADD w_new bigint",
+            "CREATE FUNCTION live_w() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.w_new := NEW.w; RETURN NEW; END'",
+            "CREATE TRIGGER live_w BEFORE INSERT OR UPDATE ON live FOR EACH ROW EXECUTE FUNCTION live_w()",
+            "UPDATE live SET w_new = w WHERE id BETWEEN {first} AND {last}",
+            "DROP TRIGGER live_w ON live; DROP FUNCTION live_w(); ALTER TABLE live DROP w; ALTER TABLE live RENAME w_new TO w",
+        ),
+    ),
     "not null": Case(
         "ALTER TABLE live ALTER w SET NOT NULL",
         w="sa.Integer, nullable=False",

@@ -161,6 +161,21 @@ def test_a_formula_that_a_twin_cannot_read_is_read_behind_the_lock(place: Stepwi
     assert place.dump() == wanted
 
 
+@pytest.mark.parametrize(
+    "formula", ["(ROW(NULL, {c}, NULL, NULL)::t).c", "(ARRAY[ROW(NULL, {c}, NULL, NULL)::t])[1].c"]
+)
+def test_a_field_of_the_tables_own_type_is_renamed_with_the_column(place: Stepwise, formula: str) -> None:
+    place.run(
+        "DROP TABLE IF EXISTS t CASCADE; CREATE TABLE t (id integer PRIMARY KEY, c integer, other integer, c_new bigint)"
+    )
+    place.op("sync_columns", "t", "c", "c_new", up=formula.format(c="c") + "::bigint", down="c_new::integer")
+
+    place.op("swap_columns", "t", "c", "c_new")
+
+    place.run("INSERT INTO t (id, c_new) VALUES (1, 7)")
+    assert place.all("SELECT c, c_new FROM t") == [(7, 7)]
+
+
 def two_enums(place: Stepwise) -> None:
     place.run(ENUMS)
     there, back = ("CASE c{}::text WHEN '{}' THEN '{}' ELSE c{}::text END".format(*words)

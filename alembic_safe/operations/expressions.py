@@ -109,6 +109,8 @@ class Views:
         for one in self._wanted:
             self._views.setdefault((one.sql, one.type), one)
         self._from = _ROW_FROM.format(table.quoted, quoted(row))
+        self.select_fields = False
+        """Whether one of those that were read names a field of a row type, which may be a table's own."""
 
     def make(self) -> None:
         """Make the views.
@@ -141,6 +143,7 @@ class Views:
         with fixed or fixed_text(self._connection, search_path=""):
             first, *rows = run(self._connection, _TREES, {"views": self._names, "oid": self._table.oid})
             tail = str(first["text"]).removeprefix(" SELECT NULL::text")
+            self.select_fields = any("{FIELDSELECT" in row["tree"] for row in rows)
             used = [(n, int(oid)) for n, row in enumerate(rows) for oid in _FUNCTIONS.findall(row["tree"])]
             words = {"places": [place for place, _ in used], "oids": [oid for _, oid in used]}
             found = {row["place"]: row for row in run(self._connection, _VOLATILITY, words)} if used else {}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from alembic_safe.operations.living import LivingTable
 
 # a connection that is gone, a deadlock, a lock that was not obtained, somebody who ended the statement
-_NOT_OF_THE_TWIN = ("08", "40", "55", "57")
+_NOT_OF_THE_TWIN = ("08", "40", "55P03", "57")
 TWIN = "alembic_safe_twin"
 """The name of the twin, in the session's own temporary schema."""
 
@@ -74,8 +74,10 @@ class Renamed:
         """Return the formulas as they read behind a change of the twin's names.
 
         :returns: ``None`` where the twin cannot be made, or a formula does not read the same over it: one that takes the
-            whole row names the table's own type.
+            whole row names the table's own type, of which a field has the name of a column.
         """
+        if self._views.select_fields:
+            return None
         twin = replace(self._table, schema="pg_temp", name=TWIN)
         savepoint = self._connection.begin_nested()
         try:
@@ -90,7 +92,7 @@ class Renamed:
         except Refused:
             return None
         except DBAPIError as error:
-            if (sqlstate_of(error) or _NOT_OF_THE_TWIN[0])[:2] in _NOT_OF_THE_TWIN:
+            if (sqlstate_of(error) or "08").startswith(_NOT_OF_THE_TWIN):
                 raise
             return None
         finally:
