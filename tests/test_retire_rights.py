@@ -63,6 +63,17 @@ def test_an_owner_who_may_not_make_a_schema_is_told_the_line_and_it_is_enough(li
     assert living.kept(done.kept) == [("1", "a"), ("2", "b")]
 
 
+def test_a_role_that_may_use_no_language_retires_a_column(living: Living, role: str) -> None:
+    living.run(TABLE + f"ALTER TABLE t OWNER TO {role}; GRANT CREATE ON DATABASE {living.name} TO {role};"
+               "REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC")  # fmt: skip
+    try:
+        done = living.retire_column("t", C, user=role)
+    finally:
+        living.run("GRANT USAGE ON LANGUAGE plpgsql TO PUBLIC")
+
+    assert living.kept(done.kept) == [("1", "a"), ("2", "b")]
+
+
 def test_a_schema_of_another_owner_is_told_the_line_and_it_is_enough(living: Living, role: str) -> None:
     living.run("CREATE TABLE first (id serial PRIMARY KEY, c text); INSERT INTO first (c) VALUES ('x')")
     living.retire_column("first", C)

@@ -49,7 +49,8 @@ class Found:
     :param beside: what is kept of it beside it, if all of it is; ``counted``: how much that was when it was counted.
     :param given_up: what is kept beside it and is of no use.
     :param triggers: those that keep it.
-    :param ending: the statements to be sent first; they end the sync with the columns that replaced it, where there is one.
+    :param closing: the statements to be sent first, of the look itself.
+    :param ending: what ends the sync with the columns that replaced it, where they are in sync.
     :param before: what was kept of columns that had the name before.
     :param key_source: what makes the keys now; ``is_kept``: whether there is a value in what is kept beside the column.
     """
@@ -67,6 +68,7 @@ class Found:
     key_source: KeySource | None = None
     is_kept: bool = False
     counted: int = 0
+    closing: tuple[str, ...] = ()
 
 
 class _Look:
@@ -122,7 +124,7 @@ class _Look:
     def is_true(self) -> bool:
         """Whether the same would be found now."""
         are_true = self._definitions.are_true()
-        run_at_once(self._connection, [self._definitions.ending, *self._fixed.leaving])
+        run_at_once(self._connection, self._fixed.leaving)
         return self._reads.are_true() and are_true
 
     def now(self, found: Found) -> Found:
@@ -131,9 +133,9 @@ class _Look:
         return replace(found, key_source=key_source(self._reads, self._table, self._names), is_kept=kept)
 
     @property
-    def ending(self) -> str:
-        """The statement that ends what :meth:`prepare` began, to be sent with the next ones."""
-        return self._reads.ending
+    def closing(self) -> tuple[str, ...]:
+        """The statements that end what :meth:`prepare` began, to be sent with the next ones."""
+        return self._reads.ending, self._definitions.ending
 
 
 def found_and_locked(
@@ -156,8 +158,9 @@ def found_and_locked(
     look.prepare()
     lock(connection, table, subject)
     if look.is_true():
-        return look.now(replace(found, ending=(look.ending, *found.ending)))
-    run_at_once(connection, [look.ending])
+        return look.now(replace(found, closing=look.closing))
+    for statement in look.closing:
+        run(connection, statement)
     look = _Look(connection, table, request, subject)
     found = look.found()
     return None if found is None else look.now(replace(found, counted=counted))

@@ -135,12 +135,17 @@ def _keep_and_drop(
         rows = max(found.counted, 1) if found.is_kept else 0
         stopping = stopping_to_keep(table, found.beside, found.triggers)
         kept, ending = _ending(found.beside.kept, replace(record, rows=rows), found.before)
+        run_at_once(connection, [*found.closing, *found.ending, *stopping, *ending])
+        # by itself, so that a driver which looks for it learns that what it has prepared is no longer true
         try:
-            run_at_once(connection, [*found.ending, *stopping, drop, *ending])
+            run(connection, drop)
         except DBAPIError as error:
             _refuse_what_depends(depending_on(error), subject)
             raise
         return ColumnRetired(f"{table.shown}.{column.name}", kept, rows, dependants)
+    # one by one, here and below: not everybody may use the language that sends them at once
+    for statement in found.closing:
+        run(connection, statement)
     run_at_once(connection, found.ending)
     if found.given_up is not None:
         let_go(connection, table, found.given_up)
@@ -155,7 +160,8 @@ def _keep_and_drop(
         with fixed_text(connection):
             rows = _keep(connection, table, column, record, kept)
         kept, ending = _ending(kept, replace(record, rows=rows), found.before)
-        run_at_once(connection, ending)
+        for statement in ending:
+            run(connection, statement)
     run(connection, drop)
     return ColumnRetired(f"{table.shown}.{column.name}", kept, rows, dependants)
 

@@ -57,8 +57,8 @@ SELECT EXISTS (SELECT FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = 
 # IDENTITY and ALTER SEQUENCE ... RESTART give a counter a new file; setval() does not, and shows in the number.
 _COUNTERS = """
 SELECT s.oid::bigint AS oid, pg_relation_filenode(s.oid)::bigint AS file,
-  CASE WHEN has_sequence_privilege(s.oid, 'USAGE, SELECT') THEN pg_sequence_last_value(s.oid) * sign(q.seqincrement) END
-    AS number
+  CASE WHEN has_sequence_privilege(s.oid, 'USAGE, SELECT') THEN pg_sequence_last_value(s.oid) * sign(q.seqincrement)::bigint
+  END AS number
 FROM pg_class s JOIN pg_sequence q ON q.seqrelid = s.oid
 WHERE s.oid IN (
   SELECT d.objid FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
