@@ -16,6 +16,8 @@ out of the server's way, and out of each other's: the load's client has the firs
 allowed: root), its client and its sessions in the server. A kernel that does not take a core from whoever computes when
 somebody else wakes up there (PREEMPT_NONE or lazy preemption) lets him wait for the next tick, 4 ms at 250 Hz, often with the
 other core idle; that is measured then, and not what a change does to writers. ``--plain`` leaves everything to the kernel.
+The server has a quarter of the memory as its ``shared_buffers``, as PostgreSQL's documentation proposes; with less
+(``--shared-buffers 256MB``) who writes a row first puts out a page that the change has written, and waits for the disk.
 ``--wal-in FOLDER`` has the write-ahead log on that folder's file system: where it shares its disk with the tables, each commit
 waits behind what the change has written to them; on a machine with one disk, ``/dev/shm`` stands for the second.
 Exit 1 when a claim fails.
@@ -55,6 +57,7 @@ LOOK_EVERY = 0.002
 """Seconds between two looks at who holds ACCESS EXCLUSIVE: a hold is known to within twice of it."""
 WAL_FILES = 384
 """Of 16 MB each."""
+BUFFERS = f"{(os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') >> 20) // 4}MB"
 CORES = sorted(os.sched_getaffinity(0))
 BATCH = 5000
 """Rows that a person copies in one statement."""
@@ -374,6 +377,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument("--case", nargs="*", default=list(CASES), choices=list(CASES), metavar="NAME")
     parser.add_argument("--plain", action="store_true", help="leave cores and priorities to the kernel")
+    parser.add_argument("--shared-buffers", default=BUFFERS, help="(default: %(default)s)")
     parser.add_argument(
         "--wal-in", type=Path, metavar="FOLDER", help="where the write-ahead log is, if on another disk"
     )
@@ -383,7 +387,8 @@ def main() -> int:
         "synchronous_commit": "on",
         "min_wal_size": f"{WAL_FILES * 16}MB",
         "max_wal_size": "8GB",
-        "shared_buffers": "256MB",
+        "shared_buffers": options.shared_buffers,
+        "autovacuum_naptime": "1min",  # as it is where nobody says otherwise: each ANALYZE is a second beside the writers
         # what somebody writes for want of a buffer goes to the disk then, and not with that of half a minute; a copy sees
         # to it for what it writes itself, but not for what it has written to and others put out
         "backend_flush_after": "256kB",
@@ -395,7 +400,10 @@ def main() -> int:
     try:
         make_wal_files(cluster)
         full = Place(cluster, options.rows, Path(folder.name) / "app", plain=options.plain)
-        print(f"PostgreSQL {VERSION}, {options.rows} rows, {options.rounds} rounds: median (every round)")
+        print(
+            f"PostgreSQL {VERSION}, shared_buffers {options.shared_buffers}, {options.rows} rows, {options.rounds} rounds:"
+            " median (every round)"
+        )
         done += [show(name, [measure(full, CASES[name]) for _ in range(options.rounds)]) for name in options.case]
     finally:
         cluster.stop()
