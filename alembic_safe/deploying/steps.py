@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from alembic_safe.database import journal_steps
 from alembic_safe.database.attempts import Parts
-from alembic_safe.database.others import others_are_at_work
 from alembic_safe.database.statements import session_settings
 from alembic_safe.database.steps import STEPS, Part
 from alembic_safe.deploying.events import CopyProgressed, StepStarted
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from alembic_safe.deploying.plan import PlannedRevision
     from alembic_safe.deploying.runner import Logbook
 
-OTHERS_FIRST = 0.08
-"""Seconds behind a step in which a session that runs a new trigger for the first time has the machine for itself."""
 CHECK_EVERY = 1.0
 """Seconds between two questions to the server whether the deploy lock is still ours, while batches are committed."""
 
@@ -117,7 +114,8 @@ class Steps:
                 f"{self._planned.file}: the step {name!r} stands in the step {self.begun!r}; a step has no steps."
             )
         if self._pending is not None:
-            self._end_step()
+            self._finish_pending()
+            self.commit()
         self._number += 1
         step = journal_steps.Step(
             version_table_of(self._context), self._planned.revision, self._direction, self._number, name
@@ -128,7 +126,8 @@ class Steps:
         yield
         self._inside, self._pending = False, step
         if self.is_half_done:
-            self._end_step()
+            self._finish_pending()
+            self.commit()
 
     def commit(self) -> None:
         """Commit what the step did so far, and begin its next transaction."""
@@ -199,13 +198,6 @@ class Steps:
     @property
     def _connection(self) -> Any:
         return self._context.connection
-
-    def _end_step(self) -> None:
-        """Commit a step, and let those go on who waited for it, before the next one takes cores and the disk."""
-        self._finish_pending()
-        self.commit()
-        if others_are_at_work(self._connection):
-            time.sleep(OTHERS_FIRST)
 
     def _finish_pending(self) -> None:
         if self._pending is None:
