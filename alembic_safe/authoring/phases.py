@@ -11,6 +11,7 @@ from alembic.operations import ops
 
 from alembic_safe.authoring.change_operations import DropTypeOp, SqlOp, is_known
 from alembic_safe.authoring.contracts import contract_steps
+from alembic_safe.authoring.fills import filled_from_what_goes, fills_behind
 from alembic_safe.authoring.held_columns import require_nothing_holds
 from alembic_safe.authoring.keeping import UNDO
 from alembic_safe.authoring.ordinary_words import only_add, what_they_do
@@ -110,7 +111,8 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
     taken: dict[int, Phased] = {}
     consumed: set[int] = set()
     _ask(FIRST, others, said, facts, taken, consumed)
-    _ask(RECIPES, others, said, _with_syncs(facts, taken.values()), taken, consumed)
+    renamed = [op for one in taken.values() for op in one.ordinary] + [op for op in others if id(op) not in taken]
+    _ask(RECIPES, others, said, fills_behind(_with_syncs(facts, taken.values()), renamed), taken, consumed)
     first: list[ops.MigrateOperation] = []
     for op in operations:
         parts = [one for one in decompositions[id(op)] if id(one) not in consumed]
@@ -220,18 +222,21 @@ def _plan(
 def _place(lines: Sequence[Settle]) -> Callable[[Settle], int]:
     """Return where a line stands among the others.
 
-    Foreign keys go before the keys that they refer to, a generated column before those that it is computed from, and a
-    new column is NOT NULL before it takes another one's name.
+    Foreign keys go before the keys that they refer to, a generated column before those that it is computed from, a new
+    column is NOT NULL before it takes another one's name, and is filled before a column goes that its fill reads.
     """
     fresh = frozenset(line.facts.get("new", "") for line in lines)
+    filled = filled_from_what_goes(lines)
     swapped = {(one.schema, one.table, one.name) for one in lines if one.verb == "swap_columns" and "enum" in one.facts}
 
     def sort(line: Settle) -> str:
         is_last = line.verb in _ORDER[_ORDER.index(_OTHERS) :]
         if not is_last and line.verb != "swap_columns" and (line.schema, line.table, line.name) in swapped:
             return _OF_FINAL_NAMES
-        is_waited_for = (line.verb == "set_not_null" and line.name in fresh) or (
-            line.verb == "drop_constraint" and line.facts.get("type") == "foreignkey"
+        is_waited_for = (
+            line in filled
+            or (line.verb == "set_not_null" and line.name in fresh)
+            or (line.verb == "drop_constraint" and line.facts.get("type") == "foreignkey")
         )
         return _WAITED_FOR if is_waited_for else line.verb if line.verb in _ORDER else _OTHERS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +40,12 @@ if TYPE_CHECKING:
     from alembic_safe.operations.living import LivingTable
     from alembic_safe.operations.verify_copied import VerifyCopiedOp
 
+_PLAIN = re.compile("[a-z_][a-z0-9_]*")
 log = logging.getLogger("alembic.safe.copy")
 
 _TARGETS = """
 SELECT a.attname AS name, a.attnum::int AS number, format_type(a.atttypid, a.atttypmod) AS type,
-  format_type(a.atttypid, -1) AS base, a.attgenerated <> '' AS is_generated
+  format_type(a.atttypid, -1) AS base, a.attgenerated <> '' AS is_generated, a.attnotnull AS is_not_null
 FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[])) AND a.attnum > 0
   AND NOT a.attisdropped
 """
@@ -79,6 +81,8 @@ def backfill(operations: Operations, op: BackfillOp) -> Copied:
     subject = f"op.{op.verb} on {table.shown}"
     refuse_inheritance(table, subject)
     targets = _targets(connection, table, op, subject)
+    if _is_full(op, targets):
+        return Copied(0, 0)
     syncs = read_syncs(connection, table.oid)
     work = _work(connection, table, op, targets, syncs, subject)
     runner = step_runner(operations.migration_context.opts)
@@ -107,6 +111,15 @@ def _targets(connection: Connection, table: LivingTable, op: BackfillOp, subject
         if found[name]["is_generated"]:
             raise Refused(f"{subject}: {name} is a generated column: PostgreSQL fills it.")
     return found
+
+
+def _is_full(op: BackfillOp, targets: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether NULLs are to be filled where none can be: a run that goes on may find gone what they were filled from."""
+    if len(op.set_) != 1 or op.where is None:
+        return False
+    [name] = op.set_
+    wanted = {f"{one} IS NULL" for one in (quoted(name), *([name] if _PLAIN.fullmatch(name) else []))}
+    return targets[name]["is_not_null"] and op.where in wanted
 
 
 def _work(

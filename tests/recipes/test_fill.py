@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from alembic_safe import merged_from, renamed_from, split_from
-from alembic_safe.errors import Findings
+from alembic_safe.errors import Findings, Refused
 from tests.recipe_cases import assert_same, deploy, milestone, stop_everywhere
 
 if TYPE_CHECKING:
@@ -145,3 +145,55 @@ def test_a_formula_that_leaves_no_row_without_a_value_is_proven_in_the_copy(case
     case.ship()
     case.upgrade()
     assert columns_of(case, new) == [("x",), ("?",), ("?",)]
+
+
+GOES: dict[str, tuple[sa.MetaData, sa.MetaData]] = {
+    "renamed": (
+        things(column("v")), things(column("w", **renamed_from("v")) , column("d", sa.Text, "'no' || coalesce(v, '?')")),
+    ),
+    "renamed, with another type": (
+        things(column("v", sa.Integer)),
+        things(column("d", sa.Text, "'no' || coalesce(v::text, '?')"), column("w", sa.BigInteger, **renamed_from("v"))),
+    ),
+    "split": (
+        things(column("v")),
+        things(column("first", **split_from("v", up="split_part(v, ' ', 1)", down="concat_ws(' ', first, last)")),
+               column("last", **split_from("v", up="split_part(v, ' ', 2)", down="concat_ws(' ', first, last)")),
+               column("d", sa.Text, "'no' || coalesce(v, '?')")),
+    ),
+    "dropped": (things(column("v")), things(column("d", sa.Text, "'no' || coalesce(v, '?')"))),
+}  # fmt: skip
+"""What becomes of v in the change in which a column is filled from it."""
+
+
+@pytest.mark.parametrize("what", GOES)
+def test_a_column_is_filled_before_what_its_fill_reads_goes(case: Case, what: str) -> None:
+    old, new = GOES[what]
+    case.begin(old, "INSERT INTO things (id, v) VALUES (1, '5'), (2, NULL)")
+    case.revise(new)
+    case.upgrade()
+    case.run("INSERT INTO things (id, v) VALUES (3, '7')")
+    case.ship()
+    assert stop_everywhere(case, new, "contract") > 3
+    assert case.run("SELECT d FROM things ORDER BY id") == [("no5",), ("no?",), ("no7",)]
+
+
+def test_a_fill_reads_a_column_by_the_name_that_it_gets_at_once(case: Case) -> None:
+    old = things(column("a", sa.Integer), sa.Column("g", sa.Integer, sa.Computed("a + 1", persisted=True)))
+    new = things(
+        column("aa", sa.Integer, **renamed_from("a")), sa.Column("g", sa.Integer, sa.Computed("aa + 1", persisted=True)),
+        column("z", sa.Integer, "a + 5"),
+    )  # fmt: skip
+    case.begin(old, "INSERT INTO things (id, a) VALUES (1, 2)")
+    case.revise(new)
+    case.upgrade()
+    case.run("INSERT INTO things (id, aa) VALUES (2, 3)")
+    case.ship()
+    case.upgrade()
+    assert case.run("SELECT z FROM things ORDER BY id") == [(7,), (8,)]
+
+
+def test_a_fill_from_the_column_whose_place_it_takes_is_refused_before_a_file_is_written(case: Case) -> None:
+    case.begin(things(column("v")))
+    with pytest.raises(Refused, match=r"things\.w is filled when v is gone, so its fill cannot read that"):
+        case.revise(things(column("w", sa.Text, "coalesce(v, '?')", **renamed_from("v"))))
