@@ -21,6 +21,7 @@ from alembic_safe.database.steps import CopyOptions
 from alembic_safe.errors import CopyUnfinished, Missing, Refused
 from alembic_safe.operations.backfill import BackfillOp
 from alembic_safe.operations.living import find_table
+from tests.cluster import VERSION
 from tests.patience import eventually
 from tests.stepwise import HOSTILE, Killed, Runner, Stepwise, place
 
@@ -596,3 +597,24 @@ def test_hostile_names_in_a_schema_off_the_search_path(place: Stepwise, name: st
     )
 
     assert place.all(f"SELECT count(*) FROM {quoted(name, name)} WHERE b ~ '^a:%[0-9]+:x%$' AND a = {q}") == [(250,)]
+
+
+@pytest.mark.parametrize("how", ["op", "steps"])
+def test_nulls_of_a_column_that_can_hold_none_are_not_looked_for(place: Stepwise, how: str) -> None:
+    place.given(f"{FILLED.format(20)}; UPDATE t SET b = a; ALTER TABLE t ALTER b SET NOT NULL, DROP a")
+
+    getattr(place, how)("backfill", "t", set_={"b": "lower(a)"}, where="b IS NULL")
+
+    with pytest.raises(Refused, match='column "a" does not exist'):
+        getattr(place, how)("backfill", "t", set_={"b": "lower(a)"}, where="b IS NULL OR b = ''")
+
+
+@pytest.mark.parametrize("how", ["op", "steps"])
+def test_nulls_under_a_not_null_that_nobody_has_validated_are_filled(place: Stepwise, how: str) -> None:
+    place.given(FILLED.format(20))
+    if VERSION >= 18:  # before, there is none that is not validated
+        place.run("ALTER TABLE t ADD CONSTRAINT later NOT NULL b NOT VALID")
+
+    getattr(place, how)("backfill", "t", set_={"b": "lower(a)"}, where="b IS NULL")
+
+    assert left(place) == 0

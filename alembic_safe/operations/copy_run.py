@@ -45,7 +45,9 @@ log = logging.getLogger("alembic.safe.copy")
 
 _TARGETS = """
 SELECT a.attname AS name, a.attnum::int AS number, format_type(a.atttypid, a.atttypmod) AS type,
-  format_type(a.atttypid, -1) AS base, a.attgenerated <> '' AS is_generated, a.attnotnull AS is_not_null
+  format_type(a.atttypid, -1) AS base, a.attgenerated <> '' AS is_generated,
+  a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
+    AND c.conkey = ARRAY[a.attnum] AND NOT c.convalidated) AS is_not_null
 FROM pg_attribute a WHERE a.attrelid = CAST(:oid AS oid) AND a.attname = ANY(CAST(:names AS text[])) AND a.attnum > 0
   AND NOT a.attisdropped
 """
