@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,15 @@ LABELS = ("a", "b", "c", "d")
 
 # Within a family every value converts into every type and back; the first letter of a column's name is its family.
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "n": ("integer", "bigint", "numeric", "text", "varchar"), "e": ("mood", "text"), "d": ("date", "timestamp"),
+    "n": ("integer", "bigint", "numeric", "text", "varchar", "varchar(40)", "numeric(12)"), "e": ("mood", "text"),
+    "d": ("date", "timestamp", "timestamp(3)"),
     "b": ("boolean",), "j": ("jsonb",), "r": ("integer[]",),
 }  # fmt: skip
+IN_PLACE = {
+    "n": (("varchar", "varchar(40)", "text"), ("numeric", "numeric(12)")),
+    "d": (("timestamp(3)", "timestamp"),),
+}
+"""Types in an order in which PostgreSQL changes one into any behind it without touching a row."""
 FILLS = {"n": "id", "e": "'a'", "d": "'2020-01-01'", "b": "true", "j": "'{}'", "r": "'{}'"}
 FILLED = {"n": Decimal(2), "e": "a", "d": "2020-01-01", "b": "true", "j": "{}", "r": "{}"}
 """What the second row holds then, as it compares."""
@@ -40,6 +46,7 @@ class ColumnSpec:
     unique: bool = False
     index: str = ""
     comment: str | None = None
+    check: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,10 @@ class Pair:
         return tuple(found)
 
 
+INDEXES = ("", "", "", "plain", "where 0", "where 1", "named", "computed")
+"""What is built on a column: with a predicate on another one or on itself, or over an expression."""
+
+
 @st.composite
 def columns(draw: Callable[..., Any]) -> tuple[ColumnSpec, ...]:
     names = draw(
@@ -90,9 +101,10 @@ def columns(draw: Callable[..., Any]) -> tuple[ColumnSpec, ...]:
         default = draw(st.booleans())
         plain = name[0] in "nd"
         unique = name[0] == "n" and not default and draw(st.booleans())
-        index = draw(st.sampled_from(["", "", "plain", "where 0", "where 1"])) if plain and not unique else ""
+        index = draw(st.sampled_from(INDEXES)) if plain and not unique else ""
         comment = draw(st.sampled_from([None, None, "said", "it's"]))
-        found.append(ColumnSpec(name, kind, draw(st.booleans()), default, unique, index, comment))
+        check = plain and draw(st.sampled_from([False, False, True]))
+        found.append(ColumnSpec(name, kind, draw(st.booleans()), default, unique, index, comment, check))
     return tuple(found)
 
 
@@ -145,6 +157,28 @@ def pairs(draw: Callable[..., Any]) -> Pair:
     return Pair(old, new, tuple(table_renames), tuple(column_renames))
 
 
+@st.composite
+def in_place_pairs(draw: Callable[..., Any]) -> Pair:
+    """Draw a table whose columns change their types without a row being touched, and what stands on them as well."""
+    olds, news = [], []
+    for name in draw(st.lists(st.sampled_from(["n0", "n1", "n2", "d0"]), min_size=1, unique=True)):
+        types = draw(st.sampled_from(IN_PLACE[name[0]]))
+        at = sorted(draw(st.tuples(*[st.integers(0, len(types) - 1)] * 2)))
+        stays = draw(st.booleans())
+        for specs, place in zip((olds, news), at, strict=True):
+            if specs is news and stays:
+                news.append(replace(olds[-1], type=types[place]))
+                continue
+            index, check = draw(st.sampled_from(INDEXES)), draw(st.booleans())
+            unique = name[0] == "n" and not index and draw(st.booleans())
+            default = not unique and draw(st.booleans())
+            specs.append(ColumnSpec(name, types[place], default=default, unique=unique, index=index, check=check))
+    schema = draw(st.sampled_from([None, "side"]))
+    name = draw(st.sampled_from(["alpha", "Order"]))
+    spec = [ModelsSpec((TableSpec(name, tuple(cols), schema),), ("a",)) for cols in (olds, news)]
+    return Pair(spec[0], spec[1], (), ())
+
+
 def metadata_of(spec: ModelsSpec, before: tuple[str, ...] = ()) -> sa.MetaData:
     """Return the models.
 
@@ -168,12 +202,22 @@ def metadata_of(spec: ModelsSpec, before: tuple[str, ...] = ()) -> sa.MetaData:
         if table.check is not None:
             items.append(sa.CheckConstraint(f"id > {table.check - 1}", name="positive"))
         for column in table.columns:
-            if column.index:
-                where = None if column.index == "plain" else sa.column("id") > int(column.index[-1])
-                items.append(sa.Index(f"ix_{table.name}_{column.name}", column.name, postgresql_where=where))
+            items += _standing_on(column, table)
         info = {"at_once": [f"{table.name}_pkey"]}
         sa.Table(table.name, metadata, *items, schema=table.schema, comment=table.comment, info=info)
     return metadata
+
+
+def _standing_on(column: ColumnSpec, table: TableSpec) -> list[Any]:
+    name, on, where = f"ix_{table.name}_{column.name}", column.name, None
+    if column.index.startswith("where"):
+        where = sa.column("id") > int(column.index[-1])
+    elif column.index == "named":
+        on, where = "id", sa.column(column.name).is_not(None)
+    expression = sa.text(f"({column.name} IS NULL)") if column.index == "computed" else on
+    index = [sa.Index(name, expression, postgresql_where=where)] if column.index else []
+    said = f"{column.name} IS NOT NULL OR id > 0"
+    return [*index, *([sa.CheckConstraint(said, name=f"said_{column.name}")] if column.check else [])]
 
 
 def _column(
@@ -181,8 +225,10 @@ def _column(
 ) -> sa.Column[Any]:  # fmt: skip
     kinds: dict[str, Any] = {
         "integer": sa.Integer(), "bigint": sa.BigInteger(), "numeric": sa.Numeric(10, 2), "text": sa.Text(),
-        "varchar": sa.String(30), "mood": sa.Enum(*labels, name="mood"), "date": sa.Date(), "timestamp": sa.DateTime(),
-        "boolean": sa.Boolean(), "jsonb": postgresql.JSONB(), "integer[]": sa.ARRAY(sa.Integer),
+        "varchar": sa.String(30), "varchar(40)": sa.String(40), "numeric(12)": sa.Numeric(12, 2),
+        "timestamp(3)": postgresql.TIMESTAMP(precision=3), "timestamp": sa.DateTime(), "date": sa.Date(),
+        "mood": sa.Enum(*labels, name="mood"), "boolean": sa.Boolean(), "jsonb": postgresql.JSONB(),
+        "integer[]": sa.ARRAY(sa.Integer),
     }  # fmt: skip
     return sa.Column(
         column.name, kinds[column.type], nullable=column.nullable, unique=column.unique or None, comment=column.comment,

@@ -229,6 +229,20 @@ def test_the_remedy_names_what_it_is_about(watched: Watched) -> None:
     assert 'op.create_check_constraint("name_filled", "users"' in hazard.advises(one.hit)
 
 
+@pytest.mark.parametrize(
+    ("over", "said"),
+    [("(email) WHERE id > 5", True), ("(id) WHERE email <> ''", True), ("(lower(email))", True), ("(email)", False)],
+)
+def test_an_index_with_a_predicate_is_built_anew_for_a_type_that_touches_no_row(
+    watched: Watched, over: str, *, said: bool
+) -> None:
+    hazard = BY_ID["change-type-check"]
+    users = hazard.setup.replace(" CHECK (email <> '')", "")
+    setup = f"{users} CREATE INDEX by_email ON users {over};"
+    effects = [one.hit.effect for one in hazards_in(watched.run(setup, hazard.bad, form="sql")) if one.hazard is hazard]
+    assert [effect[: len("by_email on")] for effect in effects] == ["by_email on"] * said
+
+
 def test_our_own_verbs_are_no_false_alarm(watched: Watched) -> None:
     for id_ in ("drop-column", "drop-table"):
         trace = watched.run(BY_ID[id_].setup, BY_ID[id_].good, form="operation")

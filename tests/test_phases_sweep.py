@@ -41,6 +41,7 @@ from tests.model_strategy import (
     TableSpec,
     fill_with_rows,
     fills_of,
+    in_place_pairs,
     metadata_of,
     pairs,
     rows_of,
@@ -449,3 +450,12 @@ def test_every_pair_of_models(sweep: Sweep, pair: Pair, compares: bool) -> None:
             "|.* needs .*, in the same revision, and can only follow one of the two"
         )
         assert re.match(said, refused.summary)  # noqa: PT017
+
+
+@pytest.mark.long
+@settings(
+    max_examples=150, deadline=None, phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck)
+)
+@given(in_place_pairs(), st.booleans())
+def test_every_type_that_touches_no_row(sweep: Sweep, pair: Pair, compares: bool) -> None:
+    sweep.walk(pair, compares=compares)

@@ -68,6 +68,7 @@ class CatalogChanges:
     :param found: returns what is still to be settled there.
     :param retire: retires a column that is made anew.
     :param index: returns what makes an index of the models.
+    :param resize: gives a column the size of the models; false where its type is another one.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class CatalogChanges:
         found: Callable[[Catalog], list[Difference]],
         retire: Callable[[ObjectId], None],
         index: Callable[[ObjectId], ops.CreateIndexOp | None],
+        resize: Callable[[ObjectId, Catalog], bool],
     ) -> None:
         self.connection = connection
         self.models = models
@@ -87,6 +89,7 @@ class CatalogChanges:
         self.found = found
         self.retire = retire
         self.index = index
+        self.resize = resize
         self._made_anew: set[tuple[ObjectId, object]] = set()
 
     def clear_the_way(self) -> None:
@@ -148,9 +151,7 @@ class CatalogChanges:
             return
         if id_.kind == "constraint" and _sort(now, id_) in {"p", "u"}:
             self._drop_keys_on(id_)
-        if id_.kind == "column" and difference.what == "default":
-            to, was = (None if value is None else str(value) for value in (difference.left, difference.right))
-            self.do(DefaultOp(id_, to, was))
+        if id_.kind == "column" and self._column(difference, now):
             return
         if id_.kind in {"constraint", "index"} and self._part(undo, now):
             return
@@ -172,6 +173,14 @@ class CatalogChanges:
             return
         about = id_ if difference.is_extra and not id_.parent else None
         self.do(*(SqlOp(sql, about=about) for sql in undo.statements), backward=back)
+
+    def _column(self, difference: Difference, now: Catalog) -> bool:
+        """Settle a default, a length or a precision."""
+        if difference.what == "default":
+            to, was = (None if value is None else str(value) for value in (difference.left, difference.right))
+            self.do(DefaultOp(difference.object, to, was))
+            return True
+        return difference.what == "type" and self.resize(difference.object, now)
 
     def _part(self, undo: Undo, now: Catalog) -> bool:
         """Settle an index or a constraint that goes or comes: each of the two has its own way back, as they may be split."""

@@ -20,6 +20,7 @@ from alembic_safe.authoring.change_operations import AddLabelOp, RenameColumnOp,
 from alembic_safe.authoring.change_records import Change, Changes, LabelTooNew, Unsettled
 from alembic_safe.authoring.change_rest import FIRST, CatalogChanges
 from alembic_safe.authoring.change_retired import follow
+from alembic_safe.authoring.change_sizes import resized
 from alembic_safe.authoring.change_syncs import ended_syncs
 from alembic_safe.authoring.enum_changes import label_renamed, labels_changed, labels_said
 from alembic_safe.authoring.expressible import differences
@@ -92,7 +93,7 @@ class _Work:
         )
         self.rest = CatalogChanges(
             self.connection, aim.catalog, self.do, self.read, self.found, self.columns.retire,
-            functools.partial(said_index, self.tables),
+            functools.partial(said_index, self.tables), self._resize,
         )  # fmt: skip
 
     def run(self) -> Changes:
@@ -252,6 +253,12 @@ class _Work:
             self.do(RetireTableOp(RetireTableOp.of(op).create, accept=self.aim.accept))
         else:
             self.do(op)
+
+    def _resize(self, column: ObjectId, now: Catalog) -> bool:
+        op = resized(self.connection, column, self.tables, self.aim.catalog, now)
+        if op is not None:
+            self.columns.alter(op, now)
+        return op is not None
 
     def _add_foreign_key(self, op: ops.CreateForeignKeyOp) -> None:
         """Add it; where the key that it refers to is yet to come, it comes with the rest."""

@@ -70,11 +70,16 @@ def contract_words(settles: Iterable[Settle], default_schema: str) -> tuple[str,
         sentence for line in settles for sentence in _contract_words(line, default_schema) if "goes_with" not in line.rest
     ]  # fmt: skip
     if swapped:
-        said.append(
-            f"A connection that has prepared a statement over {', '.join(swapped)} fails in it once, as its type is another"
-            " one: psycopg with prepare_threshold=None and asyncpg with statement_cache_size=0 prepare none."
-        )
+        said.append(prepared_once(swapped))
     return tuple(said)
+
+
+def prepared_once(columns: Iterable[str]) -> str:
+    """Return what must be known of columns that are of another type under the same name."""
+    return (
+        f"A connection that has prepared a statement over {', '.join(columns)} fails in it once, as its type is another"
+        " one: psycopg with prepare_threshold=None and asyncpg with statement_cache_size=0 prepare none."
+    )
 
 
 def _shown(line: Settle, default_schema: str) -> str:

@@ -20,6 +20,7 @@ from alembic_safe.authoring.recipes.add_column import add_column
 from alembic_safe.authoring.recipes.add_constraint import add_constraint
 from alembic_safe.authoring.recipes.at_once import at_once
 from alembic_safe.authoring.recipes.change_default import change_default
+from alembic_safe.authoring.recipes.change_in_place import change_in_place
 from alembic_safe.authoring.recipes.change_labels import change_labels
 from alembic_safe.authoring.recipes.change_type import change_type
 from alembic_safe.authoring.recipes.drop_column import drop_column
@@ -111,6 +112,8 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
     taken: dict[int, Phased] = {}
     consumed: set[int] = set()
     _ask(FIRST, others, said, facts, taken, consumed)
+    rest = [op for op in said if id(op) not in taken and id(op) not in consumed]
+    _ask((change_in_place,), others, rest, facts, taken, consumed)
     renamed = [op for one in taken.values() for op in one.ordinary] + [op for op in others if id(op) not in taken]
     _ask(RECIPES, others, said, fills_behind(_with_syncs(facts, taken.values()), renamed), taken, consumed)
     first: list[ops.MigrateOperation] = []
@@ -202,7 +205,8 @@ def _plan(
     fresh = frozenset(id_ for one in found for id_ in one.fresh)
     first = [op for op in first if op not in waiting]
     behind = [one for one in found if not one.fresh and any(_is_about(step, fresh, facts) for step in one.expand)]
-    expand = [step for one in found if one not in behind for step in one.expand]
+    early = sorted((one for one in found if one not in behind), key=lambda one: not one.is_first)
+    expand = [step for one in early for step in one.expand]
     late = [step for one in behind for step in one.expand]
     lines = dict.fromkeys(line for one in found for line in one.settles)
     lines |= dict.fromkeys(_finish(op, facts) for op in ends)

@@ -93,6 +93,8 @@ def _indexes(before: Mapping[int, Index], after: Mapping[int, Index], relation: 
         twin = next((old for old, one in gone.items() if one.name == after[oid].name), None)
         if twin is not None:
             one = gone.pop(twin)
+            if one.filenode == after[oid].filenode:
+                continue  # taken over as it is, by a type that touches no row
             yield Change("index", "changed", relation, one.name, "built", one, after[oid])
             continue
         yield _came_or_went("index", relation, None, after[oid])

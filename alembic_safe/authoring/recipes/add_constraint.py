@@ -9,7 +9,7 @@ from alembic.operations import ops
 from alembic_safe.authoring.change_operations import CheckOp, DropPartOp
 from alembic_safe.authoring.enum_operations import ChangeLabelsOp
 from alembic_safe.authoring.recipes.building import check_steps, foreign_key_steps, unique_steps
-from alembic_safe.authoring.recipes.change_type import rewrites_rows
+from alembic_safe.authoring.recipes.change_type import is_replaced
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle
 from alembic_safe.authoring.recipes.standing_on import dropped_name, table_of
 from alembic_safe.inspecting.catalog_records import ObjectId
@@ -52,7 +52,7 @@ def _is_taken(name: str, table: ObjectId, every: Sequence[ops.MigrateOperation],
     replaced = any(
         (isinstance(one, ChangeLabelsOp) and table in one.tables)
         or (isinstance(one, ops.AlterColumnOp) and table_of(one, facts) == table
-            and (rewrites_rows(one, facts) or one.modify_name is not None))
+            and (is_replaced(one, facts) or one.modify_name is not None))
         for one in every
     )  # fmt: skip
     return any(replaced or not isinstance(one, DropPartOp) for one in drops)

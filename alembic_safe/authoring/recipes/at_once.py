@@ -198,10 +198,15 @@ def require_consent(column: ObjectId, said: str, facts: Facts, instead: tuple[st
     :param instead: another way, and its code.
     :raises ConsentMissing: naming how to say it.
     """
-    if facts.said.get(column, {}).get(CONSENT):
+    if may_be_at_once(column, facts):
         return
     ways = [NextStep("if that may be, in the model; then generate again", f'info={{"{CONSENT}": True}}')]
     raise ConsentMissing(said, next_steps=[*ways, *([NextStep(*instead)] if instead else [])])
+
+
+def may_be_at_once(column: ObjectId, facts: Facts) -> bool:
+    """Tell whether a person has said that a column may hold everybody up."""
+    return bool(facts.said.get(column, {}).get(CONSENT))
 
 
 def _shown(table: ObjectId, facts: Facts) -> str:

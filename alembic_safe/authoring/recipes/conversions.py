@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Table
 
+    from alembic_safe.authoring.recipes.records import Facts
+
 _WIDER = (
     ("smallint", "integer", "bigint", "numeric"), ("real", "double precision"), ("date", "timestamp without time zone"),
     ("json", "jsonb"), ("jsonb", "json"),
@@ -35,6 +37,8 @@ def conversion(
     :raises Refused: where nobody has said them and the plain casts are not surely right.
     """
     up, down = said.get("up"), said.get("down")
+    if is_free(was, becomes) and not (up or down):
+        return None, None  # the way back stops at what the old column cannot hold, where its cast would cut that off
     if isinstance(op, CastColumnOp) and op.consented and not (up or down) and named_in(op.using, op.column_name):
         return op.using, op.back
     if not (up and down) and not _is_wider(was, becomes):
@@ -100,6 +104,12 @@ def collated(sql: str | None, collation: str, column: str) -> str:
     return plain if " COLLATE " in plain else f"({plain}) COLLATE {quoted(collation)}"
 
 
+def types_of(op: ops.AlterColumnOp, facts: Facts) -> tuple[str, str]:
+    """Return what type a column is of before an operation, and behind it, as PostgreSQL calls them."""
+    id_ = facts.column(op.table_name, op.schema, op.column_name)
+    return str(facts.catalog.objects.get(id_, {}).get("type", "")), type_sql(op.modify_type)
+
+
 def type_sql(type_: Any) -> str:
     """Return a type as PostgreSQL calls it."""
     text = str(made_type(type_).compile(dialect=postgresql.dialect())).lower()  # type: ignore[no-untyped-call,unused-ignore]
@@ -134,6 +144,16 @@ def is_free(was: str, becomes: str) -> bool:
     if old.startswith(("timestamp", "time", "interval", "bit varying")):
         return not new_sizes or (bool(old_sizes) and new_sizes[0] >= old_sizes[0])
     return False
+
+
+def holds_more(was: str, becomes: str) -> bool:
+    """Tell whether a type takes values that another one refuses: a longer text, a greater number."""
+    whole = ("smallint", "integer", "bigint")
+    if was in whole and becomes in whole:
+        return whole.index(becomes) > whole.index(was)
+    (old, sizes), more = _sized(was), _sized(becomes)[1]
+    is_sized = old in {"character varying", "numeric", "bit varying"} and bool(sizes)
+    return is_sized and is_free(was, becomes) and more != sizes
 
 
 def without_size(type_: str) -> str:

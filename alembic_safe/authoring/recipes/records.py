@@ -95,6 +95,7 @@ class Phased:
     :param settles: what the contract does, line by line; the contract is written from it.
     :param fresh: columns that nothing is built on before they are filled.
     :param consumed: further operations that this one takes care of.
+    :param is_first: whether its expand stands in front of all others: what comes on a column is built for its new type.
     """
 
     title: str
@@ -105,6 +106,7 @@ class Phased:
     words: Words = field(default_factory=Words)
     fresh: tuple[ObjectId, ...] = ()
     consumed: tuple[MigrateOperation, ...] = ()
+    is_first: bool = False
 
 
 def two_revisions(sentence: str, order: str) -> Refused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
 from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
@@ -30,6 +30,8 @@ from alembic_safe.authoring.recipes.building import (
 )
 from alembic_safe.authoring.recipes.domains import takes_no_null
 from alembic_safe.authoring.recipes.naming import named_in, worded
+from alembic_safe.authoring.recipes.partitions import parts_of_partitions
+from alembic_safe.authoring.recipes.read_again import behind_using
 from alembic_safe.authoring.recipes.records import Step, settle
 from alembic_safe.authoring.written_sql import sql_text
 from alembic_safe.database.statements import quoted
@@ -208,23 +210,9 @@ def unbuildable(facts: Facts, table: Table, old: str, *, swaps: bool = False) ->
 
 def _of_a_partition_alone(facts: Facts, table: Table, old: str) -> str:
     """Return what stands on a column of one partition only: the partitioned table does not have it, and its twin would not."""
-    objects = facts.catalog.objects
-    above = [ObjectId("table", table.schema or facts.default_schema, table.name)]
-    for parent in above:
-        written = re.compile(_written(parent.schema, parent.name))
-        above += [
-            id_ for id_, said in objects.items()
-            if id_.kind == "table" and said.get("partition_bound") is not None
-            and any(written.fullmatch(str(one)) for one in cast("tuple[str, ...]", said.get("inherits") or ()))
-        ]  # fmt: skip
-    for id_, said in objects.items():
-        parent = ObjectId("table", id_.schema, id_.parent)
-        if id_.kind not in {"index", "constraint"} or parent not in above[1:]:
-            continue
-        same = ObjectId(id_.kind, above[0].schema, id_.name, table.name)
-        own = not (said.get("attached_to") or said.get("inherited") or same in objects)
+    for id_, said in parts_of_partitions(facts, facts.id_of(table.name, table.schema)):
         text = str(said["definition"])
-        if own and named_in(text.partition(" USING ")[2] if id_.kind == "index" else text, old):
+        if named_in(behind_using(text) if id_.kind == "index" else text, old):
             return f"the {id_.kind} {id_.name} of the partition {id_.parent} alone needs {old}"
     return ""
 

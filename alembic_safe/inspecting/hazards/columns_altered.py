@@ -60,11 +60,21 @@ def _rechecked(scene: Scene) -> Iterator[Hit]:
             if other.kind == "constraint" and other.relation == relation and other.what in {"made anew", "definition"}
             and other.after.type in {"c", "f"}
         ]  # fmt: skip
-        if severity and anew and relation not in statement.rewrites and relation in statement.scans:
+        if relation in statement.rewrites or not severity:
+            continue
+        if anew and relation in statement.scans:
             yield Hit(
                 change.object, number,
                 f"{', '.join(anew)} is checked again against {scene.about(relation)}; meanwhile nobody reads or writes it",
                 severity, _words(change) | {"name": anew[0]},
+            )  # fmt: skip
+        recollated = any(other.object == change.object and other.what == "collation" for other in statement.changes)
+        built = [] if recollated else [name for table, name in statement.builds if table == relation]
+        if built:
+            yield Hit(
+                change.object, number,
+                f"{', '.join(built)} on {scene.about(relation)} is built anew; meanwhile nobody reads or writes the table",
+                severity, _words(change) | {"name": built[0]},
             )  # fmt: skip
 
 
@@ -194,10 +204,12 @@ COLUMNS_ALTERED = (
         rows=(16,),
     ),
     Hazard(
-        "change-type-check", "Another type on a column that a check or a foreign key names", "blocks",
+        "change-type-check", "Another type on a column that a check, a foreign key or a partial index names", "blocks",
         "The constraint is made anew, and every row checked, under ACCESS EXCLUSIVE, also where the type itself needs no"
-        " rewrite.",
-        "take the check away, change the type, add the check NOT VALID, and validate it in the next revision", _rechecked,
+        " rewrite. So is an index with a predicate or an expression that names the column.",
+        "take the check away, change the type, add the check NOT VALID, and validate it in the next revision; for an index, a"
+        " new column with an index of its own",
+        _rechecked,
         Example('op.alter_column("users", "email", type_=sa.String(100))',
                 ("ALTER TABLE users ALTER COLUMN email TYPE varchar(100)",)),
         Example('op.alter_column("users", "name", type_=sa.String)', ("ALTER TABLE users ALTER COLUMN name TYPE varchar",)),
