@@ -212,6 +212,16 @@ CASES = {
         _models('sa.Column("amount", sa.BigInteger, nullable=False)'),
         **_both(_AMOUNT), seed=_rows("amount", "n"), swaps=True,
     ),
+    "change type in place, check": Traffic(
+        _models('sa.Column("remark", sa.String(40))', 'sa.CheckConstraint("length(remark) < 80", name="positive")'),
+        _models('sa.Column("remark", sa.String(60))', 'sa.CheckConstraint("length(remark) < 80", name="positive")'),
+        **_both(Column("remark", "remark", _text)), seed=_rows("remark", "'remark ' || n"), swaps=True,
+    ),
+    "change type in place, partial index": Traffic(
+        _models('sa.Column("remark", sa.String(40))', 'sa.Index("by_note", "remark", postgresql_where=sa.text("note IS NOT NULL"))'),
+        _models('sa.Column("remark", sa.Text)', 'sa.Index("by_note", "remark", postgresql_where=sa.text("note IS NOT NULL"))'),
+        **_both(Column("remark", "remark", _text)), seed=_rows("remark", "'remark ' || n"), swaps=True,
+    ),
     "split column": Traffic(
         _models('sa.Column("name", sa.Text, nullable=False)'), _SPLIT,
         App((NOTE, Column("name", "name", _pair))),

@@ -62,7 +62,7 @@ class _Models(ast.NodeTransformer):
             node.keywords.append(ast.keyword("schema", ast.Constant(SCHEMA)))
         if called == "Enum":
             node.keywords.append(ast.keyword("schema", ast.Constant(SCHEMA)))
-        if called == "CheckConstraint":
+        if called in ("CheckConstraint", "text"):
             node.args[0] = ast.Constant(for_text(in_sql(node.args[0].value)))  # type: ignore[attr-defined]
         return node
 
