@@ -189,6 +189,7 @@ _PARTITIONS = (
     "CREATE TABLE part_1 PARTITION OF items FOR VALUES FROM (MINVALUE) TO (5000);"
     " CREATE TABLE part_2 PARTITION OF items DEFAULT"
 )
+_NOTED = 'sa.Index("by_note", "remark", postgresql_where=sa.text("note IS NOT NULL"))'
 _AMOUNT = Column("amount", "amount", _number)
 
 CASES = {
@@ -218,8 +219,7 @@ CASES = {
         **_both(Column("remark", "remark", _text)), seed=_rows("remark", "'remark ' || n"), swaps=True,
     ),
     "change type in place, partial index": Traffic(
-        _models('sa.Column("remark", sa.String(40))', 'sa.Index("by_note", "remark", postgresql_where=sa.text("note IS NOT NULL"))'),
-        _models('sa.Column("remark", sa.Text)', 'sa.Index("by_note", "remark", postgresql_where=sa.text("note IS NOT NULL"))'),
+        _models('sa.Column("remark", sa.String(40))', _NOTED), _models('sa.Column("remark", sa.Text)', _NOTED),
         **_both(Column("remark", "remark", _text)), seed=_rows("remark", "'remark ' || n"), swaps=True,
     ),
     "split column": Traffic(
