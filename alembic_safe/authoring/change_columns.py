@@ -17,6 +17,7 @@ from alembic_safe.authoring.change_operations import CastColumnOp, DefaultOp, Fi
 from alembic_safe.authoring.change_records import Ways
 from alembic_safe.authoring.enum_changes import enum_of
 from alembic_safe.authoring.recipes.conversions import is_free, unsaid
+from alembic_safe.authoring.standing_aside import standing_aside
 from alembic_safe.database.failures import sqlstate_of, sqlstate_when_run
 from alembic_safe.database.sql_words import verbatim
 from alembic_safe.database.statements import quoted
@@ -113,9 +114,10 @@ class ColumnChanges:
             if op.existing_type is not None:
                 op.existing_type = made_type(op.existing_type)
             explicit = conversion is not None or id_ in self.casts or self.ways is not None  # it has to lead back, too
-            if explicit or not self._did(_type_only(op)):
-                self._cast(op, id_, now, conversion)
-                fill = None if conversion is not None else fill
+            with standing_aside(self.connection, id_, f"{self._shown(id_)} becomes {self.models.objects[id_]['type']}"):
+                if explicit or not self._did(_type_only(op)):
+                    self._cast(op, id_, now, conversion)
+                    fill = None if conversion is not None else fill
             op = _without_type(op)
         if op.modify_nullable is False and fill is not None:
             self._fill(id_, fill)

@@ -24,7 +24,7 @@ from alembic_safe.authoring.written_sql import reflected_default, sql_text
 from alembic_safe.inspecting.catalog import read_catalog
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.holding import holding_of
-from alembic_safe.inspecting.leaning import leaning_on
+from alembic_safe.inspecting.leaning import leaning_on, pinning
 from alembic_safe.inspecting.models import models_of, tables_of
 from alembic_safe.inspecting.operation_table import table_of_operation
 from alembic_safe.operations.retire_column import RetireColumnOp
@@ -71,8 +71,9 @@ def look(context: MigrationContext, operations: Iterable[MigrateOperation]) -> F
     )  # fmt: skip
     going = [id_ for op in operations for id_ in _going(op, former, default)]
     return replace(
-        facts, leaning=leaning_on(connection, [*columns, *relabelled]), holding=holding_of(connection, going)
-    )
+        facts, leaning=leaning_on(connection, [*columns, *relabelled]), pinned=pinning(connection, columns),
+        holding=holding_of(connection, going),
+    )  # fmt: skip
 
 
 def _going(op: MigrateOperation, former: Mapping[ObjectId, ObjectId], default: str) -> Iterator[ObjectId]:

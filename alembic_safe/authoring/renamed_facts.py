@@ -53,9 +53,10 @@ def after_renames(facts: Facts, operations: Iterable[MigrateOperation]) -> Facts
         for id_, said in _called(facts.catalog.objects, names).items()
     }
     catalog = replace(facts.catalog, objects=objects)
-    leaning, holding = _called(facts.leaning, names), _called(facts.holding, names)
+    leaning, pinned = _called(facts.leaning, names), _called(facts.pinned, names)
+    holding = _called(facts.holding, names)
     unfit = frozenset(_called(dict.fromkeys(facts.unfit, True), names))
-    return replace(facts, catalog=catalog, tables=tables, leaning=leaning, holding=holding, unfit=unfit)
+    return replace(facts, catalog=catalog, tables=tables, leaning=leaning, pinned=pinned, holding=holding, unfit=unfit)
 
 
 def _parts(

@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alembic_safe.database.statements import run
 from alembic_safe.inspecting.catalog_records import ObjectId
+from alembic_safe.inspecting.syncs import SYNC_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Connection
 
-# Views, and what is made of them in turn. A query of a whole row, such as count(*), names no column and is left alone.
-_LEANING = """
-WITH RECURSIVE columns AS (
+_COLUMNS = """
   SELECT c.oid, n.nspname AS schema, c.relname AS parent, a.attname AS name, a.attnum
   FROM unnest(CAST(:schemas AS text[]), CAST(:parents AS text[]), CAST(:names AS text[])) AS w (schema, parent, name)
   JOIN pg_namespace n ON n.nspname = w.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.parent
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = w.name
-), made (schema, parent, name, oid) AS (
+"""
+# Views, and what is made of them in turn. A query of a whole row, such as count(*), names no column and is left alone.
+_LEANING = f"""
+WITH RECURSIVE columns AS ({_COLUMNS}), made (schema, parent, name, oid) AS (
   SELECT c.schema, c.parent, c.name, r.ev_class FROM columns c JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass
     AND d.refobjid = c.oid AND d.refobjsubid = c.attnum AND d.classid = 'pg_rewrite'::regclass
   JOIN pg_rewrite r ON r.oid = d.objid
@@ -46,10 +48,26 @@ UNION SELECT c.schema, c.parent, c.name, 'generated column', a.attname FROM colu
   AND a.attgenerated <> ''
 ORDER BY 4, 5
 """
+# What ALTER COLUMN ... TYPE refuses by itself, and a swap makes again; the triggers of our own syncs are no news.
+_PINNING = f"""
+WITH columns AS ({_COLUMNS}), d AS (
+  SELECT c.schema, c.parent, c.name, d.classid, d.objid FROM columns c JOIN pg_depend d
+    ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid = c.attnum
+)
+SELECT d.schema, d.parent, d.name, 'view' AS kind, v.oid::regclass::text AS leans FROM d
+  JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+  JOIN pg_class v ON v.oid = r.ev_class AND v.relkind = 'v'
+UNION SELECT d.schema, d.parent, d.name, 'trigger', t.tgname FROM d
+  JOIN pg_trigger t ON d.classid = 'pg_trigger'::regclass AND t.oid = d.objid AND NOT t.tgisinternal
+  JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace AND n.nspname <> '{SYNC_SCHEMA}'
+UNION SELECT d.schema, d.parent, d.name, 'policy', p.polname FROM d
+  JOIN pg_policy p ON d.classid = 'pg_policy'::regclass AND p.oid = d.objid
+ORDER BY 4, 5
+"""
 
 
 class Leaning(NamedTuple):
-    """One object that names a column, and that nothing of ours makes again."""
+    """One object that names a column: what stands in the way of another type for it."""
 
     kind: str
     name: str
@@ -61,7 +79,16 @@ class Leaning(NamedTuple):
 
 
 def leaning_on(connection: Connection, columns: Iterable[ObjectId]) -> dict[ObjectId, tuple[Leaning, ...]]:
-    """Return what leans on some columns; those that nothing leans on are left out."""
+    """Return what leans on some columns, and nothing of ours makes again; those that nothing leans on are left out."""
+    return _found(connection, _LEANING, columns)
+
+
+def pinning(connection: Connection, columns: Iterable[ObjectId]) -> dict[ObjectId, tuple[Leaning, ...]]:
+    """Return the views, triggers and policies under which the server changes no type, and which are made again."""
+    return _found(connection, _PINNING, columns)
+
+
+def _found(connection: Connection, sql: str, columns: Iterable[ObjectId]) -> dict[ObjectId, tuple[Leaning, ...]]:
     wanted = tuple(columns)
     if not wanted:
         return {}
@@ -70,7 +97,7 @@ def leaning_on(connection: Connection, columns: Iterable[ObjectId]) -> dict[Obje
         "names": [id_.name for id_ in wanted],
     }  # fmt: skip
     found: dict[ObjectId, tuple[Leaning, ...]] = {}
-    for row in run(connection, _LEANING, words):
+    for row in run(connection, sql, words):
         id_ = ObjectId("column", row["schema"], row["name"], row["parent"])
         found[id_] = (*found.get(id_, ()), Leaning(row["kind"], row["leans"]))
     return found

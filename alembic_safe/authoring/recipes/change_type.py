@@ -177,8 +177,10 @@ def is_replaced(op: ops.AlterColumnOp, facts: Facts) -> bool:
     # no row is written, but every index on the column is, and every check is read again
     if _collation(op, facts) is not None and _carries(table, op.column_name):
         return True
-    is_consented = may_be_at_once(facts.column(op.table_name, op.schema, op.column_name), facts)
-    return bool(_anew(op, facts)) and not is_consented
+    column = facts.column(op.table_name, op.schema, op.column_name)
+    if column in facts.pinned or column in facts.leaning:
+        return True  # the server refuses it
+    return bool(_anew(op, facts)) and not may_be_at_once(column, facts)
 
 
 def _anew(op: ops.AlterColumnOp, facts: Facts) -> tuple[ObjectId, ...]:
@@ -255,9 +257,12 @@ def _not_yet(op: ops.AlterColumnOp, facts: Facts, up: str | None) -> tuple[str, 
     :param up: the formula of the models; its triggers fill a row when it is written to.
     """
     shown, (was, becomes) = facts.shown(op.table_name, op.schema, op.column_name), types_of(op, facts)
-    anew = _anew(op, facts)
+    anew, pinned = _anew(op, facts), facts.pinned.get(facts.column(op.table_name, op.schema, op.column_name), ())
     sentences = []
-    if anew:
+    if pinned and is_free(was, becomes):
+        names = ", ".join(one.shown for one in pinned)
+        sentences.append(f"PostgreSQL changes no type under what names the column, which is made again then: {names}.")
+    elif anew:
         sentences.append(
             f"Changed where it stands, it would have {made_anew(anew)}; where that may be,"
             f' info={{"{CONSENT}": True}} in the model says so.'

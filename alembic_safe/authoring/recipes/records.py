@@ -29,6 +29,7 @@ class Facts:
     :param tables: the tables that the operations touch, reflected.
     :param said: the ``info`` of the models' tables and columns, where it is not empty.
     :param leaning: what nothing of ours makes again, by the column that it names, where a type changes.
+    :param pinned: what the server changes no type under and a swap makes again, likewise.
     :param holding: what keeps a column that goes from being dropped.
     :param synced: the columns that triggers keep equal to others, of an open change or of this one: only those fill them.
     :param defaults: what the models say as the default of the columns whose type, or the labels of whose type, change, as SQL.
@@ -41,6 +42,7 @@ class Facts:
     tables: Mapping[ObjectId, Table] = field(default_factory=dict)
     said: Mapping[ObjectId, Mapping[str, Any]] = field(default_factory=dict)
     leaning: Mapping[ObjectId, tuple[Leaning, ...]] = field(default_factory=dict)
+    pinned: Mapping[ObjectId, tuple[Leaning, ...]] = field(default_factory=dict)
     holding: Mapping[ObjectId, tuple[Holding, ...]] = field(default_factory=dict)
     synced: frozenset[ObjectId] = frozenset()
     defaults: Mapping[ObjectId, str] = field(default_factory=dict)
