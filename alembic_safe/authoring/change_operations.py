@@ -78,6 +78,17 @@ class DropPartOp(SqlOp):
         self.part = part
 
 
+class PartCommentOp(SqlOp):
+    """The comment of a constraint, which is there by then.
+
+    :param part: the constraint.
+    """
+
+    def __init__(self, part: ObjectId, sql: str) -> None:
+        super().__init__(sql)
+        self.part = part
+
+
 class NotNullNamedOp(SqlOp):
     """The constraint of a NOT NULL gets the name that PostgreSQL would give it: 18 keeps one, after a rename of the column.
 

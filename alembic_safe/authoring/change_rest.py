@@ -17,6 +17,7 @@ from alembic_safe.authoring.change_operations import (
     GeneratedOp,
     KeyOp,
     NotNullNamedOp,
+    PartCommentOp,
     SqlOp,
 )
 from alembic_safe.database.statements import quoted, run
@@ -40,7 +41,7 @@ FIRST = frozenset({"schema", "extension", "collation", "enum", "domain", "compos
 
 _MOST_PASSES = 4
 _PLAIN = frozenset({"definition", "sort", "position"})
-"""What the catalog says of a check or an exclusion that is valid, enforced, inherited and uncommented."""
+"""What the catalog says of a check or an exclusion that is valid, enforced and inherited."""
 _KEYS_ON = """
 SELECT n.nspname AS schema, c.relname AS table, k.conname AS name, pg_get_constraintdef(k.oid) AS definition
 FROM pg_constraint u JOIN pg_class uc ON uc.oid = u.conrelid JOIN pg_namespace un ON un.oid = uc.relnamespace
@@ -97,10 +98,8 @@ class CatalogChanges:
         now = self.read()
         found = self.found(now)
         tables = {(one.object.schema, one.object.parent) for one in found if one.what == "type"}
-        for one in found:
-            id_ = one.object
-            if (id_.schema, id_.parent) not in tables or one.is_missing:
-                continue
+        parts = (one.object for one in found if not one.is_missing and one.what != "comment")
+        for id_ in dict.fromkeys(one for one in parts if (one.schema, one.parent) in tables):
             if id_.kind == "index" or (id_.kind == "constraint" and _sort(now, id_) in {"c", "x"}):
                 self._drop(id_, now)
         for one in found:
@@ -159,8 +158,7 @@ class CatalogChanges:
         if said_otherwise is not None:
             self.do(said_otherwise)
             return
-        turned = Difference(id_, difference.what, difference.right, difference.left)
-        back = [SqlOp(sql) for one in undo_sql([turned], now, self.models) for sql in one.statements]
+        back = self._back(difference, now)
         if id_.kind == "column" and "generated" in self.models.objects.get(id_, {}) and not difference.is_extra:
             is_stored = self.models.objects[id_]["generated"] == "stored"
             self.do(*(GeneratedOp(id_, sql, is_stored=is_stored) for sql in undo.statements), backward=back)
@@ -174,6 +172,10 @@ class CatalogChanges:
         about = id_ if difference.is_extra and not id_.parent else None
         self.do(*(SqlOp(sql, about=about) for sql in undo.statements), backward=back)
 
+    def _back(self, difference: Difference, now: Catalog) -> list[SqlOp]:
+        turned = Difference(difference.object, difference.what, difference.right, difference.left)
+        return [SqlOp(sql) for one in undo_sql([turned], now, self.models) for sql in one.statements]
+
     def _column(self, difference: Difference, now: Catalog) -> bool:
         """Settle a default, a length or a precision."""
         if difference.what == "default":
@@ -185,6 +187,11 @@ class CatalogChanges:
     def _part(self, undo: Undo, now: Catalog) -> bool:
         """Settle an index or a constraint that goes or comes: each of the two has its own way back, as they may be split."""
         id_, statements = undo.difference.object, list(undo.statements)
+        if undo.difference.what == "comment":
+            if id_.kind == "constraint":
+                back = self._back(undo.difference, now)
+                self.do(*(PartCommentOp(id_, sql) for sql in statements), backward=back)
+            return id_.kind == "constraint"
         said = self.index(id_) if id_.kind == "index" and len(statements) == 1 + (id_ in now.objects) else None
         if said is not None:
             if id_ in now.objects:
@@ -224,7 +231,7 @@ class CatalogChanges:
         if id_.kind != "constraint":
             return None
         said = self.models.objects[id_]
-        if not said.keys() <= _PLAIN:
+        if not said.keys() <= _PLAIN | {"comment"}:  # the comment comes behind it
             return None
         if said.get("sort") == "x":
             return ExcludeOp(id_, str(said["definition"]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from alembic.operations import ops
 
-from alembic_safe.authoring.change_operations import DropTypeOp, SqlOp, is_known
+from alembic_safe.authoring.change_operations import DropTypeOp, PartCommentOp, SqlOp, is_known
 from alembic_safe.authoring.contracts import contract_steps
 from alembic_safe.authoring.fills import filled_from_what_goes, fills_behind
 from alembic_safe.authoring.held_columns import require_nothing_holds
@@ -134,8 +134,10 @@ def _waiting(
 ) -> list[SqlOp]:
     """Return the SQL that has to wait for a column which is being filled: it names one, and stands behind it.
 
-    What stands before it names something else that is called like it: a type, a sequence, a function.
+    What stands before it names something else that is called like it: a type, a sequence, a function. The comment of a
+    constraint waits for every phase: one that comes again in any of them would come without it.
     """
+    is_split = any(one.expand or one.copy for one in taken.values())
     place = {id(op): n for n, op in enumerate(every)}
     came: dict[str, int] = {}
     for op, phased in ((op, taken[id(op)]) for op in every if id(op) in taken):
@@ -145,8 +147,10 @@ def _waiting(
         for id_ in phased.fresh:
             came[id_.name] = min(begins, came.get(id_.name, begins))
     return [
-        op for op in first if isinstance(op, SqlOp)
-        and any(place[id(op)] > n and named_in(op.sql, name) for name, n in came.items())
+        op for op in first if isinstance(op, SqlOp) and (
+            (is_split and isinstance(op, PartCommentOp))
+            or any(place[id(op)] > n and named_in(op.sql, name) for name, n in came.items())
+        )
     ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from alembic.operations.ops import RenameTableOp
+from alembic.operations.ops import AlterColumnOp, RenameTableOp
 from sqlalchemy import MetaData
 
 from alembic_safe.authoring.change_operations import RenamedPartOp
@@ -14,7 +14,7 @@ from alembic_safe.authoring.recipes.standing_on import referring_to
 from alembic_safe.inspecting.catalog_records import ObjectId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from alembic.operations.ops import MigrateOperation
     from sqlalchemy import Table
@@ -37,14 +37,15 @@ def former_names(operations: Iterable[MigrateOperation], default_schema: str) ->
 
 
 def after_renames(facts: Facts, operations: Iterable[MigrateOperation]) -> Facts:
-    """Return the facts in the words of the operations behind the renamings.
+    """Return the facts in the words of the operations behind the renamings: of tables, and of what stands on new types.
 
     :param operations: in the order in which they run.
     """
+    operations = tuple(operations)
     names = {old: new for new, old in former_names(operations, facts.default_schema).items()}
-    if not names:
+    parts = _parts(operations, names, _typed(operations, facts.default_schema), facts.default_schema)
+    if not names and not parts:
         return facts
-    parts = _parts(operations, names, facts.default_schema)
     tables = {
         names.get(id_, id_): _renamed(table, names, parts, facts.default_schema) for id_, table in facts.tables.items()
     }
@@ -59,16 +60,30 @@ def after_renames(facts: Facts, operations: Iterable[MigrateOperation]) -> Facts
     return replace(facts, catalog=catalog, tables=tables, leaning=leaning, pinned=pinned, holding=holding, unfit=unfit)
 
 
+def _typed(operations: Iterable[MigrateOperation], default_schema: str) -> frozenset[ObjectId]:
+    """Return the tables of which columns get other types, and none another name: what is named after that goes with it."""
+    altered = [op for op in operations if isinstance(op, AlterColumnOp)]
+    tables = {True: set[ObjectId](), False: set[ObjectId]()}
+    for op in altered:
+        if op.modify_type is not None or op.modify_name is not None:
+            tables[op.modify_name is not None].add(ObjectId("table", op.schema or default_schema, op.table_name))
+    return frozenset(tables[False] - tables[True])
+
+
 def _parts(
-    operations: Iterable[MigrateOperation], names: Mapping[ObjectId, ObjectId], default_schema: str
-) -> dict[ObjectId, ObjectId]:
-    """Return the indexes and constraints of these tables that are renamed with them, by their former names."""
+    operations: Iterable[MigrateOperation], names: Mapping[ObjectId, ObjectId], typed: Collection[ObjectId],
+    default_schema: str,
+) -> dict[ObjectId, ObjectId]:  # fmt: skip
+    """Return the indexes and constraints of these tables that get other names first, by their former names.
+
+    :param names: the tables that are renamed; ``typed``: further ones.
+    """
     found = {}
     for op in operations:
         if isinstance(op, RenamedPartOp):
             schema = op.part.schema or default_schema
             table = ObjectId("table", schema, op.part.parent)
-            if table in names or table in names.values():
+            if table in names or table in names.values() or table in typed:
                 was = op.part._replace(schema=schema, parent=names.get(table, table).name)
                 found[was] = was._replace(name=op.new)
     return found

@@ -36,18 +36,15 @@ BUILT: dict[str, Callable[[], Any]] = {
     "a partial unique index": lambda: sa.Index("by", "title", unique=True, postgresql_where=WHERE),
     "a predicate on it": lambda: sa.Index("by", "rank", postgresql_where=sa.text("title IS NOT NULL")),
     "an expression": lambda: sa.Index("by", sa.text("length(title)")),
+    "a predicate that is a column": lambda: sa.Index("by", "title", postgresql_where=sa.text("is_open")),
 }
 
 
 def notes(type_: Any, *parts: Any, **kw: Any) -> sa.MetaData:
     """Return models with a table that has a column of a type, and whatever else."""
     metadata = sa.MetaData()
-    columns = [
-        sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("title", type_, **kw),
-        sa.Column("rank", sa.Integer),
-    ]
-    sa.Table("notes", metadata, *columns, *parts)
+    columns = [sa.Column("title", type_, **kw), sa.Column("rank", sa.Integer), sa.Column("is_open", sa.Boolean)]
+    sa.Table("notes", metadata, sa.Column("id", sa.Integer, primary_key=True), *columns, *parts)
     return metadata
 
 
@@ -175,6 +172,102 @@ def test_a_milestone_changes_default_and_check_with_the_type(case: Case, type_: 
     deploy(case)
     differing = [str(one) for one in compare(case.created(notes(type_, *checks(), **kw)), case.catalog, owners=False)]
     assert differing == []
+
+
+LONG = "a default that is longer than the column was"
+
+
+@pytest.mark.parametrize("default", [None, "a"], ids=["comes", "changes"])
+@pytest.mark.cases("changes")
+def test_a_default_comes_with_the_type_that_can_hold_it(case: Case, default: str | None) -> None:
+    case.config.attributes["compares_defaults"] = True
+    old, new = (
+        notes(type_, *checks(), server_default=value)
+        for type_, value in ((sa.String(5), default), (sa.String(60), LONG))
+    )  # fmt: skip
+    case.begin(old, "")
+    texts = case.revise(new)
+    assert set(texts) == {"expand"}
+    deploy(case)
+    differing = [str(one) for one in compare(case.created(new), case.catalog, owners=False)]
+    assert [one for one in differing if "alembic_safe" not in one] == []
+    case.downgrade("base")
+    case.run("INSERT INTO notes (id, rank) VALUES (1, 1)")
+
+
+def test_a_milestone_changes_default_and_type_where_alembic_compares_defaults(case: Case) -> None:
+    case.config.attributes["compares_defaults"] = True
+    old, new = notes(sa.String(5), *checks(), server_default="a"), notes(sa.Text(), *checks(), server_default="b")
+    assert set(milestone(case, old, new, "")) == {"expand"}
+    deploy(case)
+    assert case.run("INSERT INTO notes (id, rank) VALUES (1, 1) RETURNING title") == [("b",)]
+
+
+def _commented(type_: Any, comment: str | None, condition: str = "title <> 'x'", **kw: Any) -> sa.MetaData:
+    return notes(type_, sa.CheckConstraint(condition, name="said", comment=comment), **kw)
+
+
+@pytest.mark.parametrize("type_", [sa.Text(), sa.String(40)], ids=["text", "longer"])
+@pytest.mark.parametrize("condition", ["title <> 'x'", "title <> 'y'"], ids=["the same", "another"])
+@pytest.mark.cases("another-text")
+def test_a_milestone_gives_a_check_its_comment_behind_all_else(case: Case, type_: Any, condition: str) -> None:
+    texts = milestone(case, _commented(sa.String(30), "one"), _commented(type_, "it's two", condition), ROWS)
+    with _touched(case) as touched:
+        deploy(case)
+    assert touched == []
+    assert "COMMENT ON CONSTRAINT" in texts["copy"]
+    differing = [
+        str(one) for one in compare(case.created(_commented(type_, "it's two", condition)), case.catalog, owners=False)
+    ]
+    assert [one for one in differing if "alembic_safe" not in one] == []
+
+
+def test_a_milestone_renames_a_partial_index_with_the_type(case: Case) -> None:
+    old, new = (
+        notes(type_, sa.Index(name, "title", postgresql_where=sa.text("rank > 5")))
+        for type_, name in ((sa.String(30), "by"), (sa.String(40), "other"))
+    )
+    assert set(milestone(case, old, new, ROWS)) >= {"expand", "copy", "contract"}
+    deploy(case)
+    case.ship()
+    case.upgrade()
+    assert [
+        str(one) for one in compare(case.created(new), case.catalog, owners=False) if "alembic_safe" not in str(one)
+    ] == []
+
+
+HEIRS = {
+    "a check": "CREATE TABLE kid (extra integer, CHECK (title <> 'q')) INHERITS (notes)",
+    "an index": "CREATE TABLE kid (extra integer) INHERITS (notes); CREATE INDEX alone ON kid (title) WHERE extra > 1",
+    "the same check": (
+        "CREATE TABLE kid (LIKE notes, CONSTRAINT said CHECK (title <> 'x')); ALTER TABLE notes ADD CONSTRAINT said"
+        " CHECK (title <> 'x'); ALTER TABLE kid INHERIT notes"
+    ),
+}
+
+
+@pytest.mark.parametrize("heir", HEIRS)
+@pytest.mark.cases("the same check")
+def test_what_a_table_has_alone_that_inherits_needs_consent(case: Case, heir: str) -> None:
+    case.begin(notes(sa.String(30)), HEIRS[heir])
+    with case.unchanged(), pytest.raises(ConsentMissing, match="of kid, which inherits from notes, needs title"):
+        case.revise(notes(sa.String(40)))
+    text = case.revise(notes(sa.String(40), info={"at_once": True}))[""]
+    assert "notes.title becomes character varying(40) at once, with" in " ".join(text.split())
+
+
+def test_a_table_without_a_key_needs_consent_for_an_index_that_is_built_anew(case: Case) -> None:
+    case.begin(notes(sa.String(30), BUILT["a partial index"]()), ROWS)
+    case.run("ALTER TABLE notes DROP CONSTRAINT notes_pkey")
+    with case.unchanged(), pytest.raises(ConsentMissing, match="notes has no key without it"):
+        case.revise(notes(sa.String(40), BUILT["a partial index"]()))
+
+
+def test_who_consents_is_told_of_the_check_as_well(case: Case) -> None:
+    parts = (BUILT["a partial index"], lambda: checks()[0])
+    case.begin(notes(sa.String(30), *(part() for part in parts)), ROWS)
+    texts = case.revise(notes(sa.String(40), *(part() for part in parts), info={"at_once": True}))
+    assert "with by and said made anew" in " ".join(texts[""].split())
 
 
 @pytest.mark.filterwarnings(REFLECTED)

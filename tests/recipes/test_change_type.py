@@ -146,7 +146,8 @@ def test_which_changes_postgresql_makes_without_a_row() -> None:
     free = [("character varying(20)", "character varying(40)"), ("character varying(20)", "text"),
             ("text", "character varying"),
             ("numeric(10,2)", "numeric(12,2)"), ("numeric(10,2)", "numeric"), ("cidr", "inet"), ("integer", "integer"),
-            ("timestamp(3) without time zone", "timestamp without time zone")]  # fmt: skip
+            ("timestamp(3) without time zone", "timestamp without time zone"), ("numeric(10,0)", "numeric(12)"),
+            ("interval(3)", "interval(6)")]  # fmt: skip
     not_free = [("character varying(40)", "character varying(20)"), ("text", "character varying(9)"), ("integer", "bigint"),
                 ("numeric(10,2)", "numeric(10,3)"), ("timestamp without time zone", "timestamp with time zone"),
                 ("character(3)", "character(4)"), ("integer", "text")]  # fmt: skip
@@ -159,6 +160,7 @@ def test_types_are_called_as_postgresql_calls_them() -> None:
         sa.String(20): "character varying(20)", sa.DateTime(): "timestamp without time zone", sa.BigInteger(): "bigint",
         sa.Numeric(10, 2): "numeric(10, 2)", sa.DateTime(timezone=True): "timestamp with time zone",
         postgresql.ARRAY(sa.Integer): "integer[]", sa.Float(53): "double precision",
+        postgresql.INTERVAL(precision=6): "interval(6)",
     }  # fmt: skip
     assert {type_: type_sql(type_) for type_ in called} == called
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from alembic.operations import ops
 from sqlalchemy.sql.elements import conv
 
-from alembic_safe.authoring.change_operations import CheckOp, DefaultOp, DropPartOp, RenamedPartOp, SqlOp
+from alembic_safe.authoring.change_operations import CheckOp, DropPartOp, RenamedPartOp, SqlOp
 from alembic_safe.authoring.keeping import taken_back_by
 from alembic_safe.authoring.phase_words import prepared_once
 from alembic_safe.authoring.recipes.conversions import is_free, types_of
+from alembic_safe.authoring.recipes.defaults import defaults_of
 from alembic_safe.authoring.recipes.read_again import built_again, checked_again, made_anew
 from alembic_safe.authoring.recipes.records import Phased, Step, Words
 from alembic_safe.authoring.recipes.standing_on import table_of
@@ -42,16 +43,17 @@ def change_in_place(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperati
         return None
     table, column = facts.id_of(op.table_name, op.schema), str(op.column_name)
     title = f"{facts.shown(op.table_name, op.schema, column)} becomes {types_of(op, facts)[1]}"
-    built = built_again(facts, table, column)
+    built, checked = built_again(facts, table, column), checked_again(facts, table, column)
     if built:
-        return Phased(title, ordinary=(op,), words=Words(ordinary=(f"{title} at once, with {made_anew(built)}.",)))
+        held = made_anew((*built, *checked))
+        return Phased(title, ordinary=(op,), words=Words(ordinary=(f"{title} at once, with {held}.",)))
     own = [one for one in every if table_of(one, facts) == table]
     renamed = {one.part.name: one.new for one in own[: own.index(op)] if isinstance(one, RenamedPartOp)}
     gone: list[ops.MigrateOperation] = []
     back: list[ops.MigrateOperation] = []
     checks: list[str] = []
     said: list[ops.MigrateOperation] = []
-    for id_ in checked_again(facts, table, column):
+    for id_ in checked:
         drops = [one for one in own if isinstance(one, DropPartOp) and one.part.name == id_.name]
         comes = [one for one in own if isinstance(one, CheckOp) and one.part.name == id_.name] if drops else []
         if drops and not comes:
@@ -66,7 +68,7 @@ def change_in_place(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperati
         said += [*drops, *comes]
     if not checks:
         return None
-    before, behind = _defaults(op, own, facts)
+    before, behind = _defaults(op, every, facts)
     steps = (
         Step(title, (*before, *gone, op, *back, *behind)),
         *(Step(f"check {name}, for all rows", (_validated(name, op),)) for name in checks),
@@ -78,15 +80,15 @@ def change_in_place(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperati
 
 
 def _defaults(
-    op: ops.AlterColumnOp, own: Sequence[ops.MigrateOperation], facts: Facts
-) -> tuple[list[DefaultOp], list[DefaultOp]]:
-    """Return what takes the column's default out of the type's way, and what sets it again; nothing where it goes."""
-    id_ = facts.column(op.table_name, op.schema, op.column_name)
-    place = own.index(op)
-    said = [(n, one) for n, one in enumerate(own) if isinstance(one, DefaultOp) and one.column == id_]
-    if not said or said[-1][1].to is None:
+    op: ops.AlterColumnOp, every: Sequence[ops.MigrateOperation], facts: Facts
+) -> tuple[list[ops.MigrateOperation], list[ops.MigrateOperation]]:
+    """Return what takes the column's default out of the type's way, and what sets it behind; nothing where it goes."""
+    said = defaults_of(facts.column(op.table_name, op.schema, op.column_name), every, facts)
+    if not said or said[-1].to is None:
         return [], []
-    return [one for n, one in said if n < place], [one for n, one in said if n > place]
+    places = {id(one): n for n, one in enumerate(every)}
+    before = [one.op for one in said if places[id(one.op)] < places[id(op)]]
+    return before, [one.op for one in said if one.op not in before]
 
 
 def _not_valid(id_: ObjectId, name: str, op: ops.AlterColumnOp, facts: Facts) -> Iterator[ops.MigrateOperation]:

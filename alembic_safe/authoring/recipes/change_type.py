@@ -31,6 +31,7 @@ from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice,
 from alembic_safe.authoring.recipes.standing_on import (
     built_for,
     dropped_name,
+    key_without,
     last_of,
     leans,
     names_on,
@@ -38,6 +39,7 @@ from alembic_safe.authoring.recipes.standing_on import (
     table_of,
     unbuildable,
 )
+from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.operations.swap_names import beside
 
 if TYPE_CHECKING:
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
     from alembic_safe.authoring.recipes.defaults import SaidDefault
     from alembic_safe.authoring.recipes.records import Facts, Step
     from alembic_safe.errors import Refused
-    from alembic_safe.inspecting.catalog_records import ObjectId
     from alembic_safe.inspecting.settles import Settle
 
 
@@ -138,7 +139,22 @@ def _at_once(op: ops.AlterColumnOp, reason: str, facts: Facts) -> Phased:
 def _unbuildable(op: ops.AlterColumnOp, facts: Facts) -> str:
     reason = unbuildable(facts, facts.tables[facts.id_of(op.table_name, op.schema)], op.column_name, swaps=True)
     domain = takes_no_null(op.modify_type, facts)
-    return reason or (f"the domain {domain} takes no NULL" if domain else "")
+    return reason or (f"the domain {domain} takes no NULL" if domain else _better_at_once(op, facts))
+
+
+def _better_at_once(op: ops.AlterColumnOp, facts: Facts) -> str:
+    """Return why phases would not spare the lock of a type that touches no row; empty where they do.
+
+    Where the server refuses it at once, there are only the phases.
+    """
+    anew, id_ = _anew(op, facts), facts.id_of(op.table_name, op.schema)
+    if not anew or facts.column(op.table_name, op.schema, op.column_name) in facts.pinned:
+        return ""
+    heir = next((one for one in anew if ObjectId("table", one.schema, one.parent) != id_), None)
+    if heir is not None:
+        return f"the {heir.kind} {heir.name} of {heir.parent}, which inherits from {id_.name}, needs {op.column_name}"
+    has_key = key_without(facts.tables[id_], op.column_name)
+    return "" if has_key else f"{id_.name} has no key without it, by which its old values could be kept"
 
 
 def _named(id_: ObjectId, new: str, *, changes: bool) -> list[Settle]:

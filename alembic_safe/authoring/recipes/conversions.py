@@ -115,6 +115,7 @@ def type_sql(type_: Any) -> str:
     text = str(made_type(type_).compile(dialect=postgresql.dialect())).lower()  # type: ignore[no-untyped-call,unused-ignore]
     text = re.sub(r' collate (?:"(?:[^"]|"")+"|[^\s"]+)', "", text).replace("varchar", "character varying")
     text = re.sub(r"^float(\(\d+\))?$", lambda found: _float(found[1]), text)
+    text = text.replace("interval (", "interval(")
     names = {"timestamp": "timestamp without time zone", "char": "character", "decimal": "numeric"}
     return names.get(text, text)
 
@@ -165,7 +166,10 @@ def _sized(type_: str) -> tuple[str, tuple[int, ...]]:
     match = _SIZED.fullmatch(type_.replace(", ", ","))
     if match is None:
         return type_, ()
-    return match["name"] + match["rest"], tuple(int(size) for size in match["sizes"].split(","))
+    sizes = tuple(int(size) for size in match["sizes"].split(","))
+    if match["name"] == "numeric" and len(sizes) == 1:
+        sizes = (*sizes, 0)
+    return match["name"] + match["rest"], sizes
 
 
 def _is_wider(was: str, becomes: str) -> bool:

@@ -1,4 +1,4 @@
-"""What stands on one partition only, of which the partitioned table knows nothing?"""
+"""What stands on one partition only, or on one table that inherits, of which the table above knows nothing?"""
 
 from __future__ import annotations
 
@@ -18,21 +18,31 @@ def parts_of_partitions(facts: Facts, table: ObjectId) -> Iterator[tuple[ObjectI
     :param table: the partitioned table; partitions of its partitions count, too.
     """
     objects = facts.catalog.objects
-    below = _partitions(facts, table)
-    for id_, said in objects.items():
-        if id_.kind not in {"index", "constraint"} or ObjectId("table", id_.schema, id_.parent) not in below:
-            continue
+    for id_, said in _parts(facts, _below(facts, table, partitions=True)):
         same = ObjectId(id_.kind, table.schema, id_.name, table.name)
         if not (said.get("attached_to") or said.get("inherited") or same in objects):
             yield id_, said
 
 
-def _partitions(facts: Facts, table: ObjectId) -> list[ObjectId]:
+def parts_of_heirs(facts: Facts, table: ObjectId) -> Iterator[tuple[ObjectId, Mapping[str, Any]]]:
+    """Yield the same of tables that inherit and are no partitions; a check that they have as well is their own."""
+    yield from (
+        (id_, said) for id_, said in _parts(facts, _below(facts, table, partitions=False)) if not said.get("inherited")
+    )
+
+
+def _parts(facts: Facts, tables: list[ObjectId]) -> Iterator[tuple[ObjectId, Mapping[str, Any]]]:
+    for id_, said in facts.catalog.objects.items():
+        if id_.kind in {"index", "constraint"} and ObjectId("table", id_.schema, id_.parent) in tables:
+            yield id_, said
+
+
+def _below(facts: Facts, table: ObjectId, *, partitions: bool) -> list[ObjectId]:
     above = [table]
     for parent in above:
         above += [
             id_ for id_, said in facts.catalog.objects.items()
-            if id_.kind == "table" and said.get("partition_bound") is not None
+            if id_.kind == "table" and (said.get("partition_bound") is not None) is partitions
             and parent in map(facts.catalog.by_server_name.get, cast("tuple[str, ...]", said.get("inherits") or ()))
         ]  # fmt: skip
     return above[1:]

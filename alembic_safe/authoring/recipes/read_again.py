@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from alembic_safe.authoring.recipes.naming import named_in
-from alembic_safe.authoring.recipes.partitions import parts_of_partitions
+from alembic_safe.authoring.recipes.partitions import parts_of_heirs, parts_of_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,14 +28,11 @@ def checked_again(facts: Facts, table: ObjectId, column: str) -> tuple[ObjectId,
 
 
 def built_again(facts: Facts, table: ObjectId, column: str) -> tuple[ObjectId, ...]:
-    """Return what is read or built again and cannot stand aside for it: indexes, and checks of one partition alone."""
+    """Return what is read or built again and cannot stand aside for it: indexes, and what tables below have alone."""
     objects = facts.catalog.objects
     own = [id_ for id_ in sorted(facts.catalog.parts(table)) if _is_built(id_, objects[id_], column)]
-    alone = [
-        id_ for id_, said in parts_of_partitions(facts, table)
-        if _is_built(id_, said, column) or _is_checked(id_, said, column)
-    ]  # fmt: skip
-    return (*own, *alone)
+    alone = (*parts_of_partitions(facts, table), *parts_of_heirs(facts, table))
+    return (*own, *(id_ for id_, said in alone if _is_built(id_, said, column) or _is_checked(id_, said, column)))
 
 
 def made_anew(parts: Sequence[ObjectId]) -> str:
@@ -60,7 +57,7 @@ def _is_built(id_: ObjectId, said: Mapping[str, Any], column: str) -> bool:
     if not has_keys or not named_in(behind_using(definition), column):
         return False
     plain = _BESIDE_THE_KEY.sub(" ", _masked(definition)[_start(definition) :])
-    return plain.count("(") > 1
+    return " WHERE " in plain or plain.count("(") > 1
 
 
 def _start(definition: str) -> int:

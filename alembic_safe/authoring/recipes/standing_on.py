@@ -17,6 +17,7 @@ from alembic_safe.authoring.change_operations import (
     FillOp,
     GeneratedOp,
     KeyOp,
+    PartCommentOp,
     RenamedPartOp,
     plain_text,
 )
@@ -119,7 +120,7 @@ def names_on(table: Table, column: str) -> dict[str, str]:
 
 def table_of(op: ops.MigrateOperation, facts: Facts) -> ObjectId:
     """Return the table that an operation is about."""
-    if isinstance(op, (CheckOp, DropPartOp, ExcludeOp, KeyOp, RenamedPartOp)):
+    if isinstance(op, (CheckOp, DropPartOp, ExcludeOp, KeyOp, PartCommentOp, RenamedPartOp)):
         return facts.id_of(op.part.parent, op.part.schema or None)
     if isinstance(op, (DefaultOp, FillOp, GeneratedOp)):
         return facts.id_of(op.column.parent, op.column.schema or None)
@@ -263,6 +264,18 @@ def is_partitioned(facts: Facts, of: ObjectId) -> bool:
     """Tell whether a table, or that of a part, is partitioned: no index of it can become a constraint."""
     table = ObjectId("table", of.schema, of.parent or of.name)
     return facts.catalog.objects.get(table, {}).get("partition_key") is not None
+
+
+def key_without(table: Table, column: str) -> bool:
+    """Tell whether something tells the rows of a table apart that a column is no part of."""
+    keys: list[list[Any]] = [list(table.primary_key.columns)]
+    keys += [list(one.columns) for one in table.constraints if isinstance(one, UniqueConstraint)]
+    keys += [
+        list(one.expressions) for one in table.indexes if one.unique and not one.dialect_kwargs.get("postgresql_where")
+    ]
+    return any(
+        key and all(isinstance(one, Column) and one.name != column and not one.nullable for one in key) for key in keys
+    )
 
 
 def is_plain_key(facts: Facts, table: Table) -> bool:
