@@ -62,12 +62,12 @@ def after_renames(facts: Facts, operations: Iterable[MigrateOperation]) -> Facts
 
 def _typed(operations: Iterable[MigrateOperation], default_schema: str) -> frozenset[ObjectId]:
     """Return the tables of which columns get other types, and none another name: what is named after that goes with it."""
-    altered = [op for op in operations if isinstance(op, AlterColumnOp)]
-    tables = {True: set[ObjectId](), False: set[ObjectId]()}
-    for op in altered:
-        if op.modify_type is not None or op.modify_name is not None:
-            tables[op.modify_name is not None].add(ObjectId("table", op.schema or default_schema, op.table_name))
-    return frozenset(tables[False] - tables[True])
+    altered = [
+        (ObjectId("table", op.schema or default_schema, str(op.table_name)), op)
+        for op in operations if isinstance(op, AlterColumnOp)
+    ]  # fmt: skip
+    typed = {table for table, op in altered if op.modify_type is not None}
+    return frozenset(typed - {table for table, op in altered if op.modify_name is not None})
 
 
 def _parts(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alembic.operations import ops
@@ -48,35 +49,54 @@ def change_in_place(op: ops.MigrateOperation, every: Sequence[ops.MigrateOperati
         held = made_anew((*built, *checked))
         return Phased(title, ordinary=(op,), words=Words(ordinary=(f"{title} at once, with {held}.",)))
     own = [one for one in every if table_of(one, facts) == table]
-    renamed = {one.part.name: one.new for one in own[: own.index(op)] if isinstance(one, RenamedPartOp)}
-    gone: list[ops.MigrateOperation] = []
-    back: list[ops.MigrateOperation] = []
-    checks: list[str] = []
-    said: list[ops.MigrateOperation] = []
-    for id_ in checked:
-        drops = [one for one in own if isinstance(one, DropPartOp) and one.part.name == id_.name]
-        comes = [one for one in own if isinstance(one, CheckOp) and one.part.name == id_.name] if drops else []
-        if drops and not comes:
-            continue  # it goes before the type changes
-        name = renamed.get(id_.name, id_.name)
-        drop = ops.DropConstraintOp(conv(name), op.table_name, type_="check", schema=op.schema)
-        same = tuple(_not_valid(id_, name, op, facts))
-        taken_back_by([drop], [*same, _validated(name, op)])
-        gone.append(drop)
-        back += [CreateCheckNotValidOp(name, op.table_name, comes[0].condition, schema=op.schema)] if comes else same
-        checks.append(name)
-        said += [*drops, *comes]
-    if not checks:
+    asides = [one for id_ in checked if (one := _aside(id_, op, own, facts)) is not None]
+    if not asides:
         return None
     before, behind = _defaults(op, every, facts)
+    gone, back = [one.drop for one in asides], [made for one in asides for made in one.back]
     steps = (
         Step(title, (*before, *gone, op, *back, *behind)),
-        *(Step(f"check {name}, for all rows", (_validated(name, op),)) for name in checks),
+        *(Step(f"check {one.name}, for all rows", (_validated(one.name, op),)) for one in asides),
     )
+    names = " and ".join(one.name for one in asides)
     shown = facts.shown(op.table_name, op.schema, column)
-    said_of_it = f"{title} where it stands; the rows are held to {' and '.join(checks)} again behind it."
-    words = Words(expand=(said_of_it, prepared_once([shown])))
-    return Phased(title, expand=steps, words=words, consumed=(*said, *before, *behind), is_first=True)
+    sentence = f"{title} where it stands; the rows are held to {names} again behind it."
+    return Phased(
+        title, expand=steps, words=Words(expand=(sentence, prepared_once([shown]))), is_first=True,
+        consumed=(*(said for one in asides for said in one.said), *before, *behind),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Aside:
+    """A check that goes out of the way, and comes again.
+
+    :param name: what it is called by then.
+    :param back: what makes it again, for new rows.
+    :param said: the operations that say that it goes and comes.
+    """
+
+    name: str
+    drop: ops.DropConstraintOp
+    back: tuple[ops.MigrateOperation, ...]
+    said: tuple[ops.MigrateOperation, ...]
+
+
+def _aside(
+    id_: ObjectId, op: ops.AlterColumnOp, own: Sequence[ops.MigrateOperation], facts: Facts
+) -> _Aside | None:  # fmt: skip
+    """Return how a check stands aside; ``None`` for one that goes before the type changes, and does not come again."""
+    drops = [one for one in own if isinstance(one, DropPartOp) and one.part.name == id_.name]
+    comes = [one for one in own if isinstance(one, CheckOp) and one.part.name == id_.name] if drops else []
+    if drops and not comes:
+        return None
+    renamed = {one.part.name: one.new for one in own[: own.index(op)] if isinstance(one, RenamedPartOp)}
+    name = renamed.get(id_.name, id_.name)
+    same = tuple(_not_valid(id_, name, op, facts))
+    drop = ops.DropConstraintOp(conv(name), op.table_name, type_="check", schema=op.schema)
+    taken_back_by([drop], [*same, _validated(name, op)])
+    new = tuple(CreateCheckNotValidOp(name, op.table_name, one.condition, schema=op.schema) for one in comes)
+    return _Aside(name, drop, new or same, (*drops, *comes))
 
 
 def _defaults(
