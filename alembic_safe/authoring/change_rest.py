@@ -20,6 +20,7 @@ from alembic_safe.authoring.change_operations import (
     PartCommentOp,
     SqlOp,
 )
+from alembic_safe.authoring.standing_aside import standing_aside
 from alembic_safe.database.statements import quoted, run
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.comparison import Difference
@@ -148,7 +149,7 @@ class CatalogChanges:
             if id_.kind == "column":
                 self.retire(id_)  # it is made again, as the models have it, in the next pass
             return
-        if id_.kind == "constraint" and _sort(now, id_) in {"p", "u"}:
+        if id_.kind == "constraint" and _sort(now, id_) in {"p", "u"} and difference.what != "comment":
             self._drop_keys_on(id_)
         if id_.kind == "column" and self._column(difference, now):
             return
@@ -156,7 +157,8 @@ class CatalogChanges:
             return
         said_otherwise = self._structured(difference, now)
         if said_otherwise is not None:
-            self.do(said_otherwise)
+            with standing_aside(self.connection, id_, f"{id_.parent}.{id_.name} gets another collation"):
+                self.do(said_otherwise)
             return
         back = self._back(difference, now)
         if id_.kind == "column" and "generated" in self.models.objects.get(id_, {}) and not difference.is_extra:

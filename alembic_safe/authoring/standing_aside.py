@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from alembic_safe.authoring.recipes.standing_on import leans
+from alembic_safe.authoring.recipes.left_to_a_person import leans
 from alembic_safe.database.failures import sqlstate_of
 from alembic_safe.database.reads import Reads
 from alembic_safe.database.statements import run_at_once
@@ -31,6 +31,7 @@ _BY_ITSELF = frozenset({"statistics", "replica identity"})
 """What the server takes along."""
 _READS_OTHERWISE = ("0A", "42")
 """Classes of SQLSTATE: what was made of the old type is no SQL over the new one."""
+_MAY_NOT = "42501"
 
 
 @contextmanager
@@ -56,7 +57,8 @@ def standing_aside(connection: Connection, column: ObjectId, change: str) -> Ite
     try:
         make(connection, named, fixed)
     except DBAPIError as error:
-        if not sqlstate_of(error).startswith(_READS_OTHERWISE):
+        state = sqlstate_of(error)
+        if not state.startswith(_READS_OTHERWISE) or state == _MAY_NOT:
             raise
         raise Refused(
             f"{change}, and what names it cannot be made again: {server_words(error)}",

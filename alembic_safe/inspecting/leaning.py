@@ -20,20 +20,45 @@ _COLUMNS = """
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = w.name
 """
 # Views, and what is made of them in turn. A query of a whole row, such as count(*), names no column and is left alone.
+# What names the column of a partition, or of a table that inherits, stands in the way as well, and no swap sees it.
 _LEANING = f"""
-WITH RECURSIVE columns AS ({_COLUMNS}), made (schema, parent, name, oid) AS (
+WITH RECURSIVE own AS ({_COLUMNS}), below (oid, top) AS (
+  SELECT h.inhrelid, o.oid FROM own o JOIN pg_inherits h ON h.inhparent = o.oid
+  UNION SELECT h.inhrelid, b.top FROM below b JOIN pg_inherits h ON h.inhparent = b.oid
+), heirs AS (
+  SELECT o.schema, o.parent, o.name, d.classid, d.objid FROM own o JOIN below b ON b.top = o.oid
+  JOIN pg_attribute a ON a.attrelid = b.oid AND a.attname = o.name
+  JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = b.oid AND d.refobjsubid = a.attnum
+), columns AS (
+  SELECT * FROM own UNION SELECT b.oid, o.schema, o.parent, o.name, a.attnum FROM own o JOIN below b ON b.top = o.oid
+  JOIN pg_attribute a ON a.attrelid = b.oid AND a.attname = o.name
+), made (schema, parent, name, oid) AS (
   SELECT c.schema, c.parent, c.name, r.ev_class FROM columns c JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass
     AND d.refobjid = c.oid AND d.refobjsubid = c.attnum AND d.classid = 'pg_rewrite'::regclass
   JOIN pg_rewrite r ON r.oid = d.objid
   UNION SELECT m.schema, m.parent, m.name, r.ev_class FROM made m JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass
     AND d.refobjid = m.oid AND d.classid = 'pg_rewrite'::regclass JOIN pg_rewrite r ON r.oid = d.objid
   WHERE r.ev_class <> m.oid
+), used AS (
+  SELECT m.schema, m.parent, m.name, d.classid, d.objid FROM made m JOIN pg_class v ON v.oid = m.oid AND v.relkind = 'v'
+  JOIN pg_depend d ON (d.refclassid = 'pg_class'::regclass AND d.refobjid = v.oid)
+    OR (d.refclassid = 'pg_type'::regclass AND d.refobjid = v.reltype)
 )
 SELECT m.schema, m.parent, m.name, CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'rule of' END AS kind,
   c.oid::regclass::text AS leans FROM made m JOIN pg_class c ON c.oid = m.oid WHERE c.relkind <> 'v'
 UNION SELECT c.schema, c.parent, c.name, 'function', p.oid::regprocedure::text FROM columns c JOIN pg_depend d
   ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid = c.attnum
   AND d.classid = 'pg_proc'::regclass JOIN pg_proc p ON p.oid = d.objid
+UNION SELECT h.schema, h.parent, h.name, 'view', r.ev_class::regclass::text FROM heirs h
+  JOIN pg_rewrite r ON h.classid = 'pg_rewrite'::regclass AND r.oid = h.objid
+UNION SELECT h.schema, h.parent, h.name, 'policy', p.polname FROM heirs h
+  JOIN pg_policy p ON h.classid = 'pg_policy'::regclass AND p.oid = h.objid
+UNION SELECT h.schema, h.parent, h.name, 'trigger', t.tgname FROM heirs h
+  JOIN pg_trigger t ON h.classid = 'pg_trigger'::regclass AND t.oid = h.objid AND NOT t.tgisinternal AND t.tgparentid = 0
+UNION SELECT m.schema, m.parent, m.name, 'function', p.oid::regprocedure::text FROM used m
+  JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+UNION SELECT m.schema, m.parent, m.name, 'policy', p.polname FROM used m
+  JOIN pg_policy p ON m.classid = 'pg_policy'::regclass AND p.oid = m.objid
 UNION SELECT c.schema, c.parent, c.name, 'publication', p.pubname FROM columns c JOIN pg_depend d
   ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid = c.attnum
   AND d.classid = 'pg_publication_rel'::regclass JOIN pg_publication_rel r ON r.oid = d.objid

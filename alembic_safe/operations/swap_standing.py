@@ -57,7 +57,7 @@ SELECT DISTINCT t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgen
 FROM pg_depend d JOIN pg_trigger t ON t.oid = d.objid JOIN pg_class c ON c.oid = t.tgrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE d.classid = 'pg_trigger'::regclass AND {_ON} AND NOT t.tgisinternal AND t.tgparentid = 0
-  AND p.pronamespace <> (SELECT oid FROM pg_namespace WHERE nspname = '{SYNC_SCHEMA}') ORDER BY 4, 1
+  AND p.pronamespace IS DISTINCT FROM (SELECT oid FROM pg_namespace WHERE nspname = '{SYNC_SCHEMA}') ORDER BY 4, 1
 """
 _VIEW_TRIGGERS = """
 SELECT t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS state,

@@ -19,10 +19,11 @@ from alembic_safe.authoring.keeping import taken_back_by
 from alembic_safe.authoring.recipes.at_once import require_consent
 from alembic_safe.authoring.recipes.defaults import defaults_of
 from alembic_safe.authoring.recipes.free_names import columns_beside, enum_beside
+from alembic_safe.authoring.recipes.left_to_a_person import leans
 from alembic_safe.authoring.recipes.naming import quoted_if_needed
 from alembic_safe.authoring.recipes.records import Phased, Step, Words, settle, two_revisions
 from alembic_safe.authoring.recipes.replacing import Replacement, guarded_twice, replaced
-from alembic_safe.authoring.recipes.standing_on import built_for, dropped_name, leans, table_of, unbuildable
+from alembic_safe.authoring.recipes.standing_on import built_for, dropped_name, table_of, unbuildable
 from alembic_safe.errors import NextStep, Refused
 from alembic_safe.operations.enum_types import CreateEnumTypeOp, is_label
 from alembic_safe.operations.retire_column import RetireColumnOp

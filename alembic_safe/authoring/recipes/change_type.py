@@ -23,6 +23,7 @@ from alembic_safe.authoring.recipes.conversions import (
 from alembic_safe.authoring.recipes.defaults import default_of, defaults_of, fits
 from alembic_safe.authoring.recipes.domains import takes_no_null
 from alembic_safe.authoring.recipes.free_names import columns_beside
+from alembic_safe.authoring.recipes.left_to_a_person import leans, pins
 from alembic_safe.authoring.recipes.moving import Moves, foreign_keys
 from alembic_safe.authoring.recipes.naming import named_in, quoted_if_needed, worded
 from alembic_safe.authoring.recipes.read_again import built_again, made_anew
@@ -33,7 +34,6 @@ from alembic_safe.authoring.recipes.standing_on import (
     dropped_name,
     key_without,
     last_of,
-    leans,
     names_on,
     parts_on,
     table_of,
@@ -127,9 +127,13 @@ def _at_once(op: ops.AlterColumnOp, reason: str, facts: Facts) -> Phased:
     """Leave it an ordinary operation, where a person has said that it may be one.
 
     :raises ConsentMissing: where nobody has.
+    :raises Refused: where the server does not let it be one.
     """
+    pinned = facts.pinned.get(facts.column(op.table_name, op.schema, op.column_name))
     title = f"{facts.shown(op.table_name, op.schema, op.column_name)} becomes {types_of(op, facts)[1]}"
     anew = _anew(op, facts)
+    if pinned:
+        raise pins(f"{title} at once, as {reason}", pinned)
     held = f"with {made_anew(anew)}" if anew else "with every row written under an exclusive lock"
     sentence = f"{title} at once, {held}, as {reason}."
     require_consent(facts.column(op.table_name, op.schema, op.column_name), sentence, facts)

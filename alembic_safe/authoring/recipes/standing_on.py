@@ -36,19 +36,17 @@ from alembic_safe.authoring.recipes.read_again import behind_using
 from alembic_safe.authoring.recipes.records import Step, settle
 from alembic_safe.authoring.written_sql import sql_text
 from alembic_safe.database.statements import quoted
-from alembic_safe.errors import NextStep, Refused
 from alembic_safe.inspecting.catalog_records import ObjectId
 from alembic_safe.inspecting.created_names import name_of_created
 from alembic_safe.inspecting.operation_table import table_of_operation
 from alembic_safe.operations.swap_names import beside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from sqlalchemy import Index, Table
 
     from alembic_safe.authoring.recipes.records import Facts
-    from alembic_safe.inspecting.leaning import Leaning
     from alembic_safe.inspecting.settles import Settle
 
 
@@ -216,26 +214,6 @@ def _of_a_partition_alone(facts: Facts, table: Table, old: str) -> str:
         if named_in(behind_using(text) if id_.kind == "index" else text, old):
             return f"the {id_.kind} {id_.name} of the partition {id_.parent} alone needs {old}"
     return ""
-
-
-def leans(what: str, leaning: Sequence[Leaning]) -> Refused:
-    """Return what is said where something names a column that nothing here makes again for another one.
-
-    :param what: what the column becomes.
-    """
-    them, these = ("them", "These are") if len(leaning) > 1 else ("it", "This is")
-    return Refused(
-        f"{what}, and PostgreSQL changes no type under what names the column:"
-        f" {', '.join(one.shown for one in leaning)}.",
-        detail=[
-            "Views, policies, triggers and statistics are made again when the columns change names.",
-            f"{these} left to a person.",
-        ],
-        next_steps=[
-            NextStep(f"take {them} away in a revision before; then", "alembic revision --autogenerate"),
-            NextStep(f"make {them} again in a revision behind the contract"),
-        ],
-    )
 
 
 def _included_in_key(facts: Facts, table: Table) -> tuple[str, ...]:
