@@ -333,6 +333,10 @@ ONCE_FAILED = {
         models(TableSpec("gamma", (ColumnSpec("n1", "integer", nullable=False, comment="it's"),), schema="side")),
         models(TableSpec("gamma", (ColumnSpec("n1", "varchar", nullable=False),), schema="side")), (), (),
     ),
+    "a column gets another precision and takes no NULL any more": Pair(
+        models(TableSpec("alpha", (ColumnSpec("d0", "timestamp"),))),
+        models(TableSpec("alpha", (ColumnSpec("d0", "timestamp(3)", nullable=False),))), (), (),
+    ),
     "an enum gets other labels and its column takes no NULL any more": Pair(
         models(TableSpec("beta", (ColumnSpec("e0", "mood"),)), labels=("a", "b")),
         models(TableSpec("beta", (ColumnSpec("e0", "mood", nullable=False),)), labels=("c", "a")), (), (),
@@ -342,6 +346,7 @@ ONCE_FAILED = {
 
 @pytest.mark.cases(
     "a column is renamed at once while its index goes-compared",
+    "a column gets another precision and takes no NULL any more-compared",
     "a table in another schema gets a foreign key together with its column-compared",
     "an enum gets other labels and its column takes no NULL any more-compared",
     "a table is renamed while an indexed column changes its type-compared",

@@ -124,9 +124,25 @@ def split(operations: Sequence[ops.MigrateOperation], facts: Facts) -> Plan:
         first += [op] if len(kept) == len(decompositions[id(op)]) else kept
         first += [one for part in parts if id(part) in taken for one in taken[id(part)].ordinary]
     first = [op for op in first if op not in ends]
-    found = [taken[id(op)] for op in every if id(op) in taken]
+    found = [taken[id(op)] for op in _types_first(every, facts) if id(op) in taken]
     require_nothing_holds([line for one in found for line in one.settles], every, facts)
     return _plan(found, first, _waiting(first, every, taken), ends, facts)
+
+
+def _types_first(every: Sequence[ops.MigrateOperation], facts: Facts) -> list[ops.MigrateOperation]:
+    """Return the operations with NOT NULL behind another type of the same column, which has to have its name by then."""
+
+    def column(op: ops.MigrateOperation) -> ObjectId | None:
+        return facts.column(op.table_name, op.schema, op.column_name) if isinstance(op, ops.AlterColumnOp) else None
+
+    typed = {column(op): n for n, op in enumerate(every) if getattr(op, "modify_type", None) is not None}
+
+    def place(numbered: tuple[int, ops.MigrateOperation]) -> tuple[int, bool]:
+        n, op = numbered
+        waits = getattr(op, "modify_nullable", None) is not None and n < typed.get(column(op), n)
+        return (typed[column(op)] if waits else n, waits)
+
+    return [op for _, op in sorted(enumerate(every), key=place)]
 
 
 def _waiting(
