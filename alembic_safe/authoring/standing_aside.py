@@ -36,7 +36,7 @@ _MAY_NOT = "42501"
 
 @contextmanager
 def standing_aside(connection: Connection, column: ObjectId, change: str) -> Iterator[None]:
-    """Take away what names a column, and make it again as it reads, with owner, rights and comments.
+    """Take away what names a column, and make it again as it reads, with owner, comments and the rights of others.
 
     :param change: what becomes of the column, for the messages.
     :raises Refused: where something names it that nothing here makes again, or that reads no column of the new type.
